@@ -1,0 +1,153 @@
+"""Typed configs: frozen, nested, hashable dataclasses, found by name, overridden leaf by leaf, kept as JSON."""
+
+import contextlib
+import dataclasses
+import difflib
+import importlib
+import importlib.util
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from panorax.core.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """How long a system trains, and how often it is looked at. Every Config of a trained system has one as `run`."""
+
+    steps: int = 1000
+    """training steps in all"""
+    chunk: int = 10
+    """steps per compiled call; metrics are averaged over a chunk"""
+    eval_every: int = 0
+    """steps between evaluations, 0 for one at the end"""
+    save_every: int = 0
+    """steps between checkpoints, 0 for one at the end"""
+    keep: int = 2
+    """newest checkpoints kept"""
+    seed: int = 0
+    """everything random derives from it"""
+
+
+def module_of(cfg) -> ModuleType:
+    """The module that defines the type of `cfg`: a config names its own implementation, so nothing has to look it up."""
+    return sys.modules[type(cfg).__module__]
+
+
+def load(name: str, known: tuple[str, ...]) -> ModuleType:
+    """The config module for a name of the catalogue (`lm/llama`) or for the path of a Python file.
+
+    Raises UserError naming the nearest known name, or what a config file lacks.
+    """
+    if name.endswith(".py"):
+        return _load_file(Path(name))
+    if name not in known:
+        raise UserError(f"unknown system or config {name!r}{nearest(name, known)}; `panorax list` shows all, or give a .py file")
+    return importlib.import_module("panorax.configs." + name.replace("/", "."))
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UserError(f"config file {path} does not exist")
+    spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # a user's file can fail in any way; the line says which
+        raise UserError(f"config file {path} fails: {type(error).__name__}: {error}") from error
+    if not callable(getattr(module, "get_config", None)):
+        raise UserError(f"config file {path} has no get_config() that returns a Config")
+    return module
+
+
+def nearest(name: str, known) -> str:
+    """`; did you mean 'x'?` when something similar is known, else nothing."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def leaves(cfg, prefix: str = "") -> dict[str, object]:
+    """Every leaf of a config by its option name: `{"model.n-layers": 4, ...}`."""
+    found = {}
+    for f in dataclasses.fields(cfg):
+        value, name = getattr(cfg, f.name), prefix + f.name.replace("_", "-")
+        found.update(leaves(value, name + ".") if dataclasses.is_dataclass(value) else {name: value})
+    return found
+
+
+def override(cfg, args: list[str], prog: str = "panorax run"):
+    """`cfg` with the typed overrides in `args` (`--model.n-layers 4`); `--help` lists every leaf and exits.
+
+    Raises UserError for an unknown option (naming the nearest), a wrong type or a missing value.
+    """
+    import tyro
+
+    names = tuple("--" + name for name in leaves(cfg))
+    for arg in args:
+        option = arg.split("=")[0].replace("_", "-")
+        if arg.startswith("--") and arg != "--help" and option not in names:
+            raise UserError(f"unknown option {option}{nearest(option, names)}; `{prog} --help` lists all")
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(
+                type(cfg), default=cfg, args=args, prog=prog, config=(tyro.conf.FlagConversionOff, tyro.conf.AvoidSubcommands)
+            )
+    except SystemExit as stop:
+        if stop.code == 0:
+            raise
+        raise UserError(_first_sentence(said.getvalue())) from None
+    except (TypeError, ValueError) as error:  # raised by a config's own __post_init__
+        raise UserError(str(error)) from error
+
+
+def _first_sentence(box: str) -> str:
+    """The message inside the box that tyro draws around an error, as one line."""
+    lines = [line.strip("│ \n") for line in box.splitlines()[1:]]
+    message = []
+    for line in lines:
+        if line.startswith(("─", "╰")):
+            break
+        message.append(line)
+    return " ".join(message) or "bad options"
+
+
+def to_json(cfg) -> str:
+    """A config as JSON text; every dataclass carries its type, so that `from_json` restores the same value."""
+
+    def encode(value):
+        if dataclasses.is_dataclass(value):
+            kind = f"{type(value).__module__}:{type(value).__qualname__}"
+            return {"type": kind} | {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return [encode(v) for v in value] if isinstance(value, tuple) else value
+
+    return json.dumps(encode(cfg), indent=2) + "\n"
+
+
+def from_json(text: str):
+    """The config that `to_json` wrote. Raises UserError where the text is not one."""
+
+    def decode(value):
+        if isinstance(value, dict):
+            module, _, name = value["type"].partition(":")
+            kind = getattr(importlib.import_module(module), name)
+            if not dataclasses.is_dataclass(kind):
+                raise TypeError(f"{value['type']} is no config")
+            return kind(**{k: decode(v) for k, v in value.items() if k != "type"})
+        return tuple(decode(v) for v in value) if isinstance(value, list) else value
+
+    try:
+        return decode(json.loads(text))
+    except (KeyError, TypeError, ValueError, ImportError, AttributeError) as error:
+        raise UserError(f"not a config written by this version of panorax: {type(error).__name__}: {error}") from error
+
+
+def cache_dir() -> Path:
+    """Where compiled programs are kept between runs: `$PANORAX_CACHE`, or `panorax` in the user's cache folder."""
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("PANORAX_CACHE") or user / "panorax")

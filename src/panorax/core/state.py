@@ -1,0 +1,53 @@
+"""The three values that every part of Panorax passes around: State, System, Result."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import flax.struct
+import jax
+
+
+@flax.struct.dataclass
+class State:
+    """Everything a training step changes, and all that a checkpoint holds.
+
+    params: the pytree that `loss_fn` is differentiated in.  opt: the optax state.
+    extra: whatever else the system carries (EMA weights, target network, environments, statistics), `()` if nothing.
+    step: int32 scalar, the number of training steps taken.
+    """
+
+    params: Any
+    opt: Any
+    extra: Any
+    step: jax.Array
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run ends with: scalars by name, and figures by file name (a str for text, a matplotlib Figure for a picture)."""
+
+    metrics: dict[str, float]
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class System:
+    """A trainable system as closures over its config and data; what the loop, the tests, a notebook and a script use.
+
+    init_state(key) -> State; train_step(state, batch, key) -> (state, metrics); evaluate(state, batch, key) -> metrics
+    are pure and untransformed: `jit`, `vmap` over seeds and sharding are applied by the caller.
+    batches(step) -> batch is a pure function of the step (numpy arrays; `()` for a system that makes its own data).
+    held_out is the batch given to `evaluate`. report(state, key) -> Result runs once, on the host, at the end of a run.
+    params and extra_axes hold the logical axes of `State.params` and (as a tree prefix) of `State.extra`.
+    """
+
+    spec: Any
+    init_state: Callable[[jax.Array], State]
+    train_step: Callable[[State, Any, jax.Array], tuple[State, dict[str, jax.Array]]]
+    evaluate: Callable[[State, Any, jax.Array], dict[str, jax.Array]]
+    batches: Callable[[int], Any] = lambda step: ()
+    held_out: Any = ()
+    report: Callable[[State, jax.Array], Result] = lambda state, key: Result({})
+    extra_axes: Any = None
+    files: dict[str, str] = field(default_factory=dict)
