@@ -38,8 +38,11 @@ class System:
     init_state(key) -> State; train_step(state, batch, key) -> (state, metrics); evaluate(state, batch, key) -> metrics
     are pure and untransformed: `jit`, `vmap` over seeds and sharding are applied by the caller.
     batches(step) -> batch is a pure function of the step (numpy arrays; `()` for a system that makes its own data).
-    held_out is the batch given to `evaluate`. report(state, key) -> Result runs once, on the host, at the end of a run.
-    params and extra_axes hold the logical axes of `State.params` and (as a tree prefix) of `State.extra`.
+    held_out() is the batch given to `evaluate`, whose metrics are named `eval_...`.
+    report(state, key) -> Result runs once, on the host, at the end of a run.
+    spec declares `State.params`; extra_axes is a tree prefix of `State.extra` whose leaves are logical axes (None: replicated).
+    files() are texts the run directory keeps beside the config, such as a tokenizer.
+    `system(cfg)` itself touches no data: the first call of batches, held_out or files does.
     """
 
     spec: Any
@@ -47,7 +50,7 @@ class System:
     train_step: Callable[[State, Any, jax.Array], tuple[State, dict[str, jax.Array]]]
     evaluate: Callable[[State, Any, jax.Array], dict[str, jax.Array]]
     batches: Callable[[int], Any] = lambda step: ()
-    held_out: Any = ()
+    held_out: Callable[[], Any] = tuple
     report: Callable[[State, jax.Array], Result] = lambda state, key: Result({})
     extra_axes: Any = None
-    files: dict[str, str] = field(default_factory=dict)
+    files: Callable[[], dict[str, str]] = dict

@@ -1,0 +1,1 @@
+"""Experiments: one file each, `get_config()`, `smoke()`, CLAIMS; the measured result lies beside it as JSON."""

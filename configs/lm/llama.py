@@ -1,0 +1,38 @@
+"""A small Llama on the Python that every machine has: the standard library's sources and the language reference.
+
+Paper: Touvron et al. 2023 (arXiv:2302.13971), Llama 3 (arXiv:2407.21783).
+Command: panorax run lm/llama      Your own text: panorax run lm/llama --data.path FILE_OR_FOLDER
+"""
+
+from panorax.core.claims import Claim
+from panorax.core.config import Run
+from panorax.core.optim import AdamW
+from panorax.lm.llama import Config, Model
+from panorax.lm.text import Text
+
+CLAIMS = (
+    Claim("eval_bits_per_byte", "<", "ngram_bits_per_byte", "a Transformer must beat an interpolated order-5 byte n-gram"),
+    Claim("eval_bits_per_byte", "<", "xz_bits_per_byte", "and xz -9e given the training text as prefix"),
+)
+
+
+def get_config() -> Config:
+    return Config(
+        model=Model(vocab=4096, d_model=128, n_layers=4, n_heads=4, n_kv_heads=2, d_ff=384),
+        data=Text(),
+        optim=AdamW(peak_lr=3e-3, final_lr=1.5e-4, warmup=50, b2=0.98, weight_decay=0.1),
+        run=Run(steps=1600, chunk=10, eval_every=800, save_every=400),
+        batch=16,
+        context=128,
+    )
+
+
+def smoke() -> Config:
+    return Config(
+        model=Model(vocab=512, d_model=32, n_layers=2, n_heads=4, n_kv_heads=2, d_ff=64),
+        data=Text(tokenizer="bytes", held_out=0.002),
+        optim=AdamW(peak_lr=1e-2, warmup=2),
+        run=Run(steps=8, chunk=4),
+        batch=4,
+        context=16,
+    )

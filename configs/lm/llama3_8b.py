@@ -1,0 +1,18 @@
+"""Llama 3 8B (arXiv:2407.21783, table 3): 8,030,261,248 parameters.
+
+Command, on a mesh that holds it: panorax run lm/llama3_8b --mesh fsdp=N --data.path FOLDER
+"""
+
+import dataclasses
+
+from panorax.configs.lm import llama2_7b
+from panorax.configs.lm.llama import smoke as smoke
+from panorax.lm.llama import Config, Model
+
+
+def get_config() -> Config:
+    model = Model(
+        vocab=128_256, d_model=4096, n_layers=32, n_heads=32, n_kv_heads=8, d_ff=14_336, rope_theta=500_000.0,
+        tied=False, dtype="bfloat16", remat=True,
+    )  # fmt: skip
+    return dataclasses.replace(llama2_7b.get_config(), model=model, context=8192)

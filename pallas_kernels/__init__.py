@@ -1,0 +1,1 @@
+"""GPU and TPU kernels: each operation with a plain reference beside it. Imports jax only."""

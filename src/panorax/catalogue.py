@@ -1,0 +1,45 @@
+"""Everything there is, as data: one entry a system. README's table, the command line and the tests all read it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One system: `module` holds it, `configs` are its experiments (the first is the one its claims are about)."""
+
+    id: str
+    title: str
+    paper: str
+    module: str
+    configs: tuple[str, ...]
+    parts: tuple[str, ...]
+    oracle: str
+    tests: tuple[str, ...]
+    parameters: tuple[tuple[str, int], ...] = ()
+    """parameter counts of the paper's models, by config"""
+
+
+CATALOGUE = (
+    Entry(
+        id="llama",
+        title="Llama: decoder-only language model with RMSNorm, RoPE, grouped-query attention, SwiGLU",
+        paper="Touvron et al. 2023, arXiv:2302.13971, arXiv:2307.09288; Llama 3, arXiv:2407.21783",
+        module="panorax.lm.llama",
+        configs=("lm/llama", "lm/llama2_7b", "lm/llama2_70b", "lm/llama3_8b"),
+        parts=(
+            "panorax.lm.baselines", "panorax.lm.corpus", "panorax.lm.generate", "panorax.lm.report", "panorax.lm.text",
+            "panorax.lm.tokenizer", "panorax.ops.attention", "panorax.ops.losses", "panorax.ops.norms", "panorax.ops.positions",
+            "panorax.ops.sampling",
+        ),
+        oracle="transformers LlamaForCausalLM: logits and all gradients; parameter counts of Llama 2 and 3",
+        tests=("tests/parity/test_llama.py", "tests/lm/test_llama.py"),
+        parameters=(("lm/llama2_7b", 6_738_415_616), ("lm/llama2_70b", 68_976_648_192), ("lm/llama3_8b", 8_030_261_248)),
+    ),
+)  # fmt: skip
+
+CONFIGS = tuple(config for entry in CATALOGUE for config in entry.configs)
+
+
+def entry_of(name: str) -> Entry | None:
+    """The entry with this id, or with this config."""
+    return next((entry for entry in CATALOGUE if name == entry.id or name in entry.configs), None)

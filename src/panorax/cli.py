@@ -1,0 +1,213 @@
+"""The command line: list, show, run, generate, bench. A user's mistake is one line and exit code 2."""
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+
+from panorax.catalogue import CATALOGUE, CONFIGS, entry_of
+from panorax.core import config
+from panorax.core.errors import UserError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; the exit code: 0 done, 2 a user's mistake, 130 interrupted."""
+    parser = _parser()
+    args, args.overrides = parser.parse_known_args(sys.argv[1:] if argv is None else argv)
+    if args.overrides and args.command is not run:
+        parser.error(f"unknown argument {args.overrides[0]}")
+    try:
+        return args.command(args)
+    except UserError as error:
+        print(f"panorax: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(f"panorax: the package {error.name!r} is missing; README.md says which extra brings it", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("panorax: interrupted; --resume continues from the newest checkpoint", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        print(f"panorax: {message}; `{self.prog} --help` says more", file=sys.stderr)
+        sys.exit(2)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="panorax", description="The AI stack as pure functions in JAX.", allow_abbrev=False)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    def add(name, command, text, **options):
+        sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False, **options)
+        sub.set_defaults(command=command)
+        return sub
+
+    sub = add("list", list_systems, "every system, with its configs and how its claims stand")
+    sub.add_argument("--json", action="store_true", help="as JSON")
+    sub = add("show", show, "one system: paper, parts, config, claims with measured values, oracle, files")
+    sub.add_argument("system")
+    sub = add("run", run, "run a system or a config file; --help after its name lists every option", add_help=False)
+    sub.add_argument("system", nargs="?")
+    sub.add_argument("--smoke", action="store_true", help="the smallest size, in seconds")
+    sub.add_argument("--workdir", type=Path, help="directory of the run (default runs/NAME/TIME)")
+    sub.add_argument("--resume", action="store_true", help="continue the run in --workdir, or the newest of this system")
+    sub.add_argument("--record", action="store_true", help="write the result beside the config, for the catalogue")
+    sub.add_argument("--mesh", default="", help="devices to spread over, such as data=2,fsdp=2")
+    sub = add("generate", generate, "text from a trained language model")
+    sub.add_argument("--workdir", type=Path, required=True, help="directory of the run")
+    sub.add_argument("--prompt", action="append", default=[], help="text to continue; may be given several times")
+    sub.add_argument("--tokens", type=int, default=200, help="new tokens at most")
+    sub.add_argument("--temperature", type=float, default=0.7, help="0 is greedy")
+    sub.add_argument("--top-k", type=int, default=0)
+    sub.add_argument("--top-p", type=float, default=0.95)
+    sub.add_argument("--min-p", type=float, default=0.0)
+    sub.add_argument("--seed", type=int, default=0)
+    sub = add("bench", bench, "time the training step of a system: compile time, steps per second")
+    sub.add_argument("system")
+    sub.add_argument("--smoke", action="store_true", help="the smallest size")
+    sub.add_argument("--repeats", type=int, default=5, help="chunks timed")
+    sub.add_argument("--json", type=Path, help="write the numbers there")
+    return parser
+
+
+def result_of(name: str) -> dict | None:
+    """The recorded result of a config, `None` if it has not been measured."""
+    path = Path(importlib.import_module("panorax.configs").__path__[0], name + ".json")
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def list_systems(args) -> int:
+    rows = []
+    for entry in CATALOGUE:
+        verdicts = [v for name in entry.configs for v in (result_of(name) or {}).get("claims", ())]
+        rows.append({"id": entry.id, "title": entry.title, "configs": entry.configs, "claims": len(verdicts), "kept": sum(v["kept"] for v in verdicts)})
+    if args.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    width = max(len(row["id"]) for row in rows)
+    for row in rows:
+        print(f"{row['id']:{width}}  {row['title']}\n{'':{width}}  configs {', '.join(row['configs'])}; claims kept {row['kept']}/{row['claims']}")
+    return 0
+
+
+def show(args) -> int:
+    from panorax.core.claims import Verdict
+
+    entry = entry_of(args.system)
+    if entry is None:
+        names = (*(e.id for e in CATALOGUE), *CONFIGS)
+        raise UserError(f"unknown system {args.system!r}{config.nearest(args.system, names)}; `panorax list` shows all")
+    name = args.system if args.system in entry.configs else entry.configs[0]
+    module = config.load(name, CONFIGS)
+    recorded = result_of(name) or {}
+    print(f"{entry.title}\n  paper    {entry.paper}\n  module   {entry.module}\n  parts    {', '.join(entry.parts)}")
+    print(f"  oracle   {entry.oracle}\n  tests    {', '.join(entry.tests)}\n  configs  {', '.join(entry.configs)}\n\nconfig {name}")
+    for option, value in config.leaves(module.get_config()).items():
+        print(f"  --{option} {value}")
+    print("\nclaims")
+    claims = [Verdict(**v) for v in recorded.get("claims", ())] or [claim.check({}) for claim in getattr(module, "CLAIMS", ())]
+    for verdict in claims:
+        print(f"  {verdict}")
+    if recorded:
+        where = {k: recorded[k] for k in ("commit", "device", "date", "wall_seconds", "seed")}
+        print("  measured: " + ", ".join(f"{k} {v}" for k, v in where.items()))
+    return 0
+
+
+def _config(args):
+    """(name, config module, config) of the arguments of `run` and `bench`."""
+    entry = entry_of(args.system)
+    name = entry.configs[0] if entry and args.system == entry.id else args.system
+    module = config.load(name, CONFIGS)
+    if args.smoke and not hasattr(module, "smoke"):
+        raise UserError(f"config {name} has no smoke()")
+    return name, module, module.smoke() if args.smoke else module.get_config()
+
+
+def _start_jax() -> None:
+    """Compiled programs are kept between processes."""
+    import jax
+
+    jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(config.cache_dir() / "xla"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def run(args) -> int:
+    if args.system is None:
+        known = "\n  ".join(CONFIGS)
+        print(f"usage: panorax run CONFIG|FILE.py [--smoke] [--workdir DIR] [--resume] [--record] [--mesh data=N,fsdp=N] [OPTIONS]\n\n"
+              f"`panorax run CONFIG --help` lists its options. Configs:\n  {known}")  # fmt: skip
+        return 0 if {"--help", "-h"} & {*args.overrides} else 2
+    from panorax import run as runs
+    from panorax.core.claims import Verdict
+
+    name, module, cfg = _config(args)
+    cfg = config.override(cfg, args.overrides, f"panorax run {name}")
+    _start_jax()
+    directory = args.workdir or (runs.newest_directory(name) if args.resume else runs.default_directory(name))
+    record = runs.run(name, module, cfg, directory, args.resume, args.mesh)
+    print(f"\n{name}: {record['wall_seconds']} s, {record['compile_seconds']} s of it compiling; everything is in {directory}")
+    for file in sorted(directory.glob("samples*.txt")):
+        print(file.read_text())
+    for verdict in record["claims"]:
+        print(Verdict(**verdict))
+    if args.record:
+        _record(record, Path(module.__file__).with_suffix(".json"), args.smoke)
+    return 0
+
+
+def _record(record: dict, path: Path, smoke: bool) -> None:
+    if smoke:
+        raise UserError("a smoke run is not recorded: its numbers say nothing")
+    path.write_text(json.dumps(record, indent=2) + "\n")
+    print(f"recorded in {path}")
+
+
+def generate(args) -> int:
+    _start_jax()
+    import jax
+
+    from panorax import run as runs
+    from panorax.lm import tokenizer
+    from panorax.lm.generate import generate as continuations
+    from panorax.ops.sampling import Sampling
+
+    cfg = runs.config_of(args.workdir)
+    if config.module_of(cfg).__name__ != "panorax.lm.llama":
+        raise UserError(f"{args.workdir} is a run of {config.module_of(cfg).__name__}; generate needs one of panorax.lm.llama")
+    try:
+        sampling = Sampling(args.temperature, args.top_k, args.top_p, args.min_p)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    tokens = tokenizer.from_json((args.workdir / "tokenizer.json").read_text())
+    params = runs.restore(args.workdir, lambda key: config.module_of(cfg).init_state(key, cfg)).params
+    prompts, key = args.prompt or [""], jax.random.key(args.seed)
+    for prompt, text in zip(prompts, continuations(params, prompts, tokens, key, new=args.tokens, cfg=cfg.model, sampling=sampling)):
+        print(prompt + text)
+    return 0
+
+
+def bench(args) -> int:
+    from panorax.bench import bench_step
+
+    _start_jax()
+    name, _, cfg = _config(args)
+    implementation = config.module_of(cfg)
+    if not hasattr(implementation, "system"):
+        raise UserError(f"{name} is a study: it has no training step to time")
+    record = bench_step(name, implementation.system(cfg), cfg.run, args.repeats)
+    print(json.dumps(record, indent=2))
+    if args.json:
+        args.json.write_text(json.dumps(record, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

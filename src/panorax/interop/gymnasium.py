@@ -1,0 +1,5 @@
+"""PLACEHOLDER"""
+from dataclasses import dataclass
+@dataclass(frozen=True)
+class Config:
+    name: str = "CartPole-v1"

@@ -1,0 +1,1 @@
+"""Networks built from ops: each a spec and an apply."""

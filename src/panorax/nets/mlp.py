@@ -1,0 +1,34 @@
+"""Multi-layer perceptron: affine maps with a nonlinearity between them."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from panorax.core.spec import Initializer, P
+
+orthogonal = jax.nn.initializers.orthogonal
+
+
+def dense_spec(inputs: int, outputs: int, init: Initializer) -> dict[str, P]:
+    """Parameters of y = x w + b: w (inputs, outputs) drawn by `init`, b (outputs,) zero."""
+    return {"w": P((inputs, outputs), (None, None), init), "b": P((outputs,), (None,), jax.nn.initializers.zeros)}
+
+
+def dense(params, x: Float[Array, "*batch I"]) -> Float[Array, "*batch O"]:
+    """y = x w + b over the last axis."""
+    y = x @ params["w"]
+    return y + params["b"].reshape((1,) * (y.ndim - 1) + params["b"].shape)
+
+
+def spec(sizes: tuple[int, ...], init: Initializer = orthogonal(2**0.5)) -> tuple[dict[str, P], ...]:
+    """Parameters of the len(sizes) - 1 affine maps between consecutive sizes, each drawn by `init`."""
+    return tuple(dense_spec(i, o, init) for i, o in zip(sizes[:-1], sizes[1:], strict=True))
+
+
+def apply(params, x: Float[Array, "*batch I"], activation: Callable = jnp.tanh) -> Float[Array, "*batch O"]:
+    """activation(... activation(x w_1 + b_1) ...): the nonlinearity follows every map, the last one too, so that a head can follow."""
+    for layer in params:
+        x = activation(dense(layer, x))
+    return x

@@ -1,0 +1,1 @@
+"""Mathematics with a name: pure functions that know no model and no parameters."""

@@ -1,0 +1,1 @@
+"""Meshes and sharding rules: how a step is spread over devices, without the model knowing."""

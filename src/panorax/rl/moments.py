@@ -1,0 +1,35 @@
+"""Running mean and variance of a stream of batches, merged exactly (Chan, Golub & LeVeque 1983)."""
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+
+@flax.struct.dataclass
+class Moments:
+    """Mean and (biased) variance of `count` samples so far, all float32."""
+
+    mean: jax.Array
+    var: jax.Array
+    count: jax.Array
+
+
+def initial(shape: tuple[int, ...]) -> Moments:
+    """No samples; mean 0 and variance 1, so that standardising changes nothing yet."""
+    return Moments(jnp.zeros(shape), jnp.ones(shape), jnp.zeros(()))
+
+
+def merge(moments: Moments, x: jax.Array) -> Moments:
+    """The moments of all samples so far and those of `x`, whose leading axes beyond the shape of the mean are samples."""
+    x = x.astype(jnp.float32).reshape(-1, *moments.mean.shape)
+    mean, var, count = jnp.mean(x, 0), jnp.var(x, 0), x.shape[0]
+    total = moments.count + count
+    delta, share = mean - moments.mean, count / total
+    between = jnp.square(delta) * share * (1 - share)
+    return Moments(moments.mean + delta * share, moments.var * (1 - share) + var * share + between, total)
+
+
+def standardize(x: jax.Array, moments: Moments, bound: float = 10.0) -> jax.Array:
+    """(x - mean) / sqrt(var), in float32 and clipped to +-bound; leading axes are batch axes."""
+    mean, var = (m.reshape((1,) * (x.ndim - m.ndim) + m.shape) for m in (moments.mean, moments.var))
+    return jnp.clip((x.astype(jnp.float32) - mean) * jax.lax.rsqrt(var + 1e-8), -bound, bound)

@@ -1,0 +1,232 @@
+"""Proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347), with generalised advantages (Schulman et al. 2016, arXiv:1506.02438).
+
+One training step is algorithm 1 of the paper: N environments are acted in for T steps, advantages A_t are estimated, then the loss
+
+    - E[ min(r A, clip(r, 1 - eps, 1 + eps) A) ] + c1 E[ (V(s) - R)^2 ] - c2 E[ H(pi(s)) ],    r = pi(a|s) / pi_old(a|s),    R = A + V_old
+
+is minimised for some epochs over minibatches of the N T steps. Advantages are standardised in every minibatch, which the paper does not say
+but its code does. Arrays of a rollout are (T, N, ...); minibatches are (B, T, ...), sequences as long as the policy is trained through time:
+one step for a policy without memory. The state holds the environments, so training is a pure function of the key: `vmap` it over seeds.
+"""
+
+import dataclasses
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from panorax.core import spec as core_spec
+from panorax.core.config import Run, module_of
+from panorax.core.optim import AdamW, optimizer
+from panorax.core.state import State, System
+from panorax.core.step import update
+from panorax.interop import gymnasium
+from panorax.ops.returns import gae
+from panorax.rl import from_gymnax, from_pgx, gru_policy, mlp_policy, moments, probes
+from panorax.rl.environment import Environments, Observation
+from panorax.rl.episodes import metrics as episode_metrics
+from panorax.rl.rollout import Running, Trajectory, first_episodes, rollout, start
+from panorax.rl.seeds import learning_curves
+
+
+@dataclass(frozen=True)
+class Config:
+    """Symbols of the paper in brackets."""
+
+    environment: from_gymnax.Config | from_pgx.Config | gymnasium.Config | probes.Config = from_gymnax.Config()
+    policy: mlp_policy.Config | gru_policy.Config = mlp_policy.Config()
+    optim: AdamW = AdamW(peak_lr=1e-3, schedule="linear", b2=0.999, eps=1e-5, clip=0.5)
+    run: Run = Run(steps=400, chunk=10)
+    n_envs: int = 8
+    """environments acted in side by side [N]"""
+    length: int = 32
+    """steps of a rollout in each [T]"""
+    epochs: int = 20
+    """passes over a rollout [K]"""
+    minibatches: int = 1
+    """updates in one pass [N T / M]"""
+    discount: float = 0.98
+    """[gamma]"""
+    lambda_: float = 0.8
+    """trust in the value function: 0 one-step, 1 whole returns [lambda]"""
+    clip: float = 0.2
+    """how far a probability may move while it pays [eps]"""
+    value_weight: float = 0.5
+    """[c1]"""
+    value_clip: float | None = None
+    """how far a value may move while it pays, None for any distance"""
+    entropy_weight: float = 0.0
+    """[c2]"""
+    reward_scale: float = 1.0
+    """rewards are multiplied by it before anything is learnt from them"""
+    normalize: bool = False
+    """observations by their running mean and variance"""
+    eval_episodes: int = 100
+    seeds: int = 5
+    """trained side by side for the report at the end"""
+
+    def __post_init__(self):
+        span = module_of(self.policy).span(self.policy)
+        if self.length % span or self.length // span * self.n_envs % self.minibatches:
+            sequences = f"{self.n_envs} environments x {self.length} steps in sequences of {span}"
+            raise ValueError(f"{sequences} do not divide into {self.minibatches} equal minibatches")
+
+
+@flax.struct.dataclass
+class Extra:
+    """Carried from step to step beside the parameters: the environments, and the moments of all observations so far."""
+
+    running: Running
+    seen: moments.Moments
+
+
+@flax.struct.dataclass
+class Batch:
+    """What one update learns from; all leaves (B, T, ...)."""
+
+    observation: Observation
+    first: jax.Array
+    carry: Any
+    action: jax.Array
+    log_prob: jax.Array
+    value: jax.Array
+    advantage: jax.Array
+
+
+def spec(cfg: Config, envs: Environments):
+    """Parameters of the policy and of its value function."""
+    return module_of(cfg.policy).spec(cfg.policy, envs.shape, envs.actions)
+
+
+def apply(params, carry_B, observation_BT, first_BT, cfg: Config, envs: Environments):
+    """(carry, distribution over actions, value) of the policy, starting from memory `carry_B`."""
+    return module_of(cfg.policy).apply(params, carry_B, observation_BT, first_BT, cfg.policy, envs.actions)
+
+
+def observed(seen: moments.Moments, tree, cfg: Config):
+    """Every Observation in `tree` as the policy sees it."""
+    if not cfg.normalize:
+        return tree
+    see = lambda observation: observation.replace(view=moments.standardize(observation.view, seen))
+    is_observation = lambda x: isinstance(x, Observation)
+    return jax.tree.map(lambda x: see(x) if is_observation(x) else x, tree, is_leaf=is_observation)
+
+
+def actor(choose, params, seen: moments.Moments, cfg: Config, envs: Environments):
+    """The policy as a function that acts: `choose(distribution, key)` picks the action."""
+
+    def act(carry_N, observation_N, first_N, key):
+        observation_NT = jax.tree.map(lambda x: x[:, None], observed(seen, observation_N, cfg))
+        carry_N, policy, _ = apply(params, carry_N, observation_NT, first_N[:, None], cfg, envs)
+        return carry_N, choose(policy, key)[:, 0]
+
+    return act
+
+
+def sequences(tree, span: int):
+    """Leaves (T, N, ...) cut into sequences of `span` steps: (T / span * N, span, ...)."""
+
+    def cut(x):
+        T, N, *rest = x.shape
+        return x.reshape(T // span, span, N, *rest).swapaxes(1, 2).reshape(-1, span, *rest)
+
+    return jax.tree.map(cut, tree)
+
+
+def advantages(params, taken: Trajectory, cfg: Config, envs: Environments) -> Batch:
+    """What the rollout teaches, (T, N, ...): every step evaluated by itself, from the memory the policy had there."""
+    before = jax.tree.map(lambda x: x.reshape(-1, 1, *x.shape[2:]), taken)
+    memory, next_memory = jax.tree.map(lambda x: x[:, 0], (before.carry, before.next_carry))
+    _, policy, value = apply(params, memory, before.observation, before.first, cfg, envs)
+    _, _, next_value = apply(params, next_memory, before.next_observation, jnp.zeros_like(before.first), cfg, envs)
+    log_prob, value, next_value = (x.reshape(taken.first.shape) for x in (policy.log_prob(before.action), value, next_value))
+    reward = cfg.reward_scale * taken.reward
+    advantage = gae(reward, value, next_value, taken.terminated, taken.truncated, cfg.discount, cfg.lambda_)
+    return Batch(taken.observation, taken.first, taken.carry, taken.action, log_prob, value, advantage)
+
+
+def loss_fn(params, extra, batch: Batch, key, cfg: Config, envs: Environments):
+    """The loss at the top of this file, for one minibatch."""
+    memory = jax.tree.map(lambda x: x[:, 0], batch.carry)
+    _, policy, value = apply(params, memory, batch.observation, batch.first, cfg, envs)
+    log_ratio = policy.log_prob(batch.action) - batch.log_prob
+    ratio = jnp.exp(log_ratio)
+    A = (batch.advantage - jnp.mean(batch.advantage)) / (jnp.std(batch.advantage) + 1e-8)
+    policy_loss = -jnp.mean(jnp.minimum(ratio * A, jnp.clip(ratio, 1 - cfg.clip, 1 + cfg.clip) * A))
+
+    target = batch.value + batch.advantage
+    error = jnp.square(value - target)
+    if cfg.value_clip is not None:
+        near = batch.value + jnp.clip(value - batch.value, -cfg.value_clip, cfg.value_clip)
+        error = jnp.maximum(error, jnp.square(near - target))
+    value_loss, entropy = jnp.mean(error), jnp.mean(policy.entropy())
+
+    loss = policy_loss + cfg.value_weight * value_loss - cfg.entropy_weight * entropy
+    metrics = {
+        "policy_loss": policy_loss,
+        "value_loss": value_loss,
+        "entropy": entropy,
+        "approx_kl": jnp.mean(ratio - 1 - log_ratio),
+        "clip_fraction": jnp.mean(jnp.abs(ratio - 1) > cfg.clip),
+    }
+    return loss, (extra, metrics)
+
+
+def train_step(state: State, batch, key, cfg: Config, envs: Environments):
+    """One iteration of algorithm 1: a rollout, its advantages, then epochs over its minibatches."""
+    key_rollout, key_order = jax.random.split(key)
+    extra: Extra = state.extra
+    act = actor(lambda policy, key: policy.sample(key), state.params, extra.seen, cfg, envs)
+    running, taken = rollout(act, envs, extra.running, key_rollout, cfg.length)
+
+    data = advantages(state.params, observed(extra.seen, taken, cfg), cfg, envs)
+    examples = sequences(data, module_of(cfg.policy).span(cfg.policy))
+    n = examples.first.shape[0]
+    order = jax.vmap(lambda key: jax.random.permutation(key, n))(jax.random.split(key_order, cfg.epochs))
+    loss, tx = functools.partial(loss_fn, cfg=cfg, envs=envs), transformation(cfg)
+
+    def minibatch(state, rows):
+        return update(loss, tx, state, jax.tree.map(lambda x: x[rows], examples), key_order)
+
+    state, metrics = jax.lax.scan(minibatch, state.replace(extra=()), order.reshape(cfg.epochs * cfg.minibatches, -1))
+    metrics = jax.tree.map(jnp.mean, metrics) | episode_metrics(running.episodes)
+    metrics["explained_variance"] = 1 - jnp.var(data.advantage) / jnp.maximum(jnp.var(data.value + data.advantage), 1e-8)
+    extra = Extra(running, moments.merge(extra.seen, taken.observation.view))
+    return state.replace(extra=extra, step=state.step + 1), metrics
+
+
+def transformation(cfg: Config):
+    """The optimiser; its schedule spans all updates of the run."""
+    return optimizer(cfg.optim, cfg.run.steps * cfg.epochs * cfg.minibatches)
+
+
+def evaluate(state: State, batch, key, cfg: Config, envs: Environments):
+    """Mean over `envs.n` episodes of the most probable (or mean) action, observations normalised as at the end of training."""
+    act = actor(lambda policy, key: policy.mode(), state.params, state.extra.seen, cfg, envs)
+    returns, lengths = first_episodes(act, envs, module_of(cfg.policy).memory(cfg.policy, envs.n), key)
+    return {"eval_return": jnp.mean(returns), "eval_length": jnp.mean(lengths.astype(jnp.float32))}
+
+
+def init_state(key, cfg: Config, envs: Environments) -> State:
+    """Fresh parameters, and environments at the start of an episode."""
+    key_params, key_envs = jax.random.split(key)
+    params = core_spec.init(spec(cfg, envs), key_params)
+    running = start(envs, module_of(cfg.policy).memory(cfg.policy, envs.n), key_envs)
+    return State(params, transformation(cfg).init(params), Extra(running, moments.initial(envs.shape)), jnp.int32(0))
+
+
+def system(cfg: Config) -> System:
+    """PPO on the environments of the config: `n_envs` to learn in, `eval_episodes` others to be judged in."""
+    make = module_of(cfg.environment).environments
+    envs, held_out = make(cfg.environment, cfg.n_envs), make(cfg.environment, cfg.eval_episodes)
+    ppo = System(
+        spec=spec(cfg, envs),
+        init_state=functools.partial(init_state, cfg=cfg, envs=envs),
+        train_step=functools.partial(train_step, cfg=cfg, envs=envs),
+        evaluate=functools.partial(evaluate, cfg=cfg, envs=held_out),
+        extra_axes=Extra(running=("batch",), seen=None),
+    )
+    return dataclasses.replace(ppo, report=lambda state, key: learning_curves(ppo, cfg.run, cfg.seeds, held_out, key))

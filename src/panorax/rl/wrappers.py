@@ -1,0 +1,73 @@
+"""Environments made from environments."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from panorax.rl.environment import Box, Environment, Environments
+
+
+def vectorize(env: Environment, n: int) -> Environments:
+    """`n` copies stepped together; where an episode ends the next one starts at once.
+
+    Starting again is lazy: nothing is drawn or reset in a step in which no episode ended.
+    """
+
+    def reset(key):
+        return jax.vmap(env.reset)(jax.random.split(key, n))
+
+    def step(key, state, action):
+        key_step, key_reset = jax.random.split(key)
+        state, after = jax.vmap(env.step)(jax.random.split(key_step, n), state, action)
+        ended = after.terminated | after.truncated
+        goes_on = (state, after.observation)
+        state, observation = jax.lax.cond(
+            jnp.any(ended), lambda: select(ended, reset(key_reset), goes_on), lambda: goes_on
+        )
+        return state, observation, after
+
+    return Environments(n, reset, step, env.shape, env.actions, env.max_steps)
+
+
+def select(condition_N, then, otherwise):
+    """Row by row, `then` where the condition holds, in two pytrees whose leaves start with the axis N."""
+
+    def choose(a, b):
+        return jnp.where(condition_N.reshape(condition_N.shape + (1,) * (a.ndim - 1)), a, b)
+
+    return jax.tree.map(choose, then, otherwise)
+
+
+def time_limit(env: Environment, max_steps: int) -> Environment:
+    """Truncates episodes after `max_steps` steps."""
+
+    def reset(key):
+        state, observation = env.reset(key)
+        return (state, jnp.int32(0)), observation
+
+    def step(key, state, action):
+        inner, time = state
+        inner, after = env.step(key, inner, action)
+        late = (time + 1 >= max_steps) & ~after.terminated
+        return (inner, time + 1), after.replace(truncated=after.truncated | late)
+
+    return dataclasses.replace(env, reset=reset, step=step, max_steps=max_steps)
+
+
+def unit_actions(env: Environment) -> Environment:
+    """A Box whose bounds are finite becomes the cube [-1, 1]^K, stretched onto it, and what lies outside is clipped; other spaces stay."""
+    if not isinstance(env.actions, Box) or not all(map(jnp.isfinite, env.actions.low + env.actions.high)):
+        return env
+
+    def step(key, state, action):
+        return env.step(key, state, stretch(action, env.actions))
+
+    K = len(env.actions.low)
+    return dataclasses.replace(env, step=step, actions=Box((-1.0,) * K, (1.0,) * K))
+
+
+def stretch(action, box: Box):
+    """Maps the cube [-1, 1]^K onto the box, after clipping to the cube; the last axis of `action` is K."""
+    low, high = (jnp.array(x).reshape((1,) * (action.ndim - 1) + (-1,)) for x in (box.low, box.high))
+    return low + (jnp.clip(action, -1, 1) + 1) / 2 * (high - low)

@@ -1,0 +1,141 @@
+"""One run: a config becomes a directory with its metrics, curves, samples, checkpoints and a result that says which claims held."""
+
+import dataclasses
+import importlib.metadata
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+
+import jax
+
+from panorax.core import claims, config, metrics, spec
+from panorax.core.checkpoint import Checkpoints
+from panorax.core.errors import UserError
+from panorax.core.loop import Clock, fit
+from panorax.core.state import Result, State, System
+from panorax.parallel.sharding import make_mesh, placement
+
+VERSIONS = ("panorax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def run(name: str, module: ModuleType, cfg, directory: Path, resume: bool, mesh: str) -> dict:
+    """Run `cfg` in `directory` and return the content of its result.json. `module` is the config module, for its claims."""
+    clock = Clock()
+    implementation = config.module_of(cfg)
+    _enter(directory, resume)
+    (directory / "config.json").write_text(config.to_json(cfg))
+    if hasattr(implementation, "study"):
+        result, facts = implementation.study(cfg, jax.random.key(cfg.seed)), {"seed": cfg.seed}
+    else:
+        result, facts = train(implementation.system(cfg), cfg.run, directory, mesh, clock)
+    for file, figure in result.figures.items():
+        write_figure(directory / file, figure)
+    record = {
+        "config": name,
+        "claims": claims.verdicts(getattr(module, "CLAIMS", ()), result.metrics),
+        "metrics": {k: float(f"{v:.6g}") for k, v in result.metrics.items()},
+        **facts,
+        "wall_seconds": round(clock.elapsed(), 1),
+        "compile_seconds": round(clock.compiling, 1),
+        **provenance(),
+    }
+    (directory / "result.json").write_text(json.dumps(record, indent=2) + "\n")
+    return record
+
+
+def train(system: System, run: config.Run, directory: Path, mesh: str, clock: Clock) -> tuple[Result, dict]:
+    """Train a system in `directory`, from its newest checkpoint if there is one: its metrics and figures, and facts of the run."""
+    for file, text in system.files().items():
+        (directory / file).write_text(text)
+    key_init, key_fit, key_report = jax.random.split(jax.random.key(run.seed), 3)
+    abstract = jax.eval_shape(system.init_state, key_init)
+    place = placement(system, abstract, make_mesh(mesh))
+    with Checkpoints(directory / "checkpoints", run.keep) as checkpoints:
+        if checkpoints.latest() is None:
+            state = clock.compile(system.init_state, key_init, out_shardings=place.state)(key_init)
+        else:
+            state = checkpoints.restore(with_shardings(abstract, place.state))
+        with metrics.Log(directory, int(state.step)) as log:
+            state, evaluation = fit(system, run, state, key_fit, place, log, checkpoints, clock)
+    report = system.report(state, key_report)
+    figures = {"curves.png": metrics.curves(metrics.read_metrics(directory / "metrics.jsonl")), **report.figures}
+    facts = {"seed": run.seed, "steps": run.steps, "parameters": spec.count(system.spec), "mesh": mesh or "data=1"}
+    return Result({**evaluation, **report.metrics}, figures), facts
+
+
+def config_of(directory: Path):
+    """The config that a run directory was made with."""
+    if not (directory / "config.json").is_file():
+        raise UserError(f"{directory} is not the directory of a run (it has no config.json)")
+    return config.from_json((directory / "config.json").read_text())
+
+
+def restore(directory: Path, init_state) -> State:
+    """The newest state of a run, on one device; `init_state(key)` says what it looks like."""
+    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    with Checkpoints(directory / "checkpoints") as checkpoints:
+        return checkpoints.restore(with_shardings(jax.eval_shape(init_state, jax.random.key(0)), here))
+
+
+def with_shardings(abstract, shardings):
+    """ShapeDtypeStructs that say where to put what they describe; a sharding may stand for a whole subtree."""
+    put = lambda sharding, tree: jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
+    return jax.tree.map(put, shardings, abstract, is_leaf=lambda x: isinstance(x, jax.sharding.Sharding))
+
+
+def _enter(directory: Path, resume: bool) -> None:
+    """Make the directory of a run, or continue one only when asked to."""
+    started = (directory / "config.json").exists()
+    if started and not resume:
+        raise UserError(f"{directory} already holds a run; --resume continues it, another --workdir starts a new one")
+    if resume and not started:
+        raise UserError(f"{directory} holds no run to resume")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the run directory {directory}: {error.strerror}") from error
+
+
+def write_figure(path: Path, figure) -> None:
+    """A str as a text file, a matplotlib Figure as a picture."""
+    if isinstance(figure, str):
+        path.write_text(figure)
+    else:
+        figure.savefig(path, dpi=110)
+
+
+def provenance() -> dict:
+    """What produced a number: commit, versions, device, date."""
+    return {
+        "commit": _commit(),
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "versions": {"python": sys.version.split()[0]} | {name: importlib.metadata.version(name) for name in VERSIONS},
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+
+
+def _commit() -> str:
+    """The commit of the source tree this is imported from, `+` if it has changes; `unknown` outside a git checkout."""
+    git = lambda *args: subprocess.run(["git", "-C", Path(__file__).parent, *args], capture_output=True, text=True)
+    head = git("rev-parse", "--short=12", "HEAD")
+    if head.returncode:
+        return "unknown"
+    return head.stdout.strip() + ("+" if git("status", "--porcelain", "--untracked-files=no").stdout.strip() else "")
+
+
+def default_directory(name: str) -> Path:
+    """runs/<name>/<time>, a new one for every run."""
+    return Path("runs") / name.removesuffix(".py").replace("/", "-") / time.strftime("%Y%m%d-%H%M%S")
+
+
+def newest_directory(name: str) -> Path:
+    """The newest run of `name` in the default place."""
+    found = sorted(default_directory(name).parent.glob("*/config.json"))
+    if not found:
+        raise UserError(f"no run of {name} to resume in {default_directory(name).parent}; give --workdir")
+    return found[-1].parent
+
+

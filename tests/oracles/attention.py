@@ -1,0 +1,25 @@
+"""torch's scaled dot-product attention, in torch's layout (batch, heads, time, head dimension)."""
+
+import numpy as np
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+from case import Arrays, named, normal, vjp
+
+PACKAGES = ("torch",)
+
+
+def generate() -> Arrays:
+    rng = np.random.RandomState(0)
+    qkv = {"q": normal(rng, 2, 4, 7, 8), "k": normal(rng, 2, 2, 7, 8), "v": normal(rng, 2, 2, 7, 8)}
+    time = np.arange(7)
+    distance = time[:, None] - time
+    masks = {"causal": distance >= 0, "window": (distance >= 0) & (distance < 3)}
+    files = [
+        named(
+            case,
+            {"mask": mask, **vjp(lambda **x: scaled_dot_product_attention(**x, attn_mask=torch.tensor(mask), enable_gqa=True), qkv, rng)},
+        )
+        for case, mask in masks.items()
+    ]
+    return files[0] | files[1]

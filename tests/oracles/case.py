@@ -1,0 +1,35 @@
+"""What the scripts share: random numbers, and the arrays that make one golden case.
+
+A case is a group of arrays `<case>/<name>`. Where gradients are compared it holds the inputs by name, the output `out`, a random
+`cotangent` of its shape, and for each input `grad/<input>`, the gradient of sum(out * cotangent).
+"""
+
+import numpy as np
+import torch
+
+Arrays = dict[str, np.ndarray]
+
+
+def normal(rng: np.random.RandomState, *shape: int, mean: float = 0.0, std: float = 1.0) -> np.ndarray:
+    """Normal float32 numbers. `RandomState` is used because numpy has frozen its streams."""
+    return (mean + std * rng.standard_normal(shape)).astype(np.float32)
+
+
+def scales(rng: np.random.RandomState, n: int) -> np.ndarray:
+    """The learnt scale of a norm, away from its initial value of one."""
+    return normal(rng, n, mean=1.0, std=0.2)
+
+
+def named(case: str, arrays: Arrays) -> Arrays:
+    """The arrays under the name of their case."""
+    return {f"{case}/{name}": x for name, x in arrays.items()}
+
+
+def vjp(f, inputs: Arrays, rng: np.random.RandomState) -> Arrays:
+    """A case with gradients, of the torch function `f` of the inputs as keywords, computed in float64."""
+    leaves = {name: torch.tensor(x, dtype=torch.float64, requires_grad=True) for name, x in inputs.items()}
+    out = f(**leaves)
+    cotangent = normal(rng, *out.shape)
+    out.backward(torch.tensor(cotangent, dtype=torch.float64))
+    gradients = {f"grad/{name}": leaf.grad.numpy() for name, leaf in leaves.items()}
+    return {**inputs, "out": out.detach().numpy(), "cotangent": cotangent, **gradients}

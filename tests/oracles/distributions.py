@@ -1,0 +1,43 @@
+"""torch.distributions: log-probability and entropy of actions."""
+
+import numpy as np
+import torch
+from torch.distributions import Categorical, Independent, Normal
+
+from case import Arrays, named, normal, vjp
+
+PACKAGES = ("torch",)
+
+
+def both(distribution, action: np.ndarray) -> torch.Tensor:
+    """Log-probability and entropy, stacked along a first axis."""
+    return torch.stack([distribution.log_prob(torch.tensor(action)), distribution.entropy()])
+
+
+def masked(logits: torch.Tensor, legal: np.ndarray, action: np.ndarray) -> torch.Tensor:
+    """`both` of each row's distribution over its legal actions alone, as if there were no others."""
+    rows = [both(Categorical(logits=row[torch.tensor(ok)]), ok[:a].sum()) for row, ok, a in zip(logits, legal, action)]
+    return torch.stack(rows, 1)
+
+
+def generate() -> Arrays:
+    rng = np.random.RandomState(8)
+    logits, first, second = normal(rng, 6, 5, std=2.0), normal(rng, 6, 3), normal(rng, 6, 4)
+    choice, pair = rng.randint(0, 5, 6), np.stack([rng.randint(0, 3, 6), rng.randint(0, 4, 6)], 1)
+    gauss = {"mean": normal(rng, 6, 3), "log_std": normal(rng, 6, 3, mean=-0.5, std=0.5)}
+    move = normal(rng, 6, 3)
+    legal = rng.uniform(size=(6, 5)) < 0.6
+    legal[np.arange(6), choice] = True
+
+    def multi(first, second):
+        return both(Categorical(logits=first), pair[:, 0]) + both(Categorical(logits=second), pair[:, 1])
+
+    def gaussian(mean, log_std):
+        return both(Independent(Normal(mean, log_std.exp()), 1), move.astype(np.float64))
+
+    return {
+        **named("categorical", {"action": choice, **vjp(lambda logits: both(Categorical(logits=logits), choice), {"logits": logits}, rng)}),
+        **named("masked", {"action": choice, "legal": legal, **vjp(lambda logits: masked(logits, legal, choice), {"logits": logits}, rng)}),
+        **named("multi_categorical", {"action": pair, **vjp(multi, {"first": first, "second": second}, rng)}),
+        **named("diagonal_gaussian", {"action": move, **vjp(gaussian, gauss, rng)}),
+    }

@@ -1,0 +1,45 @@
+"""Twenty steps of torch's AdamW with clipping, a warm-up-cosine schedule and decay of the matrix alone, on multinomial logistic regression."""
+
+import math
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+
+from case import Arrays, named, normal
+
+PACKAGES = ("torch",)
+STEPS, WARMUP, PEAK, FINAL, DECAY, CLIP, B1, B2, EPS = 20, 5, 0.1, 0.01, 0.3, 0.5, 0.9, 0.95, 1e-3
+
+
+def schedule(step: int) -> float:
+    """Learning rate over its peak: linear from 0, then half a cosine to the final rate at step STEPS."""
+    if step < WARMUP:
+        return step / WARMUP
+    done = (step - WARMUP) / (STEPS - WARMUP)
+    return FINAL / PEAK + (1 - FINAL / PEAK) * (1 + math.cos(math.pi * done)) / 2
+
+
+def generate() -> Arrays:
+    rng = np.random.RandomState(6)
+    x, label, w0, b0 = normal(rng, 16, 5), rng.randint(0, 3, 16), normal(rng, 5, 3), normal(rng, 3)
+    w, b = (torch.tensor(p, dtype=torch.float64, requires_grad=True) for p in (w0, b0))
+    groups = [{"params": [w], "weight_decay": DECAY}, {"params": [b], "weight_decay": 0.0}]
+    adamw = torch.optim.AdamW(groups, lr=PEAK, betas=(B1, B2), eps=EPS)
+    rate = torch.optim.lr_scheduler.LambdaLR(adamw, schedule)
+    found = {"w": [], "b": [], "norm": [], "rate": []}
+    for _ in range(STEPS):
+        adamw.zero_grad()
+        cross_entropy(torch.tensor(x, dtype=torch.float64) @ w + b[None], torch.tensor(label)).backward()
+        found["norm"].append(torch.nn.utils.clip_grad_norm_([w, b], CLIP).item())
+        found["rate"].append(rate.get_last_lr()[0])
+        adamw.step()
+        rate.step()
+        found["w"].append(w.detach().numpy().copy())
+        found["b"].append(b.detach().numpy().copy())
+    if not min(found["norm"]) < CLIP < max(found["norm"]):
+        raise ValueError("the gradient should be clipped in some steps and not in others")
+    settings = {"steps": STEPS, "warmup": WARMUP, "peak_lr": PEAK, "final_lr": FINAL, "weight_decay": DECAY, "clip": CLIP}
+    settings |= {"b1": B1, "b2": B2, "eps": EPS}
+    inputs = {"x": x, "label": label, "w0": w0, "b0": b0}
+    return named("adamw", {**inputs, **{f"setting/{k}": np.array(v) for k, v in settings.items()}, **{k: np.array(v) for k, v in found.items()}})

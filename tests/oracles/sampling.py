@@ -1,0 +1,26 @@
+"""The logits that transformers' warpers leave, alone and one after another in the order that `generate` has them."""
+
+import numpy as np
+import torch
+from transformers import MinPLogitsWarper, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+from case import Arrays, named, normal
+
+PACKAGES = ("torch", "transformers")
+SETTINGS = {"temperature": 0.7, "top_k": 6, "top_p": 0.9, "min_p": 0.08}
+WARPERS = {
+    "temperature": TemperatureLogitsWarper,
+    "top_k": TopKLogitsWarper,
+    "top_p": TopPLogitsWarper,
+    "min_p": MinPLogitsWarper,
+}
+
+
+def generate() -> Arrays:
+    logits = normal(np.random.RandomState(5), 4, 17, std=2.0)
+    warped = {name: WARPERS[name](value)(None, torch.tensor(logits)).numpy() for name, value in SETTINGS.items()}
+    chain = torch.tensor(logits)
+    for name, value in SETTINGS.items():
+        chain = WARPERS[name](value)(None, chain)
+    settings = {f"setting/{name}": np.array(value) for name, value in SETTINGS.items()}
+    return named("warpers", {"logits": logits, **settings, **warped, "chain": chain.numpy()})
