@@ -15,11 +15,8 @@ def generate() -> Arrays:
     time = np.arange(7)
     distance = time[:, None] - time
     masks = {"causal": distance >= 0, "window": (distance >= 0) & (distance < 3)}
-    files = [
-        named(
-            case,
-            {"mask": mask, **vjp(lambda **x: scaled_dot_product_attention(**x, attn_mask=torch.tensor(mask), enable_gqa=True), qkv, rng)},
-        )
-        for case, mask in masks.items()
-    ]
-    return files[0] | files[1]
+    arrays = {}
+    for case, mask in masks.items():
+        attend = lambda q, k, v: scaled_dot_product_attention(q, k, v, attn_mask=torch.tensor(mask), enable_gqa=True)
+        arrays |= named(case, {"mask": mask, **vjp(attend, qkv, rng)})
+    return arrays

@@ -1,8 +1,10 @@
 """What the scripts share: random numbers, and the arrays that make one golden case.
 
-A case is a group of arrays `<case>/<name>`. Where gradients are compared it holds the inputs by name, the output `out`, a random
+A case is a group of arrays `<case>/<name>`, with numbers that are no data (sizes, rates) as JSON in `settings`. Where gradients are compared it holds the inputs by name, the output `out`, a random
 `cotangent` of its shape, and for each input `grad/<input>`, the gradient of sum(out * cotangent).
 """
+
+import json
 
 import numpy as np
 import torch
@@ -23,6 +25,11 @@ def scales(rng: np.random.RandomState, n: int) -> np.ndarray:
 def named(case: str, arrays: Arrays) -> Arrays:
     """The arrays under the name of their case."""
     return {f"{case}/{name}": x for name, x in arrays.items()}
+
+
+def settings(**values: int | float | bool | None) -> Arrays:
+    """Python numbers, as they are."""
+    return {"settings": np.array(json.dumps(values))}
 
 
 def vjp(f, inputs: Arrays, rng: np.random.RandomState) -> Arrays:

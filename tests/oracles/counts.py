@@ -1,10 +1,9 @@
 """Parameters of the published Llamas, counted by transformers without allocating any."""
 
-import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from case import Arrays, named
+from case import Arrays, named, settings
 
 PACKAGES = ("torch", "transformers")
 MODELS = {
@@ -17,9 +16,9 @@ NAMES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", 
 
 def generate() -> Arrays:
     arrays = {}
-    for model, sizes in MODELS.items():
+    for model, numbers in MODELS.items():
+        sizes = dict(zip(NAMES, numbers, strict=True))
         with torch.device("meta"):
-            llama = LlamaForCausalLM(LlamaConfig(**dict(zip(NAMES, sizes)), tie_word_embeddings=False))
-        count = np.array(sum(p.numel() for p in llama.parameters()), np.int64)
-        arrays |= named(model, {"parameters": count, **{name: np.array(n, np.int64) for name, n in zip(NAMES, sizes)}})
+            llama = LlamaForCausalLM(LlamaConfig(**sizes, tie_word_embeddings=False))
+        arrays |= named(model, settings(parameters=sum(p.numel() for p in llama.parameters()), **sizes))
     return arrays

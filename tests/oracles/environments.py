@@ -3,7 +3,7 @@
 import gymnasium
 import numpy as np
 
-from case import Arrays, named
+from case import Arrays, named, settings
 
 PACKAGES = ("gymnasium",)
 T = 60
@@ -42,8 +42,8 @@ def environment_case(name: str, starts: list, rng: np.random.RandomState) -> Arr
     chosen = np.stack([actions(pattern, env.action_space, rng) for _, pattern in starts])
     episodes = [episode(env, state, a) for (state, _), a in zip(starts, chosen)]
     found = {key: np.array([e[key] for e in episodes]) for key in episodes[0]}
-    limit = gymnasium.spec(name).max_episode_steps
-    return {"state": np.array([state for state, _ in starts]), "action": chosen, "max_steps": np.array(limit), **found}
+    limit = settings(max_steps=gymnasium.spec(name).max_episode_steps)
+    return {"state": np.array([state for state, _ in starts]), "action": chosen, **limit, **found}
 
 
 def generate() -> Arrays:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, FlowMatchHeunDiscreteScheduler
 
-from case import Arrays, named, normal
+from case import Arrays, named, normal, settings
 
 PACKAGES = ("torch", "diffusers")
 MEAN, STD, STEPS = 1.5, 0.4, 6
@@ -30,7 +30,7 @@ def trajectory(scheduler, start: np.ndarray) -> np.ndarray:
 
 def generate() -> Arrays:
     start = normal(np.random.RandomState(11), 5, 2)
-    data = {"mean": np.array(MEAN), "std": np.array(STD)}
+    data = settings(mean=MEAN, std=STD)
     arrays = {}
     for shift in (1.0, 3.0):
         euler = FlowMatchEulerDiscreteScheduler(shift=shift)

@@ -1,6 +1,6 @@
 """transformers' Llama with random weights: logits, mean cross entropy of the next token, and its gradient in every parameter.
 
-Weights are rounded to 1/64, so that they compress.
+Weights are multiples of 1/16, so that they compress.
 """
 
 import numpy as np
@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from case import Arrays, named, normal
+from case import Arrays, named, normal, settings
 
 PACKAGES = ("torch", "transformers")
 SIZES = {
@@ -35,15 +35,14 @@ def model_case(sizes: dict[str, int], theta: float, eps: float, tied: bool, leng
     with torch.no_grad():
         for name, p in model.named_parameters():
             draw = normal(rng, *p.shape, mean=1.0 if "norm" in name else 0.0, std=0.2)
-            p.copy_(torch.tensor(np.round(draw * 64) / 64))
+            p.copy_(torch.tensor(np.round(draw * 16) / 16))
     ids = rng.randint(0, sizes["vocab_size"], (2, length))
     logits = model(torch.tensor(ids)).logits
     loss = cross_entropy(logits[:, :-1].flatten(0, 1), torch.tensor(ids)[:, 1:].flatten())
     loss.backward()
-    config = {**sizes, "rope_theta": theta, "rms_norm_eps": eps, "tie_word_embeddings": tied}
     parameters = dict(model.named_parameters())
     return {
-        **{f"config/{name}": np.array(value) for name, value in config.items()},
+        **settings(**sizes, rope_theta=theta, rms_norm_eps=eps, tie_word_embeddings=tied),
         **{f"param/{name}": p.detach().numpy() for name, p in parameters.items()},
         **{f"grad/{name}": p.grad.numpy() for name, p in parameters.items()},
         "ids": ids,

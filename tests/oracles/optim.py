@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from case import Arrays, named, normal
+from case import Arrays, named, normal, settings
 
 PACKAGES = ("torch",)
 STEPS, WARMUP, PEAK, FINAL, DECAY, CLIP, B1, B2, EPS = 20, 5, 0.1, 0.01, 0.3, 0.5, 0.9, 0.95, 1e-3
@@ -39,7 +39,6 @@ def generate() -> Arrays:
         found["b"].append(b.detach().numpy().copy())
     if not min(found["norm"]) < CLIP < max(found["norm"]):
         raise ValueError("the gradient should be clipped in some steps and not in others")
-    settings = {"steps": STEPS, "warmup": WARMUP, "peak_lr": PEAK, "final_lr": FINAL, "weight_decay": DECAY, "clip": CLIP}
-    settings |= {"b1": B1, "b2": B2, "eps": EPS}
-    inputs = {"x": x, "label": label, "w0": w0, "b0": b0}
-    return named("adamw", {**inputs, **{f"setting/{k}": np.array(v) for k, v in settings.items()}, **{k: np.array(v) for k, v in found.items()}})
+    rates = {"warmup": WARMUP, "peak_lr": PEAK, "final_lr": FINAL, "b1": B1, "b2": B2, "eps": EPS, "weight_decay": DECAY, "clip": CLIP}
+    inputs = {"x": x, "label": label, "w0": w0, "b0": b0, **settings(steps=STEPS, **rates)}
+    return named("adamw", {**inputs, **{name: np.array(steps) for name, steps in found.items()}})

@@ -6,7 +6,7 @@ from diffusers.models.embeddings import get_timestep_embedding
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 
-from case import Arrays, named, normal, vjp
+from case import Arrays, named, normal, settings, vjp
 
 PACKAGES = ("torch", "transformers", "diffusers")
 
@@ -14,11 +14,11 @@ PACKAGES = ("torch", "transformers", "diffusers")
 def rope(theta: float, rng: np.random.RandomState) -> Arrays:
     config = LlamaConfig(hidden_size=32, num_attention_heads=4, rope_parameters={"rope_type": "default", "rope_theta": theta})
     embedding = LlamaRotaryEmbedding(config)
-    position = np.stack([np.arange(5), np.arange(90, 95)])
+    position = np.stack([np.arange(3), np.arange(90, 93)])
     cos, sin = embedding(torch.zeros((), dtype=torch.float32), torch.tensor(position))
-    qk = {"q": normal(rng, 2, 4, 5, 8), "k": normal(rng, 2, 2, 5, 8)}
+    qk = {"q": normal(rng, 2, 4, 3, 8), "k": normal(rng, 2, 2, 3, 8)}
     rotated = vjp(lambda q, k: torch.cat(apply_rotary_pos_emb(q, k, cos.double(), sin.double()), 1), qk, rng)
-    return {"frequencies": embedding.inv_freq.numpy(), "position": position, **rotated}
+    return {**settings(head_dim=8, theta=theta), "frequencies": embedding.inv_freq.numpy(), "position": position, **rotated}
 
 
 def generate() -> Arrays:

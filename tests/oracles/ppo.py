@@ -6,7 +6,7 @@ from torch import nn
 from torch.distributions import Categorical, Independent, Normal
 from torch.func import functional_call
 
-from case import Arrays, named, normal
+from case import Arrays, named, normal, settings
 
 PACKAGES = ("torch",)
 B, INPUTS, WIDTH = 24, 4, 8
@@ -31,7 +31,7 @@ def ppo_loss(log_prob, value, entropy, batch, clip, value_clip, value_weight, en
     return -surrogate.mean() + value_weight * error.mean() - entropy_weight * entropy.mean()
 
 
-def loss_case(gaussian: bool, settings: dict[str, float], rng: np.random.RandomState) -> Arrays:
+def loss_case(gaussian: bool, weights: dict[str, float | None], rng: np.random.RandomState) -> Arrays:
     actor, critic = network(2 if gaussian else 3), network(1)
     params = {f"actor.{name}": normal(rng, *p.shape, std=0.6) for name, p in actor.named_parameters()}
     params |= {f"critic.{name}": normal(rng, *p.shape, std=0.6) for name, p in critic.named_parameters()}
@@ -46,10 +46,10 @@ def loss_case(gaussian: bool, settings: dict[str, float], rng: np.random.RandomS
     log_prob = policy.log_prob(torch.tensor(action))
     # the old policy: near enough that some ratios are clipped and some not
     batch["log_prob"] = (log_prob.detach().numpy() + normal(rng, B, std=0.25)).astype(np.float32)
-    loss = ppo_loss(log_prob, value, policy.entropy(), {k: torch.tensor(x).double() for k, x in batch.items()}, **settings)
+    loss = ppo_loss(log_prob, value, policy.entropy(), {k: torch.tensor(x).double() for k, x in batch.items()}, **weights)
     loss.backward()
     return {
-        **{f"setting/{name}": np.array(x) for name, x in settings.items() if x is not None},
+        **settings(**weights),
         **{f"param/{name}": p for name, p in params.items()},
         **{f"grad/{name}": leaf.grad.numpy() for name, leaf in leaves.items()},
         **batch,

@@ -1,7 +1,7 @@
 """Golden files: what independent implementations answer, kept so that the tests need none of them.
 
-    python tests/oracles/regenerate.py [family ...]            compare each file with what its oracle answers now
-    python tests/oracles/regenerate.py --write [family ...]    write the files
+    python tests/oracles/regenerate.py [--check] [family ...]    compare each file with what its oracle answers now
+    python tests/oracles/regenerate.py --write [family ...]      write the files
 
 To be run where `requirements.txt` of this folder is installed. A family is a script here with `PACKAGES`, the distributions it
 relies on, and `generate() -> {"case/name": array}`. Floating point numbers are stored as float32, and compared to 1e-5 of the largest number of
@@ -74,7 +74,9 @@ def check(family: str) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="compare (or write) the golden files with what their oracles answer")
     parser.add_argument("families", nargs="*", metavar="family", help=f"default: all of {', '.join(FAMILIES)}")
-    parser.add_argument("--write", action="store_true", help="write the files instead of comparing them")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--check", action="store_true", help="compare (the default)")
+    mode.add_argument("--write", action="store_true", help="write the files instead of comparing them")
     options = parser.parse_args()
     families = options.families or FAMILIES
     if unknown := set(families) - set(FAMILIES):

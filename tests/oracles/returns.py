@@ -9,7 +9,7 @@ import torch
 from gymnasium.spaces import Box, Discrete
 from stable_baselines3.common.buffers import RolloutBuffer
 
-from case import Arrays, named, normal
+from case import Arrays, named, normal, settings
 
 PACKAGES = ("torch", "gymnasium", "stable-baselines3")
 DISCOUNT, LAMBDA, T, N = 0.97, 0.9, 12, 3
@@ -53,4 +53,4 @@ def generate() -> Arrays:
     advantage = by_definition(**rollout)
     if not np.allclose(advantage, by_buffer(**rollout), atol=1e-5):
         raise ValueError("the two oracles of the advantages disagree")
-    return named("gae", {**rollout, "discount": np.array(DISCOUNT), "lambda": np.array(LAMBDA), "out": advantage})
+    return named("gae", {**rollout, **settings(discount=DISCOUNT, lambda_=LAMBDA), "out": advantage})

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from transformers import MinPLogitsWarper, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from case import Arrays, named, normal
+from case import Arrays, named, normal, settings
 
 PACKAGES = ("torch", "transformers")
 SETTINGS = {"temperature": 0.7, "top_k": 6, "top_p": 0.9, "min_p": 0.08}
@@ -22,5 +22,4 @@ def generate() -> Arrays:
     chain = torch.tensor(logits)
     for name, value in SETTINGS.items():
         chain = WARPERS[name](value)(None, chain)
-    settings = {f"setting/{name}": np.array(value) for name, value in SETTINGS.items()}
-    return named("warpers", {"logits": logits, **settings, **warped, "chain": chain.numpy()})
+    return named("warpers", {"logits": logits, **settings(**SETTINGS), **warped, "chain": chain.numpy()})

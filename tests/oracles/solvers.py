@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from case import Arrays, named
+from case import Arrays, named, settings
 
 PACKAGES = ("scipy",)
 
@@ -17,4 +17,4 @@ def lotka_volterra(t: float, y: np.ndarray) -> np.ndarray:
 def generate() -> Arrays:
     starts = np.array([[2.0, 1.0], [4.0, 1.5], [1.0, 3.0]])
     ends = [solve_ivp(lotka_volterra, (0.5, 4.0), y, "RK45", rtol=1e-11, atol=1e-12).y[:, -1] for y in starts]
-    return named("dopri5", {"t0": np.array(0.5), "t1": np.array(4.0), "start": starts, "out": np.array(ends)})
+    return named("dopri5", {**settings(t0=0.5, t1=4.0), "start": starts, "out": np.array(ends)})

@@ -4,6 +4,7 @@ Readers for a user's own files raise UserError with one line that names the file
 """
 
 import functools
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -63,11 +64,11 @@ def read_tokens(path: str) -> np.ndarray:
 
 def read_arrays(path: str, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """The named arrays of an `.npz` file, all with the same first axis."""
-    archive = _load_numpy(Path(path), (".npz",))
-    missing = [name for name in names if name not in archive]
-    if missing:
-        raise UserError(f"{path} has no array {missing[0]!r}; needed: {', '.join(names)}; it has: {', '.join(archive) or 'none'}")
-    arrays = {name: archive[name] for name in names}
+    with _load_numpy(Path(path), (".npz",)) as archive:
+        missing = [name for name in names if name not in archive]
+        if missing:
+            raise UserError(f"{path} has no array {missing[0]!r}; needed: {', '.join(names)}; it has: {', '.join(archive) or 'none'}")
+        arrays = {name: archive[name] for name in names}
     lengths = {name: a.shape[:1] for name, a in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise UserError(f"{path}: the arrays differ in their first axis: {lengths}")
@@ -79,6 +80,8 @@ def _load_numpy(path: Path, suffixes: tuple[str, ...], **options):
         raise UserError(f"data file {path} does not exist")
     if path.suffix not in suffixes:
         raise UserError(f"{path}: a {' or '.join(suffixes)} file is needed")
+    if path.suffix == ".npz" and not zipfile.is_zipfile(path):
+        raise UserError(f"{path} cannot be read as .npz: it is no zip archive, or is cut short")
     try:
         return np.load(path, allow_pickle=False, **options)
     except (ValueError, OSError, EOFError) as error:

@@ -8,7 +8,13 @@ from jaxtyping import Array, Float
 
 from panorax.core.spec import Initializer, P
 
-orthogonal = jax.nn.initializers.orthogonal
+
+def fan_in(gain: float) -> Initializer:
+    """Normal with standard deviation gain / sqrt(inputs): unit inputs give outputs of size `gain`.
+
+    Not orthogonal, which many use here: the batched QR behind it can deadlock on a CPU when initialisation is vmapped over seeds.
+    """
+    return jax.nn.initializers.variance_scaling(gain**2, "fan_in", "normal")
 
 
 def dense_spec(inputs: int, outputs: int, init: Initializer) -> dict[str, P]:
@@ -22,7 +28,7 @@ def dense(params, x: Float[Array, "*batch I"]) -> Float[Array, "*batch O"]:
     return y + params["b"].reshape((1,) * (y.ndim - 1) + params["b"].shape)
 
 
-def spec(sizes: tuple[int, ...], init: Initializer = orthogonal(2**0.5)) -> tuple[dict[str, P], ...]:
+def spec(sizes: tuple[int, ...], init: Initializer = fan_in(2**0.5)) -> tuple[dict[str, P], ...]:
     """Parameters of the len(sizes) - 1 affine maps between consecutive sizes, each drawn by `init`."""
     return tuple(dense_spec(i, o, init) for i, o in zip(sizes[:-1], sizes[1:], strict=True))
 

@@ -14,7 +14,7 @@ from panorax.rl.environment import Box, Discrete, MultiDiscrete, Observation, Sp
 def head_spec(space: Space, width: int):
     """An affine map, small at first so that all actions begin alike; for a Box also a standard deviation that is the same in all states."""
     outputs = {Discrete: lambda: space.n, MultiDiscrete: lambda: sum(space.n), Box: lambda: len(space.low)}[type(space)]()
-    spec = {"out": mlp.dense_spec(width, outputs, mlp.orthogonal(0.01))}
+    spec = {"out": mlp.dense_spec(width, outputs, mlp.fan_in(0.01))}
     if isinstance(space, Box):
         spec["log_std"] = P((outputs,), (None,), jax.nn.initializers.zeros)
     return spec

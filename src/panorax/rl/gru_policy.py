@@ -28,7 +28,7 @@ def spec(cfg: Config, shape: tuple[int, ...], space: Space):
         "torso": mlp.spec((math.prod(shape), cfg.width)),
         "gru": gru_spec(cfg.width, cfg.width),
         "actor": actions.head_spec(space, cfg.width),
-        "critic": mlp.dense_spec(cfg.width, 1, mlp.orthogonal(1.0)),
+        "critic": mlp.dense_spec(cfg.width, 1, mlp.fan_in(1.0)),
     }
 
 

@@ -24,7 +24,7 @@ def spec(cfg: Config, shape: tuple[int, ...], space: Space):
     sizes = (math.prod(shape), *cfg.hidden)
     return {
         "actor": {"torso": mlp.spec(sizes), "head": actions.head_spec(space, sizes[-1])},
-        "critic": {"torso": mlp.spec(sizes), "head": mlp.dense_spec(sizes[-1], 1, mlp.orthogonal(1.0))},
+        "critic": {"torso": mlp.spec(sizes), "head": mlp.dense_spec(sizes[-1], 1, mlp.fan_in(1.0))},
     }
 
 

@@ -19,7 +19,7 @@ def train_seed(system: System, run: Run, key: jax.Array):
     key_init, key_train, key_eval = jax.random.split(key, 3)
     chunk = lambda state, _: scan_steps(system.train_step, state, (), key_train, run.chunk)
     state, curves = jax.lax.scan(chunk, system.init_state(key_init), length=run.steps // run.chunk)
-    return state, curves, system.evaluate(state, system.held_out, key_eval)
+    return state, curves, system.evaluate(state, system.held_out(), key_eval)
 
 
 def learning_curves(system: System, run: Run, seeds: int, envs: Environments, key: jax.Array) -> Result:

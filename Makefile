@@ -1,0 +1,33 @@
+PYTHON ?= python3
+RUN = .venv/bin/panorax run
+.PHONY: run test oracles lock clean
+
+run: .venv/installed  ## the main job: train a small Llama on the text every Python has
+	$(RUN) lm/llama
+
+test: .venv/tested  ## the whole suite
+	.venv/bin/python -m pytest
+
+oracles: .venv-oracles/installed  ## regenerate every golden file with the independent implementations, fail where one differs
+	.venv-oracles/bin/python tests/oracles/regenerate.py --check
+
+lock:  ## resolve requirements.lock anew, for every Python that is found
+	.ci/lock python3.11 python3.12
+
+.venv/installed: requirements.lock setup.cfg
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e .
+	touch $@
+
+.venv/tested: .venv/installed
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e .[test]
+	touch $@
+
+.venv-oracles/installed: tests/oracles/requirements.txt
+	$(PYTHON) -m venv .venv-oracles
+	.venv-oracles/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	.venv-oracles/bin/python -m pip install --quiet --disable-pip-version-check -r tests/oracles/requirements.txt
+	touch $@
+
+clean:
+	rm -rf .venv .venv-oracles

@@ -1,0 +1,62 @@
+"""Golden cases: what independent implementations answered, read from `tests/oracles/golden`."""
+
+import contextlib
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+GOLDEN = Path(__file__).parents[1] / "oracles" / "golden"
+
+
+class Case:
+    """The arrays of one golden case by name; it notes which were read."""
+
+    def __init__(self, name: str):
+        family, _, case = name.partition("/")
+        with np.load(GOLDEN / f"{family}.npz") as file:
+            self._arrays = {key.removeprefix(case + "/"): file[key] for key in file if key.startswith(case + "/")}
+        self.unread = set(self._arrays)
+
+    def __getitem__(self, name: str) -> jax.Array:
+        self.unread.discard(name)
+        return jnp.asarray(self._arrays[name])
+
+    def group(self, prefix: str) -> dict[str, jax.Array]:
+        """All arrays `prefix/...`, by the rest of their names."""
+        return {name.removeprefix(prefix + "/"): self[name] for name in self._arrays if name.startswith(prefix + "/")}
+
+    def settings(self) -> dict:
+        """The numbers that are no data."""
+        self.unread.discard("settings")
+        return json.loads(str(self._arrays["settings"]))
+
+    def check_vjp(self, f, inputs: tuple[str, ...], atol: float, rtol: float = 1e-5) -> None:
+        """`f` of these inputs must be `out`, and its vector-Jacobian product with `cotangent` each input's `grad/...`."""
+
+        @jax.jit
+        def output_and_gradients(cotangent, *args):
+            out, pull_back = jax.vjp(f, *args)
+            return out, pull_back(cotangent)
+
+        out, gradients = output_and_gradients(self["cotangent"], *(self[name] for name in inputs))
+        np.testing.assert_allclose(out, self["out"], rtol, atol)
+        for name, gradient in zip(inputs, gradients, strict=True):
+            np.testing.assert_allclose(gradient, self[f"grad/{name}"], rtol, atol, err_msg=f"gradient in {name}")
+
+
+@contextlib.contextmanager
+def open_case(name: str):
+    """The case `family/case`; leaving any of its arrays unread fails."""
+    case = Case(name)
+    yield case
+    assert not case.unread, f"arrays of {name} that were not compared: {', '.join(sorted(case.unread))}"
+
+
+@pytest.fixture
+def golden():
+    """`with golden("family/case") as case:` around the comparison."""
+    return open_case

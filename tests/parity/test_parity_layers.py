@@ -1,0 +1,84 @@
+"""Attention, norms, positions, recurrence and losses against torch, transformers and diffusers, gradients included."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from panorax.nets.recurrent import gru
+from panorax.ops.attention import attention, causal_mask, sliding_window_mask
+from panorax.ops.losses import cross_entropy, weighted_mean
+from panorax.ops.norms import group_norm, layer_norm, rms_norm
+from panorax.ops.positions import rope, rope_frequencies, sinusoidal
+
+MASKS = {"causal": causal_mask, "window": lambda query, key: sliding_window_mask(query, key, 3)}
+
+
+def heads_last(x):
+    """Between torch's (batch, heads, time, head dimension) and ours."""
+    return jnp.swapaxes(x, 1, 2)
+
+
+@pytest.mark.parametrize("mask", ["causal", "window"])
+def test_attention(golden, mask):
+    with golden(f"attention/{mask}") as case:
+        time_BT = jnp.tile(jnp.arange(7)[None], (2, 1))
+        mask_BTS = MASKS[mask](time_BT, time_BT)
+        np.testing.assert_array_equal(mask_BTS, np.broadcast_to(case["mask"], (2, 7, 7)))
+
+        def attend(q, k, v):
+            return heads_last(attention(heads_last(q), heads_last(k), heads_last(v), mask_BTS))
+
+        case.check_vjp(attend, ("q", "k", "v"), atol=2e-6)
+
+
+def test_rms_norm(golden):
+    with golden("norms/rms_norm") as case:
+        case.check_vjp(lambda x, scale: rms_norm(x, scale, 1e-5), ("x", "scale"), atol=2e-6)
+
+
+def test_layer_norm(golden):
+    with golden("norms/layer_norm") as case:
+        case.check_vjp(lambda x, scale, bias: layer_norm(x, scale, bias, 1e-5), ("x", "scale", "bias"), atol=2e-6)
+
+
+def test_group_norm(golden):
+    def norm(x_BCYX, scale, bias):
+        return jnp.moveaxis(group_norm(jnp.moveaxis(x_BCYX, 1, -1), scale, bias, 4, 1e-5), -1, 1)
+
+    with golden("norms/group_norm") as case:
+        case.check_vjp(norm, ("x", "scale", "bias"), atol=2e-6)
+
+
+@pytest.mark.parametrize("name", ["rope_10000", "rope_500000"])
+def test_rope(golden, name):
+    with golden(f"positions/{name}") as case:
+        frequencies = rope_frequencies(**case.settings())
+        np.testing.assert_allclose(frequencies, case["frequencies"], rtol=1e-6)
+
+        def rotate(q, k):
+            return jnp.concatenate([heads_last(rope(heads_last(x), case["position"], frequencies)) for x in (q, k)], 1)
+
+        # at position 90 float32 knows the angle to 4e-6
+        case.check_vjp(rotate, ("q", "k"), atol=1e-5)
+
+
+def test_sinusoidal(golden):
+    with golden("positions/sinusoidal") as case:
+        # at time 999 float32 knows the angle to 6e-5
+        np.testing.assert_allclose(sinusoidal(case["time"], 10), case["out"], atol=1e-4)
+
+
+def test_gru(golden):
+    def torch_gru(x, h, w, u, b, c):
+        return gru({"w": w.T, "u": u.T, "b": b, "c": c}, h, x, jnp.zeros(x.shape[:2], bool))[1]
+
+    with golden("recurrent/gru") as case:
+        names = ("x", "h", "weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+        case.check_vjp(torch_gru, names, atol=2e-6)
+
+
+def test_cross_entropy_without_ignored_labels(golden):
+    with golden("losses/cross_entropy") as case:
+        kept = case["label"] >= 0
+        label = jnp.where(kept, case["label"], 0)
+        case.check_vjp(lambda logits: weighted_mean(cross_entropy(logits, label), kept.astype(jnp.float32)), ("logits",), atol=2e-6)
