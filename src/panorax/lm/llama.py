@@ -10,7 +10,6 @@ bits per byte of held-out documents is the same in a unit that does not depend o
 """
 
 import functools
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -86,8 +85,8 @@ class Config:
 def spec(cfg: Model):
     """Every parameter; those of the layers are stacked along L."""
     D, H, G, F = cfg.d_model, cfg.n_heads, cfg.n_kv_heads, cfg.d_ff
-    K, normal, ones = D // H, jax.nn.initializers.normal(0.02), jax.nn.initializers.ones
-    to_residual = jax.nn.initializers.normal(0.02 / math.sqrt(2 * cfg.n_layers))
+    K, normal, ones = D // H, jax.nn.initializers.normal(D**-0.5), jax.nn.initializers.ones
+    to_residual = jax.nn.initializers.normal((2 * cfg.n_layers * D) ** -0.5)  # 2 L sums leave the stream at unit scale
     layer = {
         "attn_norm": P((D,), ("embed",), ones),
         "q": P((D, H, K), ("embed", "heads", None), normal),
