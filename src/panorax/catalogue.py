@@ -32,7 +32,7 @@ CATALOGUE = (
             "panorax.ops.sampling",
         ),
         oracle="transformers LlamaForCausalLM: logits and all gradients; parameter counts of Llama 2 and 3",
-        tests=("tests/parity/test_llama.py", "tests/lm/test_llama.py"),
+        tests=("tests/parity/test_parity_llama.py", "tests/lm/test_llama.py"),
         parameters=(("lm/llama2_7b", 6_738_415_616), ("lm/llama2_70b", 68_976_648_192), ("lm/llama3_8b", 8_030_261_248)),
     ),
 )  # fmt: skip

@@ -19,11 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-FAMILIES = (
-    "attention", "convolution", "counts", "distributions", "environments", "flow", "llama", "losses",
-    "norms", "optim", "positions", "ppo", "recurrent", "returns", "sampling", "solvers",
-)  # fmt: skip
-GOLDEN = Path(__file__).parent / "golden"
+HERE = Path(__file__).parent
+GOLDEN = HERE / "golden"
+FAMILIES = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in ("case", "regenerate"))
 TOLERANCE = 1e-5
 
 

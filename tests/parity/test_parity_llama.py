@@ -54,9 +54,9 @@ def to_ours(theirs: dict, cfg: llama.Model) -> dict:
     return ours
 
 
-@pytest.mark.parametrize("name", ["untied", "tied"])
+@pytest.mark.parametrize("name", ["llama/untied", "llama/tied"])
 def test_logits_loss_and_gradients(golden, name):
-    with golden(f"llama/{name}") as case:
+    with golden(name) as case:
         settings, ids = case.settings(), case["ids"]
         model = llama.Model(**{ours: settings[theirs] for ours, theirs in THEIR_NAMES.items()})
         params, gradients = to_ours(case.group("param"), model), to_ours(case.group("grad"), model)
@@ -74,10 +74,11 @@ def test_logits_loss_and_gradients(golden, name):
             np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=2e-6, err_msg=jax.tree_util.keystr(path))
 
 
-@pytest.mark.parametrize("preset", ["llama2_7b", "llama2_70b", "llama3_8b"])
-def test_published_parameter_counts(golden, preset):
-    with golden(f"counts/{preset}") as case:
+@pytest.mark.parametrize("name", ["counts/llama2_7b", "counts/llama2_70b", "counts/llama3_8b"])
+def test_published_parameter_counts(golden, name):
+    with golden(name) as case:
         settings = case.settings()
-        model = load(f"lm/{preset}", (f"lm/{preset}",)).get_config().model
+        config = name.replace("counts/", "lm/")
+        model = load(config, (config,)).get_config().model
         assert core_spec.count(llama.spec(model)) == settings.pop("parameters")
         assert {theirs: getattr(model, ours) for ours, theirs in THEIR_NAMES.items() if theirs in settings} == settings

@@ -14,9 +14,9 @@ from panorax.rl import from_gymnax, mlp_policy, ppo
 from panorax.rl.environment import Box, Discrete, Environments, Observation
 
 DISTRIBUTIONS = {
-    "categorical": (("logits",), Categorical),
-    "multi_categorical": (("first", "second"), lambda *logits: MultiCategorical(tuple(map(Categorical, logits)))),
-    "diagonal_gaussian": (("mean", "log_std"), DiagonalGaussian),
+    "distributions/categorical": (("logits",), Categorical),
+    "distributions/multi_categorical": (("first", "second"), lambda *logits: MultiCategorical(tuple(map(Categorical, logits)))),
+    "distributions/diagonal_gaussian": (("mean", "log_std"), DiagonalGaussian),
 }
 
 
@@ -28,15 +28,15 @@ def both(distribution, action):
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_log_prob_and_entropy(golden, name):
     inputs, make = DISTRIBUTIONS[name]
-    with golden(f"distributions/{name}") as case:
+    with golden(name) as case:
         action = case["action"]
-        case.check_vjp(lambda *args: both(make(*args), action), inputs, atol=5e-6)
+        case.check_vjp(lambda *args: both(make(*args), action), inputs)
 
 
 def test_masked_logits(golden):
     with golden("distributions/masked") as case:
         legal, action = case["legal"], case["action"]
-        case.check_vjp(lambda logits: both(Categorical(masked(logits, legal)), action), ("logits",), atol=5e-6)
+        case.check_vjp(lambda logits: both(Categorical(masked(logits, legal)), action), ("logits",))
 
 
 def test_gae(golden):
@@ -61,10 +61,10 @@ def policy_params(theirs: dict) -> dict:
     return params
 
 
-@pytest.mark.parametrize("name, space", [("discrete", Discrete(3)), ("gaussian", Box((-1.0,) * 2, (1.0,) * 2))])
+@pytest.mark.parametrize("name, space", [("ppo/discrete", Discrete(3)), ("ppo/gaussian", Box((-1.0,) * 2, (1.0,) * 2))])
 def test_ppo_loss_and_gradients(golden, name, space):
     envs = Environments(1, reset=None, step=None, shape=(4,), actions=space, max_steps=1)
-    with golden(f"ppo/{name}") as case:
+    with golden(name) as case:
         cfg = ppo.Config(policy=mlp_policy.Config(hidden=(8, 8)), **case.settings())
         params, gradients = policy_params(case.group("param")), policy_params(case.group("grad"))
         assert jax.tree.map(jnp.shape, params) == core_spec.map_spec(lambda p: p.shape, ppo.spec(cfg, envs))
@@ -79,16 +79,16 @@ def test_ppo_loss_and_gradients(golden, name, space):
 
 
 STATES = {
-    "CartPole-v1": ("x", "x_dot", "theta", "theta_dot"),
-    "MountainCar-v0": ("position", "velocity"),
-    "Acrobot-v1": ("joint_angle1", "joint_angle2", "velocity_1", "velocity_2"),
-    "Pendulum-v1": ("theta", "theta_dot"),
+    "environments/CartPole-v1": ("x", "x_dot", "theta", "theta_dot"),
+    "environments/MountainCar-v0": ("position", "velocity"),
+    "environments/Acrobot-v1": ("joint_angle1", "joint_angle2", "velocity_1", "velocity_2"),
+    "environments/Pendulum-v1": ("theta", "theta_dot"),
 }
 
 
 @pytest.mark.parametrize("name", STATES)
 def test_dynamics_of_gymnasium(golden, name):
-    env = from_gymnax.make(from_gymnax.Config(name))
+    env = from_gymnax.make(from_gymnax.Config(name.removeprefix("environments/")))
 
     @jax.jit
     @jax.vmap
@@ -102,10 +102,10 @@ def test_dynamics_of_gymnasium(golden, name):
 
         return jax.lax.scan(step, state, actions)[1]
 
-    with golden(f"environments/{name}") as case:
+    with golden(name) as case:
         assert env.max_steps == case.settings()["max_steps"]
         view, reward, terminated = episode(case["state"], case["action"])
         alive = np.asarray(case["alive"])
         np.testing.assert_array_equal(terminated[alive], case["terminated"][alive])
-        np.testing.assert_allclose(view[alive], case["view"][alive], atol=1e-5)
-        np.testing.assert_allclose(reward[alive], case["reward"][alive], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(view[alive], case["view"][alive], atol=2e-5)
+        np.testing.assert_allclose(reward[alive], case["reward"][alive], rtol=1e-5, atol=1e-5)

@@ -21,12 +21,12 @@ class Corpus:
     held_out: tuple[str, ...]
 
 
-def load(path: str | None, held_out: float) -> Corpus:
+def load(path: str | None, held_out: float, at_most: int | None = None) -> Corpus:
     """The user's file or folder, or the default corpus where `path` is None; without repeats; about a share `held_out` (in bytes) kept apart.
 
-    A document's side depends on its text alone (SHA-256), not on its neighbours or name. A single document is cut at a line end instead.
+    Of more than `at_most` documents the first are used. A document's side depends on its text alone (SHA-256), not on its neighbours or name. A single document is cut at a line end instead.
     """
-    documents = deduplicate(standard_library() if path is None else read_documents(path))
+    documents = deduplicate((standard_library() if path is None else read_documents(path))[:at_most])
     if len(documents) == 1:
         text = documents[0]
         cut = text.rfind("\n", 0, int(len(text) * (1 - held_out))) + 1 or int(len(text) * (1 - held_out))

@@ -19,6 +19,8 @@ class Text:
     """trained on the training documents, with at most model.vocab tokens"""
     held_out: float = 0.04
     """share of the text kept apart, in whole documents"""
+    at_most: int | None = None
+    """documents used, None for all"""
 
     def __post_init__(self):
         if not 0 < self.held_out < 1:
@@ -44,7 +46,7 @@ class Tokens:
 
 def dataset(cfg: Text, vocab: int) -> Tokens:
     """Read, split, train the tokenizer on the training side, encode both. Raises UserError for text that cannot be used."""
-    documents = corpus.load(cfg.path, cfg.held_out)
+    documents = corpus.load(cfg.path, cfg.held_out, cfg.at_most)
     tokens = tokenizer.train(cfg.tokenizer, documents.train, vocab)
     encode = lambda texts: np.array([i for text in texts for i in (tokens.end, *tokens.encode(text))] + [tokens.end], np.int32)
     return Tokens(encode(documents.train), encode(documents.held_out), documents, tokens)
