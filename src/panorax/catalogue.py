@@ -21,6 +21,16 @@ class Entry:
 
 CATALOGUE = (
     Entry(
+        id="concentration",
+        title="Concentration of measure: ball in cube, shell of a ball, norm of a Gaussian",
+        paper="Blum, Hopcroft & Kannan, Foundations of Data Science, chapter 2",
+        module="panorax.theory.concentration",
+        configs=("theory/concentration",),
+        parts=(),
+        oracle="closed forms through scipy's Gamma function and chi distribution",
+        tests=("tests/theory/test_concentration.py",),
+    ),
+    Entry(
         id="llama",
         title="Llama: decoder-only language model with RMSNorm, RoPE, grouped-query attention, SwiGLU",
         paper="Touvron et al. 2023, arXiv:2302.13971, arXiv:2307.09288; Llama 3, arXiv:2407.21783",

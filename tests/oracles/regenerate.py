@@ -41,6 +41,9 @@ def differences(old: dict[str, np.ndarray], new: dict[str, np.ndarray]) -> list[
     for name in sorted(old.keys() | new.keys()):
         if name not in old or name not in new:
             found.append(f"{name} is {'in the file alone' if name in old else 'not in the file'}")
+        elif old[name].dtype.kind == new[name].dtype.kind == "U":
+            if old[name] != new[name]:
+                found.append(f"{name} was {old[name]}, is {new[name]}")
         elif (old[name].shape, old[name].dtype) != (new[name].shape, new[name].dtype):
             found.append(f"{name} was {old[name].dtype}{old[name].shape}, is {new[name].dtype}{new[name].shape}")
         elif old[name].dtype.kind == "f":
@@ -48,7 +51,7 @@ def differences(old: dict[str, np.ndarray], new: dict[str, np.ndarray]) -> list[
             if not error <= allowed:
                 found.append(f"{name} differs by {error:.2e}, allowed {allowed:.2e}")
         elif not np.array_equal(old[name], new[name]):
-            found.append(f"{name} was {old[name]}, is {new[name]}" if old[name].ndim == 0 else f"{name} differs")
+            found.append(f"{name} differs")
     return found
 
 

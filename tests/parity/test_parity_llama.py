@@ -68,7 +68,7 @@ def test_logits_loss_and_gradients(golden, name):
             return llama.apply(params, ids, model), jax.value_and_grad(loss)(params)
 
         our_logits, (our_loss, our_gradients) = forward_and_backward(params)
-        np.testing.assert_allclose(our_logits, case["logits"], rtol=1e-4, atol=2e-5)
+        np.testing.assert_allclose(our_logits, case["logits"], rtol=1e-5, atol=2e-5)
         np.testing.assert_allclose(our_loss, case["loss"], rtol=1e-6)
         for (path, ours), theirs in zip(jax.tree.leaves_with_path(our_gradients), jax.tree.leaves(gradients), strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=2e-6, err_msg=jax.tree_util.keystr(path))

@@ -1,0 +1,50 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import special, stats
+
+from panorax.theory.concentration import (
+    Config, gaussian_norm_moments, gaussian_norms, inside_ball, log_ball_cube_ratio, shell_fraction, study, uniform_in_ball,
+)  # fmt: skip
+
+D = np.array([1, 2, 3, 7, 20, 99, 100, 101, 1000, 100_000])
+KEY = jax.random.key(0)
+
+
+def test_ball_cube_ratio_is_the_gamma_function():
+    few = D[:5]
+    exact = np.pi ** (few / 2) / special.gamma(few / 2 + 1) / 2.0**few
+    np.testing.assert_allclose(np.exp(log_ball_cube_ratio(jnp.asarray(few))), exact, rtol=1e-5)
+    np.testing.assert_allclose(np.exp(log_ball_cube_ratio(jnp.array([1.0, 2.0, 3.0]))), [1, np.pi / 4, np.pi / 6], rtol=1e-6)
+
+
+def test_norm_moments_are_those_of_chi():
+    mean, spread = gaussian_norm_moments(jnp.asarray(D))
+    np.testing.assert_allclose(mean, stats.chi(D).mean(), rtol=2e-5)
+    exact = np.sqrt([float(stats.chi(int(d)).var()) if d < 1000 else 0.5 - 1 / (8 * d) for d in D])
+    np.testing.assert_allclose(spread, exact, rtol=5e-5)
+
+
+def test_shell_fraction():
+    np.testing.assert_allclose(shell_fraction(jnp.asarray(D), 0.01), 1 - 0.99 ** D.astype(float), rtol=1e-5)
+    assert float(shell_fraction(jnp.array(3), 1.0)) == 1
+
+
+def test_samples_follow_the_exact_distributions():
+    assert stats.kstest(np.asarray(gaussian_norms(KEY, 5, 2000)), stats.chi(5).cdf).pvalue > 1e-3
+    radius = np.linalg.norm(uniform_in_ball(KEY, 4, 2000), axis=1)
+    assert stats.kstest(radius, lambda r: np.clip(r, 0, 1) ** 4).pvalue > 1e-3
+    assert abs(float(inside_ball(KEY, 2, 4000)) - np.pi / 4) < 0.03
+
+
+def test_the_study_measures_what_it_names():
+    metrics = study(Config(dims=(2, 50), samples=500), KEY).metrics
+    assert metrics["largest_z"] < 5 and abs(metrics["ball_cube_ratio_d2"] - np.pi / 4) < 1e-6
+    assert 0 < study(Config(dims=(100,), samples=2), KEY).metrics["ball_cube_ratio_d100"] < 1e-60
+
+
+@pytest.mark.parametrize("wrong", [dict(dims=()), dict(dims=(0,)), dict(samples=1), dict(shell=0.0)])
+def test_bad_input_is_refused(wrong):
+    with pytest.raises(ValueError, match="must be positive"):
+        Config(**wrong)
