@@ -11,7 +11,7 @@ from panorax.core import config
 from panorax.core.metrics import read_metrics
 
 STORIES = "\n".join(f"once upon a time {i} frogs sat on {i * i % 91} leaves" for i in range(400))
-SMALL = "--model.vocab=257 --model.d-model=16 --model.n-layers=1 --model.d-ff=16 --context=8 --batch=4 --optim.warmup=0".split()
+SMALL = "--model.vocab=257 --model.d-model=16 --model.n-layers=1 --model.d-ff=16 --context=8 --stride=8 --batch=4 --optim.warmup=0".split()
 
 
 @pytest.fixture

@@ -35,4 +35,5 @@ def smoke() -> Config:
         run=Run(steps=8, chunk=4),
         batch=4,
         context=16,
+        stride=16,
     )

@@ -19,5 +19,6 @@ def get_config() -> Config:
         run=Run(steps=500_000, chunk=1, eval_every=5000, save_every=1000),
         batch=1024,
         context=4096,
+        stride=4096,
         accumulate=8,
     )

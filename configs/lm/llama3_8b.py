@@ -15,4 +15,4 @@ def get_config() -> Config:
         vocab=128_256, d_model=4096, n_layers=32, n_heads=32, n_kv_heads=8, d_ff=14_336, rope_theta=500_000.0,
         tied=False, dtype="bfloat16", remat=True,
     )  # fmt: skip
-    return dataclasses.replace(llama2_7b.get_config(), model=model, context=8192)
+    return dataclasses.replace(llama2_7b.get_config(), model=model, context=8192, stride=8192)

@@ -24,11 +24,17 @@ def test_windows_reach_both_ends_and_differ_between_steps():
 
 
 @pytest.mark.parametrize("n", [2, 8, 9, 10, 17])
-def test_rows_predict_every_token_once(n):
-    rows, weights = data.rows(TOKENS[:n], 4)
-    predicted = rows[:, 1:][weights > 0]
-    np.testing.assert_array_equal(predicted, TOKENS[1:n])
+@pytest.mark.parametrize("stride", [1, 3, 4])
+def test_rows_predict_every_token_once(n, stride):
+    rows, weights = data.rows(TOKENS[:n], 4, stride)
+    np.testing.assert_array_equal(rows[:, 1:][weights > 0], TOKENS[1:n])
     np.testing.assert_array_equal(rows[:, :-1][weights > 0], TOKENS[: n - 1])
+    assert rows.shape[1] == 5 and (weights[1:].sum(1) > 0).all()
+
+
+def test_rows_need_a_stride_that_leaves_no_gap():
+    with pytest.raises(ValueError, match="between 1 and the window's 4"):
+        data.rows(TOKENS, 4, 5)
 
 
 @pytest.mark.parametrize("n, batch", [(10, 3), (7, 7), (5, 8)])

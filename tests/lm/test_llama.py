@@ -86,7 +86,7 @@ def test_remat_and_untied_head_and_bfloat16():
 
 
 def test_evaluate_weighs_every_token_once():
-    cfg = llama.Config(model=CFG, batch=2, context=4)
+    cfg = llama.Config(model=CFG, batch=2, context=4, stride=4)
     state = llama.init_state(jax.random.key(0), cfg).replace(params=params())
     rows = TOKENS[:2].reshape(1, 2, 8)[:, :, :5]
     weights = np.array([[[1, 1, 1, 1], [1, 0, 0, 0]]], np.float32)

@@ -62,7 +62,7 @@ def test_dataset_joins_documents_and_counts_their_bytes(tmp_path):
     (tmp_path / "a.txt").write_text("é" * 50)
     (tmp_path / "b.txt").write_text("xyz" * 30)
     tokens = text.dataset(text.Text(path=str(tmp_path), tokenizer="bytes", held_out=0.3), 257)
-    batch = tokens.held_out_batch(2, 16)
+    batch = tokens.held_out_batch(2, 16, 8)
     held_out = tokens.corpus.held_out[0]
     assert batch["bytes"] == len(held_out.encode()) + 1
     assert batch["weights"].sum() == len(held_out.encode()) + 1

@@ -21,16 +21,20 @@ def windows(tokens: np.ndarray, batch: int, length: int, seed: int, step: int) -
     return np.stack([tokens[s : s + length] for s in starts]).astype(np.int32)
 
 
-def rows(tokens: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a 1-D array into rows of `length + 1` overlapping by one, so that every token but the first is predicted once.
+def rows(tokens: np.ndarray, length: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
+    """Windows of `length + 1` tokens starting every `stride` <= `length`, weighted so that every token but the first is predicted once.
 
-    Returns (rows_BT of int32, weights_BT of float32 over the `length` predictions of a row): the last row is padded with 0 and weight 0.
+    Returns (windows int32 (n, length + 1), weights float32 (n, length) over their predictions). A window after the first counts its last
+    `stride` predictions, so each has at least `length - stride` tokens before it; what lies beyond the end is padded with 0 and weight 0.
     """
-    n = max(-(-(len(tokens) - 1) // length), 1)
-    padded = np.zeros(n * length + 1, np.int32)
+    if not 1 <= stride <= length:
+        raise ValueError(f"the stride must lie between 1 and the window's {length}, got {stride}")
+    n = max(-(-(len(tokens) - 1 - length) // stride) + 1, 1)
+    padded = np.zeros((n - 1) * stride + length + 1, np.int32)
     padded[: len(tokens)] = tokens
-    weights = (np.arange(n * length) < len(tokens) - 1).astype(np.float32).reshape(n, length)
-    return padded[np.arange(n)[:, None] * length + np.arange(length + 1)], weights
+    place = np.arange(n)[:, None] * stride + np.arange(length + 1)
+    fresh = (np.arange(length) >= length - stride) | (np.arange(n) == 0)[:, None]
+    return padded[place], (fresh & (place[:, 1:] < len(tokens))).astype(np.float32)
 
 
 def epochs(n: int, batch: int, seed: int, step: int) -> np.ndarray:

@@ -76,10 +76,16 @@ class Config:
     """sequences per step [B]"""
     context: int = 128
     """tokens predicted in each [T]"""
+    stride: int = 64
+    """tokens between the starts of held-out windows, at most the context: a smaller one gives every prediction more to read"""
     accumulate: int = 1
     """micro-batches the batch is cut into, one in memory at a time"""
     sampling: Sampling = Sampling(temperature=0.7, top_p=0.95)
     """of the text printed at the end"""
+
+    def __post_init__(self):
+        if not 1 <= self.stride <= self.context or self.batch % self.accumulate:
+            raise ValueError(f"stride must lie between 1 and context {self.context}, and accumulate must divide batch {self.batch}")
 
 
 def spec(cfg: Model):
@@ -229,7 +235,7 @@ def system(cfg: Config) -> System:
         train_step=functools.partial(train_step, cfg=cfg),
         evaluate=functools.partial(evaluate, cfg=cfg),
         batches=lambda step: data.windows(text().train, cfg.batch, cfg.context + 1, cfg.run.seed, step),
-        held_out=lambda: text().held_out_batch(cfg.batch, cfg.context),
+        held_out=lambda: text().held_out_batch(cfg.batch, cfg.context, cfg.stride),
         report=lambda state, key: report(state.params, text(), key, cfg),
         files=lambda: {"tokenizer.json": text().tokenizer.to_json()},
     )

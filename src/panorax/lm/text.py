@@ -36,9 +36,9 @@ class Tokens:
     corpus: corpus.Corpus
     tokenizer: Any
 
-    def held_out_batch(self, batch: int, length: int) -> dict[str, np.ndarray]:
+    def held_out_batch(self, batch: int, length: int, stride: int) -> dict[str, np.ndarray]:
         """The held-out tokens as rows (n, B, T + 1) with weights (n, B, T), each token predicted once, and the bytes they stand for."""
-        rows, weights = data.rows(self.held_out, length)
+        rows, weights = data.rows(self.held_out, length, stride)
         n = -(-len(rows) // batch)
         fill = lambda x: np.concatenate([x, np.zeros((n * batch - len(x), x.shape[1]), x.dtype)]).reshape(n, batch, -1)
         return {"rows": fill(rows), "weights": fill(weights), "bytes": np.float32(len(joined(self.corpus.held_out)))}
