@@ -21,6 +21,19 @@ class Entry:
 
 CATALOGUE = (
     Entry(
+        id="flow-matching",
+        title="Flow matching: straight paths from noise to data, with classifier-free guidance",
+        paper="Lipman et al. 2023, arXiv:2210.02747; Liu et al. 2023, arXiv:2209.03003; Ho & Salimans 2022, arXiv:2207.12598",
+        module="panorax.generative.flow_matching",
+        configs=("generative/flow_matching", "generative/flow_matching_2d"),
+        parts=(
+            "panorax.generative.densities", "panorax.generative.digits", "panorax.nets.dit", "panorax.nets.mlp",
+            "panorax.nets.velocity_mlp", "panorax.ops.frechet", "panorax.ops.solvers",
+        ),
+        oracle="the velocity between Gaussians in closed form; diffusers' FlowMatchEulerDiscreteScheduler; scipy's solve_ivp",
+        tests=("tests/generative/test_flow_matching.py", "tests/ops/test_solvers.py"),
+    ),
+    Entry(
         id="concentration",
         title="Concentration of measure: ball in cube, shell of a ball, norm of a Gaussian",
         paper="Blum, Hopcroft & Kannan, Foundations of Data Science, chapter 2",

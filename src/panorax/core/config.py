@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import difflib
+import functools
 import importlib
 import importlib.util
 import io
@@ -95,15 +96,25 @@ def override(cfg, args: list[str], prog: str = "panorax run"):
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(
-                type(cfg), default=cfg, args=args, prog=prog, config=(tyro.conf.FlagConversionOff, tyro.conf.AvoidSubcommands)
-            )
+            parsed = tyro.cli(_as_it_is(cfg), default=_recast(cfg, _as_it_is(cfg)), args=args, prog=prog, config=(tyro.conf.FlagConversionOff,))
+            return _recast(parsed, type(cfg))
     except SystemExit as stop:
         if stop.code == 0:
             raise
         raise UserError(_first_sentence(said.getvalue())) from None
-    except (TypeError, ValueError) as error:  # raised by a config's own __post_init__
+    except ValueError as error:  # raised by a config's own __post_init__
         raise UserError(str(error)) from error
+
+
+@functools.cache
+def _as_it_is(cfg) -> type:
+    """The type of `cfg` with each nested config's field typed as what it holds, where its declared type is a choice of several."""
+    held = [(f.name, type(getattr(cfg, f.name))) for f in dataclasses.fields(cfg) if dataclasses.is_dataclass(getattr(cfg, f.name))]
+    return dataclasses.make_dataclass(type(cfg).__name__, held, bases=(type(cfg),), frozen=True, namespace={"__module__": type(cfg).__module__})
+
+
+def _recast(cfg, kind: type):
+    return kind(**{f.name: getattr(cfg, f.name) for f in dataclasses.fields(cfg)})
 
 
 def _first_sentence(box: str) -> str:

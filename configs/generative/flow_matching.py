@@ -1,0 +1,42 @@
+"""Handwritten digits from noise: class-conditional flow matching with classifier-free guidance and a small DiT.
+
+Papers: Lipman et al. 2023 (arXiv:2210.02747), Liu et al. 2023 (arXiv:2209.03003), Ho & Salimans 2022 (arXiv:2207.12598).
+Command: panorax run generative/flow_matching
+"""
+
+from panorax.core.claims import Claim
+from panorax.core.config import Run
+from panorax.core.optim import AdamW
+from panorax.generative.digits import Config as Digits
+from panorax.generative.flow_matching import Config
+from panorax.nets.dit import Config as DiT
+
+STRAIGHT = "Liu et al. 2023: straight paths need few steps"
+CLAIMS = (
+    Claim("judge_accuracy", ">=", 0.97, "the judge must be good at real held-out digits"),
+    Claim("accuracy_8_steps", ">=", 0.95, STRAIGHT),
+    Claim("accuracy_4_steps", ">=", 0.9, STRAIGHT),
+    Claim("frechet_50_steps", "<", "frechet_4_steps", "more steps follow the flow more closely"),
+    Claim("frechet_4_steps", "<", "frechet_1_steps", "more steps follow the flow more closely"),
+    Claim("sample_to_train", ">", 0.0, "samples are not copies of training images"),
+)
+
+
+def get_config() -> Config:
+    return Config(
+        net=DiT(patch=2, d_model=96, n_layers=4, n_heads=4, d_ff=384),
+        data=Digits(),
+        optim=AdamW(peak_lr=1e-3, final_lr=1e-5, warmup=100, b2=0.99, weight_decay=0.01),
+        run=Run(steps=2000, chunk=20, eval_every=500, save_every=500),
+        batch=128,
+    )
+
+
+def smoke() -> Config:
+    return Config(
+        net=DiT(patch=4, d_model=16, n_layers=1, n_heads=2, d_ff=16),
+        data=Digits(per_class=12),
+        optim=AdamW(peak_lr=3e-3, schedule="constant"),
+        run=Run(steps=8, chunk=4),
+        batch=8,
+    )

@@ -1,0 +1,109 @@
+"""Diffusion Transformer with adaLN-Zero (Peebles & Xie 2023, arXiv:2212.09748, section 3.2): a velocity or noise field on images.
+
+The image is cut into patches, each a token with a fixed sinusoidal position. Time and class become one vector c, from which every block reads
+shift, scale and gate of its two branches: x <- x + g(c) f(norm(x) (1 + s(c)) + b(c)). The maps from c start at zero, so a block starts as the
+identity and the network as the constant 0.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from panorax.core import spec as core_spec
+from panorax.core.spec import P
+from panorax.nets import mlp
+from panorax.ops.attention import attention
+from panorax.ops.norms import layer_norm
+from panorax.ops.positions import sinusoidal
+
+
+@dataclass(frozen=True)
+class Config:
+    patch: int = 2
+    """side of a patch in pixels; divides the image's sides"""
+    d_model: int = 96
+    """[D]; a multiple of 4 and of n_heads"""
+    n_layers: int = 4
+    n_heads: int = 4
+    d_ff: int = 384
+    """hidden width of the feed-forward branch [F]"""
+
+    def __post_init__(self):
+        if self.d_model % 4 or self.d_model % self.n_heads:
+            raise ValueError(f"net.d-model {self.d_model} must be a multiple of 4 and of net.n-heads {self.n_heads}")
+
+
+def spec(cfg: Config, shape: tuple[int, ...], classes: int):
+    """Parameters for images of `shape` (Y, X, C) and `classes` labels, the last of which may mean "no label"."""
+    D, F, H, zeros = cfg.d_model, cfg.d_ff, cfg.n_heads, jax.nn.initializers.zeros
+    pixels = cfg.patch**2 * shape[2]
+    normal = jax.nn.initializers.normal(D**-0.5)
+    block = {
+        "qkv": P((D, 3, H, D // H), ("embed", None, "heads", None), normal),
+        "o": P((H, D // H, D), ("heads", None, "embed"), normal),
+        "up": P((D, F), ("embed", "mlp"), normal),
+        "down": P((F, D), ("mlp", "embed"), jax.nn.initializers.normal(F**-0.5)),
+        "modulation": P((D, 6, D), ("embed", None, None), zeros),
+    }
+    return {
+        "patch": mlp.dense_spec(pixels, D, mlp.fan_in(1.0)),
+        "time": (mlp.dense_spec(D, D, mlp.fan_in(1.0)), mlp.dense_spec(D, D, mlp.fan_in(1.0))),
+        "label": P((classes, D), (None, "embed"), jax.nn.initializers.normal(0.02)),
+        "blocks": core_spec.stack(block, cfg.n_layers),
+        "modulation": P((D, 2, D), ("embed", None, None), zeros),
+        "out": mlp.dense_spec(D, pixels, zeros),
+    }
+
+
+def apply(params, x_BYXC: Float[Array, "B Y X C"], t_B: Float[Array, " B"], label_B: Int[Array, " B"], cfg: Config) -> Float[Array, "B Y X C"]:
+    """The field at x, time t in [0, 1] and class label. Raises ValueError where the patch does not divide the image."""
+    tokens_BND, grid = patchify(x_BYXC, cfg.patch)
+    h_BND = mlp.dense(params["patch"], tokens_BND) + _positions(grid, cfg.d_model)[None]
+    c_BD = mlp.dense(params["time"][0], sinusoidal(1000 * t_B, cfg.d_model))
+    c_BD = jax.nn.silu(mlp.dense(params["time"][1], jax.nn.silu(c_BD)) + params["label"][label_B])
+    everything = jnp.ones((1, h_BND.shape[1], h_BND.shape[1]), bool)
+
+    def block(h_BND, layer):
+        shift, scale, gate, shift_ff, scale_ff, gate_ff = _modulation(c_BD, layer["modulation"])
+        q, k, v = jnp.einsum("BND,DZHK->ZBNHK", _norm(h_BND) * (1 + scale) + shift, layer["qkv"])
+        h_BND = h_BND + gate * jnp.einsum("BNHK,HKD->BND", attention(q, k, v, everything), layer["o"])
+        inner = jax.nn.gelu((_norm(h_BND) * (1 + scale_ff) + shift_ff) @ layer["up"])
+        return h_BND + gate_ff * (inner @ layer["down"]), None
+
+    h_BND, _ = jax.lax.scan(block, h_BND, params["blocks"])
+    shift, scale = _modulation(c_BD, params["modulation"])
+    return unpatchify(mlp.dense(params["out"], _norm(h_BND) * (1 + scale) + shift), grid, cfg.patch)
+
+
+def patchify(x_BYXC: Float[Array, "B Y X C"], patch: int) -> tuple[Float[Array, "B N P"], tuple[int, int]]:
+    """Patches as tokens, row by row, and the grid they form."""
+    B, Y, X, C = x_BYXC.shape
+    if Y % patch or X % patch:
+        raise ValueError(f"patches of {patch} do not tile an image of {Y} x {X}")
+    grid = (Y // patch, X // patch)
+    split = x_BYXC.reshape(B, grid[0], patch, grid[1], patch, C).swapaxes(2, 3)
+    return split.reshape(B, grid[0] * grid[1], -1), grid
+
+
+def unpatchify(tokens_BNP: Float[Array, "B N P"], grid: tuple[int, int], patch: int) -> Float[Array, "B Y X C"]:
+    """The image whose patches these are."""
+    B = tokens_BNP.shape[0]
+    split = tokens_BNP.reshape(B, *grid, patch, patch, -1).swapaxes(2, 3)
+    return split.reshape(B, grid[0] * patch, grid[1] * patch, -1)
+
+
+def _positions(grid, width):
+    """Half of the features for the row, half for the column."""
+    y, x = jnp.meshgrid(jnp.arange(grid[0]), jnp.arange(grid[1]), indexing="ij")
+    return jnp.concatenate([sinusoidal(y.ravel(), width // 2), sinusoidal(x.ravel(), width // 2)], -1)
+
+
+def _modulation(c_BD, w_DZD):
+    return jnp.einsum("BD,DZE->ZBE", c_BD, w_DZD)[:, :, None]
+
+
+def _norm(h_BND):
+    width = h_BND.shape[-1]
+    return layer_norm(h_BND, jnp.ones(width), jnp.zeros(width), 1e-6)
