@@ -18,11 +18,11 @@ CLAIMS = (
 
 def get_config() -> Config:
     return Config(
-        model=Model(vocab=4096, d_model=128, n_layers=4, n_heads=4, n_kv_heads=2, d_ff=384),
+        model=Model(vocab=8192, d_model=128, n_layers=4, n_heads=4, n_kv_heads=2, d_ff=384),
         data=Text(),
-        optim=AdamW(peak_lr=3e-3, final_lr=1.5e-4, warmup=50, b2=0.98, weight_decay=0.1),
-        run=Run(steps=1600, chunk=10, eval_every=800, save_every=400),
-        batch=16,
+        optim=AdamW(peak_lr=4e-3, final_lr=2e-4, warmup=50, b2=0.98, weight_decay=0.1),
+        run=Run(steps=3000, chunk=20, eval_every=1500, save_every=500),
+        batch=8,
         context=128,
     )
 

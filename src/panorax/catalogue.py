@@ -21,6 +21,21 @@ class Entry:
 
 CATALOGUE = (
     Entry(
+        id="ppo",
+        title="PPO: clipped policy gradient on vectorised environments, training as one pure function",
+        paper="Schulman et al. 2017, arXiv:1707.06347; generalised advantages, Schulman et al. 2016, arXiv:1506.02438",
+        module="panorax.rl.ppo",
+        configs=("rl/ppo",),
+        parts=(
+            "panorax.interop.gymnasium", "panorax.nets.mlp", "panorax.nets.recurrent", "panorax.ops.distributions", "panorax.ops.returns",
+            "panorax.rl.actions", "panorax.rl.environment", "panorax.rl.episodes", "panorax.rl.from_gymnax", "panorax.rl.from_pgx",
+            "panorax.rl.gru_policy", "panorax.rl.mlp_policy", "panorax.rl.moments", "panorax.rl.probes", "panorax.rl.rollout",
+            "panorax.rl.seeds", "panorax.rl.wrappers",
+        ),
+        oracle="gymnasium dynamics; GAE as a float64 recursion; torch.distributions; probe environments whose values are known",
+        tests=("tests/parity/test_parity_rl.py",),
+    ),
+    Entry(
         id="flow-matching",
         title="Flow matching: straight paths from noise to data, with classifier-free guidance",
         paper="Lipman et al. 2023, arXiv:2210.02747; Liu et al. 2023, arXiv:2209.03003; Ho & Salimans 2022, arXiv:2207.12598",

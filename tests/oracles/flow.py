@@ -29,16 +29,24 @@ def trajectory(scheduler, start: np.ndarray) -> np.ndarray:
 
 
 def generate() -> Arrays:
-    start = normal(np.random.RandomState(11), 5, 2)
-    data = settings(mean=MEAN, std=STD)
+    rng = np.random.RandomState(11)
+    start = normal(rng, 5, 2)
+    target = settings(mean=MEAN, std=STD)
     arrays = {}
     for shift in (1.0, 3.0):
         euler = FlowMatchEulerDiscreteScheduler(shift=shift)
         euler.set_timesteps(STEPS)
         found = {"level": euler.sigmas.numpy(), "out": trajectory(euler, start)}
-        arrays |= named(f"euler_shift_{shift:.0f}", {**data, **found})
+        arrays |= named(f"euler_shift_{shift:.0f}", {**target, **found})
     heun = FlowMatchHeunDiscreteScheduler()
     heun.set_timesteps(STEPS)
     # two calls make a step of Heun's method; the step to level 0, which the scheduler takes with Euler's, is left out
     found = {"level": heun.sigmas[:-1:2].numpy(), "out": trajectory(heun, start)[:-1:2]}
-    return arrays | named("heun", {**data, **found})
+    arrays |= named("heun", {**target, **found})
+
+    noise, data = normal(rng, 4, 3, 2), normal(rng, 4, 3, 2)
+    euler = FlowMatchEulerDiscreteScheduler()
+    time = euler.timesteps[[0, 300, 700, 999]]
+    mixed = euler.scale_noise(torch.tensor(data), time, torch.tensor(noise))
+    level = time.numpy() / euler.config.num_train_timesteps
+    return arrays | named("interpolation", {"noise": noise, "data": data, "level": level, "out": mixed.numpy()})

@@ -9,7 +9,7 @@ import numpy as np
 def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Handwritten digits of the UCI optical recognition set, as scikit-learn ships them: (x, label, x_held_out, label_held_out).
 
-    x is float32 (N, 8, 8, 1) in [-1, 1], labels int32 (N,). 1,797 images; every fifth of each class is held out (357), the rest trains (1,440).
+    x is float32 (N, 8, 8, 1) in [-1, 1], labels int32 (N,). 1,797 images; every fifth of each class is held out (355), the rest trains (1,442).
     """
     from sklearn.datasets import load_digits
 

@@ -114,7 +114,7 @@ def velocity(params, label_B: Int[Array, " B"], guidance: float, cfg: Config) ->
     return plain if guidance == 1 else guided
 
 
-def sample(params, key: jax.Array, label_B: Int[Array, " B"], cfg: Config, steps: int, guidance: float = 1.0, solver: Callable = euler):
+def samples(params, key: jax.Array, label_B: Int[Array, " B"], cfg: Config, steps: int, guidance: float = 1.0, solver: Callable = euler):
     """One sample per label, (B, ...): `steps` equal steps of a grid solver from noise at t = 0 to data at t = 1."""
     x0 = jax.random.normal(key, (len(label_B), *module_of(cfg.data).shape(cfg.data)))
     return solver(velocity(params, label_B, guidance, cfg), x0, jnp.linspace(0.0, 1.0, steps + 1))
@@ -125,7 +125,7 @@ def report(state: State, key: jax.Array, cfg: Config) -> Result:
 
     @functools.partial(jax.jit, static_argnames=("steps", "guidance", "solver"))
     def draw(key, label_B, steps, guidance=cfg.guidance, solver=euler):
-        return sample(state.extra.ema, key, label_B, cfg, steps, guidance, solver)
+        return samples(state.extra.ema, key, label_B, cfg, steps, guidance, solver)
 
     return module_of(cfg.data).judge(draw, key, cfg.data)
 

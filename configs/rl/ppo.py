@@ -1,0 +1,26 @@
+"""CartPole from scratch: PPO whose training is one pure function of a key, for five seeds at once.
+
+Papers: Schulman et al. 2017 (arXiv:1707.06347), Schulman et al. 2016 (arXiv:1506.02438).
+Command: panorax run rl/ppo
+"""
+
+from panorax.core.claims import Claim
+from panorax.core.config import Run
+from panorax.rl.from_gymnax import Config as Gymnax
+from panorax.rl.ppo import Config
+
+SOLVED = "CartPole-v1 counts as solved at a mean return of 475 over 100 episodes"
+CLAIMS = (
+    Claim("eval_return", ">=", 475.0, SOLVED),
+    Claim("min_eval_return_over_5_seeds", ">=", 475.0, f"{SOLVED}; for every seed"),
+)
+
+
+def get_config() -> Config:
+    return Config(
+        environment=Gymnax("CartPole-v1"), n_envs=16, epochs=10, minibatches=4, discount=0.99, lambda_=0.95, run=Run(steps=400, chunk=10)
+    )
+
+
+def smoke() -> Config:
+    return Config(n_envs=4, length=8, epochs=1, eval_episodes=4, seeds=2, run=Run(steps=4, chunk=2))

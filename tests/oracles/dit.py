@@ -1,0 +1,77 @@
+"""The Diffusion Transformer in torch: a strided convolution cuts the patches, torch's own attention and layer norm, diffusers' time features.
+
+Parameters have the names and layouts of the paper's published code; image, time and label go in as there, times 1000 as the time of diffusion.
+Attention, feed-forward and modulation maps have no biases.
+"""
+
+import numpy as np
+import torch
+from diffusers.models.embeddings import get_timestep_embedding
+from torch.nn.functional import conv2d, gelu, layer_norm, linear, scaled_dot_product_attention, silu
+
+from case import Arrays, named, normal, settings, vjp
+
+PACKAGES = ("torch", "diffusers")
+PATCH, WIDTH, HEADS, HIDDEN, LAYERS, CLASSES, CHANNELS, ROWS, COLUMNS = 2, 8, 2, 12, 2, 4, 3, 2, 3
+
+
+def shapes() -> dict[str, tuple[int, ...]]:
+    pixels = PATCH**2 * CHANNELS
+    found = {
+        "x_embedder.proj.weight": (WIDTH, CHANNELS, PATCH, PATCH),
+        "x_embedder.proj.bias": (WIDTH,),
+        "y_embedder.embedding_table.weight": (CLASSES, WIDTH),
+        "final_layer.adaLN_modulation.1.weight": (2 * WIDTH, WIDTH),
+        "final_layer.linear.weight": (pixels, WIDTH),
+        "final_layer.linear.bias": (pixels,),
+    }
+    for layer in (0, 2):
+        found |= {f"t_embedder.mlp.{layer}.weight": (WIDTH, WIDTH), f"t_embedder.mlp.{layer}.bias": (WIDTH,)}
+    for layer in range(LAYERS):
+        block = {"attn.qkv": (3 * WIDTH, WIDTH), "attn.proj": (WIDTH, WIDTH), "mlp.fc1": (HIDDEN, WIDTH), "mlp.fc2": (WIDTH, HIDDEN)}
+        block |= {"adaLN_modulation.1": (6 * WIDTH, WIDTH)}
+        found |= {f"blocks.{layer}.{name}.weight": shape for name, shape in block.items()}
+    return found
+
+
+def sinusoids(x: torch.Tensor, width: int) -> torch.Tensor:
+    return get_timestep_embedding(x.float(), width, flip_sin_to_cos=True, downscale_freq_shift=0).double()
+
+
+def modulated(x: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    return layer_norm(x, (WIDTH,), eps=1e-6) * (1 + scale[:, None]) + shift[:, None]
+
+
+def self_attention(x: torch.Tensor, qkv: torch.Tensor, proj: torch.Tensor) -> torch.Tensor:
+    q, k, v = linear(x, qkv).unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
+    return linear(scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2), proj)
+
+
+def dit(image: torch.Tensor, time: np.ndarray, label: np.ndarray, w: dict[str, torch.Tensor]) -> torch.Tensor:
+    x = conv2d(image, w["x_embedder.proj.weight"], w["x_embedder.proj.bias"], stride=PATCH).flatten(2).transpose(1, 2)
+    row, column = torch.arange(ROWS * COLUMNS) // COLUMNS, torch.arange(ROWS * COLUMNS) % COLUMNS
+    x = x + torch.cat([sinusoids(row, WIDTH // 2), sinusoids(column, WIDTH // 2)], -1)[None]
+    c = linear(sinusoids(1000 * torch.tensor(time), WIDTH), w["t_embedder.mlp.0.weight"], w["t_embedder.mlp.0.bias"])
+    c = linear(silu(c), w["t_embedder.mlp.2.weight"], w["t_embedder.mlp.2.bias"])
+    c = silu(c + w["y_embedder.embedding_table.weight"][torch.tensor(label)])
+    for layer in range(LAYERS):
+        part = lambda name: w[f"blocks.{layer}.{name}.weight"]
+        shift, scale, gate, shift_ff, scale_ff, gate_ff = linear(c, part("adaLN_modulation.1")).chunk(6, -1)
+        x = x + gate[:, None] * self_attention(modulated(x, shift, scale), part("attn.qkv"), part("attn.proj"))
+        hidden = gelu(linear(modulated(x, shift_ff, scale_ff), part("mlp.fc1")), approximate="tanh")
+        x = x + gate_ff[:, None] * linear(hidden, part("mlp.fc2"))
+    shift, scale = linear(c, w["final_layer.adaLN_modulation.1.weight"]).chunk(2, -1)
+    x = linear(modulated(x, shift, scale), w["final_layer.linear.weight"], w["final_layer.linear.bias"])
+    x = x.unflatten(-1, (PATCH, PATCH, CHANNELS)).unflatten(1, (ROWS, COLUMNS))
+    return torch.einsum("nhwpqc->nchpwq", x).reshape(image.shape)
+
+
+def generate() -> Arrays:
+    rng = np.random.RandomState(14)
+    inputs = {name: normal(rng, *shape, std=0.4) for name, shape in shapes().items()}
+    inputs |= {"image": normal(rng, 3, CHANNELS, ROWS * PATCH, COLUMNS * PATCH)}
+    # at these times float32 knows every angle exactly
+    time, label = np.array([0.0, 0.25, 0.625], np.float32), np.array([3, 0, 1])
+    field = vjp(lambda image, **w: dit(image, time, label, w), inputs, rng)
+    sizes = settings(patch=PATCH, d_model=WIDTH, n_layers=LAYERS, n_heads=HEADS, d_ff=HIDDEN)
+    return named("adaln_zero", {**sizes, "time": time, "label": label, **field})

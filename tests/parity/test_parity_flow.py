@@ -1,0 +1,99 @@
+"""Flow matching: solvers against diffusers' schedulers and scipy, the Diffusion Transformer against its form in torch."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from panorax.core import spec as core_spec
+from panorax.generative.flow_matching import interpolate
+from panorax.nets import dit
+from panorax.ops import solvers
+
+
+@pytest.mark.parametrize(
+    "name, solver",
+    [("flow/euler_shift_1", solvers.euler), ("flow/euler_shift_3", solvers.euler), ("flow/heun", solvers.heun)],
+)
+def test_trajectories_of_diffusers_run_backwards(golden, name, solver):
+    with golden(name) as case:
+        mean, std = case.settings().values()
+        times, path = 1 - case["level"], case["out"]
+
+        def velocity(t, x):
+            """E[data - noise | x] for data from N(mean, std^2): at t = 0 noise, at t = 1 data."""
+            variance = t**2 * std**2 + (1 - t) ** 2
+            return mean + (t * std**2 - (1 - t)) / variance * (x - t * mean)
+
+        def step(x, t0, t1):
+            return solver(velocity, x, jnp.stack([t0, t1]))
+
+        np.testing.assert_allclose(jax.jit(jax.vmap(step))(path[:-1], times[:-1], times[1:]), path[1:], atol=1e-5)
+        end = jax.jit(lambda x: solver(velocity, x, times))(path[0])
+        np.testing.assert_allclose(end, path[-1], atol=1e-5)
+
+
+def test_interpolation_between_noise_and_data(golden):
+    with golden("flow/interpolation") as case:
+        np.testing.assert_allclose(interpolate(case["noise"], case["data"], 1 - case["level"]), case["out"], atol=1e-6)
+
+
+def lotka_volterra(t, y):
+    prey, predators = y
+    return jnp.stack([(1.5 + 0.3 * jnp.sin(t)) * prey - prey * predators, prey * predators - 3 * predators])
+
+
+def test_one_step_of_dormand_prince(golden):
+    with golden("solvers/step") as case:
+        t, h = jnp.array(list(case.settings().values()))
+        step = jax.jit(lambda y: solvers.runge_kutta(lotka_volterra, y, t, h, lotka_volterra(t, y))[0])
+        np.testing.assert_allclose(step(case["start"]), case["out"], rtol=2e-6)
+
+
+def test_dormand_prince_to_the_end(golden):
+    with golden("solvers/solution") as case:
+        times = case.settings()
+        solve = jax.jit(lambda y: solvers.dopri5(lotka_volterra, y, **times, rtol=1e-6, atol=1e-7).x)
+        np.testing.assert_allclose(solve(case["start"]), case["out"], rtol=2e-5)
+
+
+def to_ours(theirs: dict, cfg: dit.Config) -> dict:
+    """Our tree from the names of the published code, matrices (out, in), images channels first; every entry must be used."""
+    left, D, H = dict(theirs), cfg.d_model, cfg.n_heads
+
+    def dense(name, weight=lambda w: w.T):
+        return {"w": weight(left.pop(f"{name}.weight")), "b": left.pop(f"{name}.bias")}
+
+    def blocks(name, *shape):
+        return jnp.stack([left.pop(f"blocks.{l}.{name}.weight").T.reshape(shape) for l in range(cfg.n_layers)])
+
+    ours = {
+        "patch": dense("x_embedder.proj", lambda w: w.transpose(2, 3, 1, 0).reshape(-1, D)),
+        "time": (dense("t_embedder.mlp.0"), dense("t_embedder.mlp.2")),
+        "label": left.pop("y_embedder.embedding_table.weight"),
+        "blocks": {
+            "qkv": blocks("attn.qkv", D, 3, H, D // H),
+            "o": blocks("attn.proj", H, D // H, D),
+            "up": blocks("mlp.fc1", D, cfg.d_ff),
+            "down": blocks("mlp.fc2", cfg.d_ff, D),
+            "modulation": blocks("adaLN_modulation.1", D, 6, D),
+        },
+        "modulation": left.pop("final_layer.adaLN_modulation.1.weight").T.reshape(D, 2, D),
+        "out": dense("final_layer.linear"),
+    }
+    assert not left, f"weights that have no place here: {', '.join(left)}"
+    return ours
+
+
+def test_diffusion_transformer(golden):
+    with golden("dit/adaln_zero") as case:
+        cfg, time, label = dit.Config(**case.settings()), case["time"], case["label"]
+        weights = [name for name in case.group("grad") if name != "image"]
+        shapes = jax.tree.map(jnp.shape, to_ours({name: case[name] for name in weights}, cfg))
+        assert shapes == core_spec.map_spec(lambda p: p.shape, dit.spec(cfg, (4, 6, 3), 4))
+
+        def field(image_BCYX, *values):
+            params = to_ours(dict(zip(weights, values, strict=True)), cfg)
+            return jnp.moveaxis(dit.apply(params, jnp.moveaxis(image_BCYX, 1, -1), time, label, cfg), -1, 1)
+
+        case.check_vjp(field, ("image", *weights), tolerance=5e-6)
