@@ -33,7 +33,7 @@ CATALOGUE = (
             "panorax.rl.seeds", "panorax.rl.wrappers",
         ),
         oracle="gymnasium dynamics; GAE as a float64 recursion; torch.distributions; probe environments whose values are known",
-        tests=("tests/parity/test_parity_rl.py",),
+        tests=("tests/parity/test_parity_rl.py", "tests/rl/test_ppo.py"),
     ),
     Entry(
         id="flow-matching",

@@ -11,8 +11,8 @@ def gae(
     next_value_TN: Float[Array, "T *N"],
     terminated_TN: Bool[Array, "T *N"],
     truncated_TN: Bool[Array, "T *N"],
-    discount: float,
-    lambda_: float,
+    discount: float | Float[Array, ""],
+    lambda_: float | Float[Array, ""],
 ) -> Float[Array, "T *N"]:
     """Generalised advantage estimates (Schulman et al. 2016, eq. 16):
 
