@@ -20,6 +20,6 @@ def generate() -> Arrays:
     one.step()
     end = solve_ivp(lotka_volterra, (T0, T1), START, "RK45", rtol=1e-11, atol=1e-12).y[:, -1]
     return {
-        **named("step", {**settings(t=T0, h=one.t - T0), "start": np.array(START), "out": one.y}),
+        **named("step", {**settings(t0=T0, t1=one.t), "start": np.array(START), "out": one.y}),
         **named("solution", {**settings(t0=T0, t1=T1), "start": np.array(START), "out": end}),
     }

@@ -71,29 +71,31 @@ def dopri5(f: Callable, x0, t0: Scalar, t1: Scalar, rtol: Scalar = 1e-5, atol: S
     t0, t1 = jnp.asarray(t0, jnp.float32), jnp.asarray(t1, jnp.float32)
     k0 = f(t0, x0)
 
-    def attempt(t, h, x, k1):
-        ks = [k1]
-        for c, a in zip(C[1:], A[1:]):
-            point = jax.tree.map(lambda x, *k: x + h * sum(w * k for w, k in zip(a, k) if w), x, *ks)
-            ks.append(f(t + c * h, point))
-        error = jax.tree.map(lambda *k: h * sum(w * k for w, k in zip(E, k) if w), *ks)
-        return point, ks[-1], _scaled_error(error, x, point, rtol, atol)
-
     def body(carry):
         t, h, x, k1, tried, accepted = carry
         h = jnp.where(jnp.abs(h) > jnp.abs(t1 - t), t1 - t, h)
-        new, k_last, error = attempt(t, h, x, k1)
+        new, ks = runge_kutta(f, x, t, h, k1)
+        error = _scaled_error(_weighted(h, E, ks), x, new, rtol, atol)
         error = jnp.where(jnp.isfinite(error), error, 1e10)
         good = error <= 1
         keep = lambda a, b: jax.tree.map(lambda a, b: jnp.where(good, a, b), a, b)
         factor = jnp.clip(0.9 * jnp.maximum(error, 1e-10) ** -0.2, 0.2, 10.0)
         t = jnp.where(good, jnp.where(h == t1 - t, t1, t + h), t)
-        return t, h * factor, keep(new, x), keep(k_last, k1), tried + 1, accepted + good
+        return t, h * factor, keep(new, x), keep(ks[-1], k1), tried + 1, accepted + good
 
     going = lambda carry: (carry[0] != t1) & (carry[4] < max_steps)
     start = (t0, _first_step(x0, k0, t1 - t0, rtol, atol), x0, k0, 0, 0)
     t, _, x, _, tried, accepted = jax.lax.while_loop(going, body, start)
     return Solution(x, 1 + 6 * tried, accepted, t == t1)
+
+
+def runge_kutta(f: Callable, x, t: Scalar, h: Scalar, k1) -> tuple[Any, list]:
+    """One step of the pair of Dormand & Prince from f(t, x) = k1: the 5th-order x at t + h, and all seven stages."""
+    ks = [k1]
+    for c, a in zip(C[1:], A[1:]):
+        point = jax.tree.map(jnp.add, x, _weighted(h, a, ks))
+        ks.append(f(t + c * h, point))
+    return point, ks
 
 
 def _first_step(x, k, span, rtol, atol):
@@ -107,6 +109,11 @@ def _scaled_error(error, x, new, rtol, atol):
     square = lambda e, a, b: jnp.sum(jnp.square(e.astype(jnp.float32) / (atol + rtol * jnp.maximum(jnp.abs(a), jnp.abs(b)))))
     leaves = jax.tree.leaves(jax.tree.map(square, error, x, new))
     return jnp.sqrt(sum(leaves) / sum(leaf.size for leaf in jax.tree.leaves(x)))
+
+
+def _weighted(h, weights, ks):
+    """h sum_i weights_i ks_i."""
+    return jax.tree.map(lambda *k: h * sum(w * k for w, k in zip(weights, k) if w), *ks)
 
 
 def _axpy(h, k, x):
