@@ -25,7 +25,6 @@ lock:  ## resolve requirements.lock anew, for every Python that is found
 
 .venv-oracles/installed: tests/oracles/requirements.txt
 	$(PYTHON) -m venv .venv-oracles
-	.venv-oracles/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	.venv-oracles/bin/python -m pip install --quiet --disable-pip-version-check -r tests/oracles/requirements.txt
 	touch $@
 

@@ -32,7 +32,7 @@ CATALOGUE = (
             "panorax.rl.gru_policy", "panorax.rl.mlp_policy", "panorax.rl.moments", "panorax.rl.probes", "panorax.rl.rollout",
             "panorax.rl.seeds", "panorax.rl.wrappers",
         ),
-        oracle="gymnasium dynamics; GAE as a float64 recursion; torch.distributions; probe environments whose values are known",
+        oracle="torch PPO loss and distributions; stable-baselines3 rollout buffer; gymnasium dynamics; probe worlds whose values are known",
         tests=("tests/parity/test_parity_rl.py", "tests/rl/test_ppo.py"),
     ),
     Entry(
@@ -46,7 +46,7 @@ CATALOGUE = (
             "panorax.nets.velocity_mlp", "panorax.ops.frechet", "panorax.ops.solvers",
         ),
         oracle="the velocity between Gaussians in closed form; diffusers' FlowMatchEulerDiscreteScheduler; scipy's solve_ivp",
-        tests=("tests/generative/test_flow_matching.py", "tests/ops/test_solvers.py"),
+        tests=("tests/parity/test_parity_flow.py", "tests/generative/test_flow_matching.py", "tests/ops/test_solvers.py"),
     ),
     Entry(
         id="concentration",
@@ -70,7 +70,10 @@ CATALOGUE = (
             "panorax.ops.sampling",
         ),
         oracle="transformers LlamaForCausalLM: logits and all gradients; parameter counts of Llama 2 and 3",
-        tests=("tests/parity/test_parity_llama.py", "tests/lm/test_llama.py"),
+        tests=(
+            "tests/parity/test_parity_llama.py", "tests/parity/test_parity_layers.py", "tests/parity/test_parity_sampling.py",
+            "tests/parity/test_parity_optim.py", "tests/lm/test_llama.py",
+        ),
         parameters=(("lm/llama2_7b", 6_738_415_616), ("lm/llama2_70b", 68_976_648_192), ("lm/llama3_8b", 8_030_261_248)),
     ),
 )  # fmt: skip

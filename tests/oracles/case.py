@@ -1,7 +1,8 @@
 """What the scripts share: random numbers, and the arrays that make one golden case.
 
-A case is a group of arrays `<case>/<name>`, with numbers that are no data (sizes, rates) as JSON in `settings`. Where gradients are compared it holds the inputs by name, the output `out`, a random
-`cotangent` of its shape, and for each input `grad/<input>`, the gradient of sum(out * cotangent).
+A case is a group of arrays `<case>/<name>`, with numbers that are no data (sizes, rates) as JSON in `settings`. Where gradients
+are compared it holds the inputs by name, the output `out`, a random `cotangent` of its shape, and for each input `grad/<input>`,
+the gradient of sum(out * cotangent).
 """
 
 import json

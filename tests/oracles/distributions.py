@@ -35,9 +35,15 @@ def generate() -> Arrays:
     def gaussian(mean, log_std):
         return both(Independent(Normal(mean, log_std.exp()), 1), move.astype(np.float64))
 
+    def categorical(logits):
+        return both(Categorical(logits=logits), choice)
+
+    def among_legal(logits):
+        return masked(logits, legal, choice)
+
     return {
-        **named("categorical", {"action": choice, **vjp(lambda logits: both(Categorical(logits=logits), choice), {"logits": logits}, rng)}),
-        **named("masked", {"action": choice, "legal": legal, **vjp(lambda logits: masked(logits, legal, choice), {"logits": logits}, rng)}),
+        **named("categorical", {"action": choice, **vjp(categorical, {"logits": logits}, rng)}),
+        **named("masked", {"action": choice, "legal": legal, **vjp(among_legal, {"logits": logits}, rng)}),
         **named("multi_categorical", {"action": pair, **vjp(multi, {"first": first, "second": second}, rng)}),
         **named("diagonal_gaussian", {"action": move, **vjp(gaussian, gauss, rng)}),
     }

@@ -1,7 +1,7 @@
-"""The Diffusion Transformer in torch: a strided convolution cuts the patches, torch's own attention and layer norm, diffusers' time features.
+"""The Diffusion Transformer in torch: patches by a strided convolution, torch's attention and norm, diffusers' sinusoids.
 
-Parameters have the names and layouts of the paper's published code; image, time and label go in as there, times 1000 as the time of diffusion.
-Attention, feed-forward and modulation maps have no biases.
+Parameters have the names and layouts of the paper's published code. Times in [0, 1] are multiplied by 1000; attention,
+feed-forward and modulation maps have no biases.
 """
 
 import numpy as np
@@ -28,8 +28,8 @@ def shapes() -> dict[str, tuple[int, ...]]:
     for layer in (0, 2):
         found |= {f"t_embedder.mlp.{layer}.weight": (WIDTH, WIDTH), f"t_embedder.mlp.{layer}.bias": (WIDTH,)}
     for layer in range(LAYERS):
-        block = {"attn.qkv": (3 * WIDTH, WIDTH), "attn.proj": (WIDTH, WIDTH), "mlp.fc1": (HIDDEN, WIDTH), "mlp.fc2": (WIDTH, HIDDEN)}
-        block |= {"adaLN_modulation.1": (6 * WIDTH, WIDTH)}
+        block = {"attn.qkv": (3 * WIDTH, WIDTH), "attn.proj": (WIDTH, WIDTH), "adaLN_modulation.1": (6 * WIDTH, WIDTH)}
+        block |= {"mlp.fc1": (HIDDEN, WIDTH), "mlp.fc2": (WIDTH, HIDDEN)}
         found |= {f"blocks.{layer}.{name}.weight": shape for name, shape in block.items()}
     return found
 

@@ -1,4 +1,4 @@
-"""gymnasium's classic control, from states set by hand: what each step returned, and which steps were still part of the episode."""
+"""gymnasium's classic control from states set by hand: what each step returned, and which steps still belonged to the episode."""
 
 import gymnasium
 import numpy as np

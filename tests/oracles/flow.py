@@ -1,6 +1,6 @@
 """diffusers' flow-matching schedulers, Euler and Heun, on a velocity known in closed form.
 
-Data is N(MEAN, STD^2), noise N(0, 1). At noise level s the sample is x = (1 - s) data + s noise, and the model's output is E[noise - data | x].
+Data is N(MEAN, STD^2), noise N(0, 1). At noise level s a sample is x = (1 - s) data + s noise; the model is E[noise - data | x].
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ MEAN, STD, STEPS = 1.5, 0.4, 6
 
 
 def velocity(x: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
-    """E[noise - data | x] of jointly Gaussian variables: prior mean plus covariance over variance times what x is off its mean."""
+    """E[noise - data | x] of jointly Gaussian variables: the mean, plus covariance / variance times x less its own mean."""
     variance = (1 - level) ** 2 * STD**2 + level**2
     return -MEAN + (level - (1 - level) * STD**2) / variance * (x - (1 - level) * MEAN)
 

@@ -13,15 +13,20 @@ def generate() -> Arrays:
     x, image = normal(rng, 2, 5, 12, mean=0.5), normal(rng, 2, 12, 3, 4, mean=0.5)
     scale, bias = scales(rng, 12), normal(rng, 12, std=0.2)
     # small inputs, where a wrong eps shows
-    small = 0.01 * x
+    x, image = 0.01 * x, 0.01 * image
+    affine = {"scale": scale, "bias": bias}
+
+    def rms(x, scale):
+        return rms_norm(x, (12,), scale, 1e-5)
+
+    def layer(x, scale, bias):
+        return layer_norm(x, (12,), scale, bias, 1e-5)
+
+    def group(x, scale, bias):
+        return group_norm(x, 4, scale, bias, 1e-5)
+
     return {
-        **named("rms_norm", vjp(lambda x, scale: rms_norm(x, (12,), scale, 1e-5), {"x": small, "scale": scale}, rng)),
-        **named(
-            "layer_norm",
-            vjp(lambda x, scale, bias: layer_norm(x, (12,), scale, bias, 1e-5), {"x": small, "scale": scale, "bias": bias}, rng),
-        ),
-        **named(
-            "group_norm",
-            vjp(lambda x, scale, bias: group_norm(x, 4, scale, bias, 1e-5), {"x": 0.01 * image, "scale": scale, "bias": bias}, rng),
-        ),
+        **named("rms_norm", vjp(rms, {"x": x, "scale": scale}, rng)),
+        **named("layer_norm", vjp(layer, {"x": x, **affine}, rng)),
+        **named("group_norm", vjp(group, {"x": image, **affine}, rng)),
     }

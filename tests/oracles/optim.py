@@ -1,4 +1,4 @@
-"""Twenty steps of torch's AdamW with clipping, a warm-up-cosine schedule and decay of the matrix alone, on multinomial logistic regression."""
+"""Twenty steps of torch's AdamW on logistic regression: clipping, a warm-up-cosine schedule, weight decay of the matrix alone."""
 
 import math
 
@@ -39,6 +39,8 @@ def generate() -> Arrays:
         found["b"].append(b.detach().numpy().copy())
     if not min(found["norm"]) < CLIP < max(found["norm"]):
         raise ValueError("the gradient should be clipped in some steps and not in others")
-    rates = {"warmup": WARMUP, "peak_lr": PEAK, "final_lr": FINAL, "b1": B1, "b2": B2, "eps": EPS, "weight_decay": DECAY, "clip": CLIP}
-    inputs = {"x": x, "label": label, "w0": w0, "b0": b0, **settings(steps=STEPS, **rates)}
-    return named("adamw", {**inputs, **{name: np.array(steps) for name, steps in found.items()}})
+    rates = settings(
+        steps=STEPS, warmup=WARMUP, peak_lr=PEAK, final_lr=FINAL, b1=B1, b2=B2, eps=EPS, weight_decay=DECAY, clip=CLIP
+    )  # fmt: skip
+    inputs = {"x": x, "label": label, "w0": w0, "b0": b0}
+    return named("adamw", {**rates, **inputs, **{name: np.array(steps) for name, steps in found.items()}})

@@ -1,4 +1,4 @@
-"""Rotary embeddings as transformers' Llama has them, layout (batch, heads, time, head dimension); diffusers' sinusoidal features of a time."""
+"""transformers' rotary embeddings of Llama, layout (batch, heads, time, head dimension); diffusers' sinusoids of a time."""
 
 import numpy as np
 import torch

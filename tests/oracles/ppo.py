@@ -1,4 +1,4 @@
-"""The loss of proximal policy optimisation and its gradients, written in torch: networks of torch.nn, policies of torch.distributions."""
+"""The loss of proximal policy optimisation and its gradients in torch: networks of torch.nn, policies of torch.distributions."""
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ def network(outputs: int) -> nn.Module:
 
 
 def ppo_loss(log_prob, value, entropy, batch, clip, value_clip, value_weight, entropy_weight):
-    """Clipped surrogate of standardised advantages, plus weighted value error (clipped where `value_clip` is given), less weighted entropy."""
+    """Clipped surrogate of standardised advantages, plus value error (clipped where `value_clip` is given), less entropy."""
     advantage = batch["advantage"]
     advantage = (advantage - advantage.mean()) / (advantage.std(correction=0) + 1e-8)
     ratio = (log_prob - batch["log_prob"]).exp()

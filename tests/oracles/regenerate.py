@@ -4,8 +4,8 @@
     python tests/oracles/regenerate.py --write [family ...]      write the files
 
 To be run where `requirements.txt` of this folder is installed. A family is a script here with `PACKAGES`, the distributions it
-relies on, and `generate() -> {"case/name": array}`. Floating point numbers are stored as float32, and compared to 1e-5 of the largest number of
-their array, for other processors round differently; everything else, the versions included, is compared exactly.
+relies on, and `generate() -> {"case/name": array}`. Floating point numbers are stored as float32, and compared to 1e-5 of the
+largest of their array, for other processors round differently; everything else, the versions included, is compared exactly.
 Exit code 1 and one line per difference where there is one.
 """
 

@@ -1,7 +1,7 @@
-"""Generalised advantages twice: by their definition, a discounted sum over what is left of the episode, and by stable-baselines3's buffer.
+"""Generalised advantages twice: by definition, as a discounted sum to the end of the episode, and by stable-baselines3's buffer.
 
-The buffer is told which states start an episode, one step later than ours is told which end one, and knows no time limit: as in its own
-algorithms, the value of the state in which an episode was cut off is added to the reward there.
+The buffer is told which states start an episode, one step later than ours is told which end one, and knows no time limit: as in
+its own algorithms, the value of the state in which an episode was cut off is added to the reward there.
 """
 
 import numpy as np

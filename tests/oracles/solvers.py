@@ -1,4 +1,4 @@
-"""scipy's Dormand-Prince method on the Lotka-Volterra equations: one step of it, and the solution at a tolerance that leaves no visible error."""
+"""scipy's Dormand-Prince method on the Lotka-Volterra equations: one step, and a solution without visible error."""
 
 import numpy as np
 from scipy.integrate import RK45, solve_ivp

@@ -23,7 +23,7 @@ THEIR_NAMES = {
 
 
 def to_ours(theirs: dict, cfg: llama.Model) -> dict:
-    """Our tree from transformers' state dict, whose matrices are (out, in) with heads as blocks of rows; every entry must be used."""
+    """Our tree from transformers' names, whose matrices are (out, in) with heads as blocks of rows; every entry must be used."""
     left, D = dict(theirs), cfg.d_model
 
     def matrices(name):

@@ -1,4 +1,4 @@
-"""Reinforcement learning: distributions against torch, advantages against stable-baselines3, PPO's loss against torch, worlds against gymnasium."""
+"""Distributions and PPO's loss against torch, advantages against stable-baselines3, dynamics against gymnasium."""
 
 import functools
 
