@@ -42,8 +42,8 @@ CATALOGUE = (
         module="panorax.generative.flow_matching",
         configs=("generative/flow_matching", "generative/flow_matching_2d"),
         parts=(
-            "panorax.generative.densities", "panorax.generative.digits", "panorax.nets.dit", "panorax.nets.mlp",
-            "panorax.nets.velocity_mlp", "panorax.ops.frechet", "panorax.ops.solvers",
+            "panorax.generative.densities", "panorax.generative.digits", "panorax.nets.convnet", "panorax.nets.dit",
+            "panorax.nets.mlp", "panorax.nets.velocity_mlp", "panorax.ops.frechet", "panorax.ops.solvers",
         ),
         oracle="the velocity between Gaussians in closed form; diffusers' FlowMatchEulerDiscreteScheduler; scipy's solve_ivp",
         tests=("tests/parity/test_parity_flow.py", "tests/generative/test_flow_matching.py", "tests/ops/test_solvers.py"),

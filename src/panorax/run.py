@@ -46,8 +46,10 @@ def run(name: str, module: ModuleType, cfg, directory: Path, resume: bool, mesh:
     return record
 
 
-def train(system: System, run: config.Run, directory: Path, mesh: str, clock: Clock) -> tuple[Result, dict]:
+def train(system: System, run: config.Run, directory: Path, mesh: str = "", clock: Clock | None = None) -> tuple[Result, dict]:
     """Train a system in `directory`, from its newest checkpoint if there is one: its metrics and figures, and facts of the run."""
+    clock = clock or Clock()
+    directory.mkdir(parents=True, exist_ok=True)
     for file, text in system.files().items():
         (directory / file).write_text(text)
     key_init, key_fit, key_report = jax.random.split(jax.random.key(run.seed), 3)

@@ -58,6 +58,8 @@ class Model:
     """of activations and matrix products; parameters, norms, softmax and loss are float32"""
     remat: bool = False
     """recompute activations in the backward pass: memory of one layer instead of all"""
+    unroll: int = 1
+    """layers in one turn of the scan: more of them run faster and compile slower"""
 
     def __post_init__(self):
         if self.d_model % (2 * self.n_heads):
@@ -144,7 +146,7 @@ def apply(params, tokens_BT: Int[Array, "B T"], cfg: Model) -> Float[Array, "B T
         return block(x_BTD, layer, position_BT, lambda q, k, v: (attention(q, k, v, mask_BTT), None), cfg)
 
     x_BTD = params["embed"][tokens_BT].astype(cfg.dtype)
-    x_BTD, _ = jax.lax.scan(jax.checkpoint(layer_step) if cfg.remat else layer_step, x_BTD, params["layers"])
+    x_BTD, _ = jax.lax.scan(jax.checkpoint(layer_step) if cfg.remat else layer_step, x_BTD, params["layers"], unroll=cfg.unroll)
     return unembed(params, x_BTD, cfg)
 
 

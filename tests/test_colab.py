@@ -1,0 +1,53 @@
+"""Every notebook runs from its first cell to its last at smoke size, on nothing but the library."""
+
+import ast
+import os
+import re
+from pathlib import Path
+
+import jax
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from panorax.catalogue import CATALOGUE
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "colab").glob("*.ipynb"))
+
+
+def code(path):
+    """The code cells that a user runs after installing."""
+    return [c for c in nbformat.read(path, 4).cells if c.cell_type == "code" and "install" not in c.metadata.get("tags", ())]
+
+
+def test_the_archetypes_have_one():
+    assert {p.stem for p in NOTEBOOKS} == {"llama", "ppo", "flow_matching"} <= {e.module.rsplit(".", 1)[1] for e in CATALOGUE}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_it_imports_only_panorax_and_jax_and_installs_what_is_locked(path):
+    source = "\n".join(re.sub(r"(?m)^%.*$", "", c.source) for c in code(path))
+    roots = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            roots |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            roots.add(node.module.split(".")[0])
+    assert roots <= {"panorax", "jax", "functools", "dataclasses"} and "panorax" in roots
+    install = [c.source for c in nbformat.read(path, 4).cells if "install" in c.metadata.get("tags", ())]
+    assert len(install) == 1 and "--constraint ../requirements.lock" in install[0]
+    assert not any(c.get("outputs") for c in nbformat.read(path, 4).cells), "notebooks are kept without outputs"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_it_runs_at_smoke_size(path, tmp_path, monkeypatch):
+    notebook = nbformat.read(path, 4)
+    notebook.cells = code(path)
+    [parameters] = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", ())]
+    parameters.source = "SMOKE = True"
+    cache = {"JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    for name, value in cache.items():
+        monkeypatch.setitem(os.environ, name, value)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    pictures = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs if "image/png" in o.get("data", ())]
+    assert pictures
