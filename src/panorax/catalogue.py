@@ -25,7 +25,7 @@ CATALOGUE = (
         title="PPO: clipped policy gradient on vectorised environments, training as one pure function",
         paper="Schulman et al. 2017, arXiv:1707.06347; generalised advantages, Schulman et al. 2016, arXiv:1506.02438",
         module="panorax.rl.ppo",
-        configs=("rl/ppo",),
+        configs=("rl/ppo", "rl/ppo_pendulum", "rl/ppo_breakout", "rl/ppo_memory"),
         parts=(
             "panorax.interop.gymnasium", "panorax.nets.mlp", "panorax.nets.recurrent", "panorax.ops.distributions", "panorax.ops.returns",
             "panorax.rl.actions", "panorax.rl.environment", "panorax.rl.episodes", "panorax.rl.from_gymnax", "panorax.rl.from_pgx",

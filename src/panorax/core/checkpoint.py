@@ -16,6 +16,7 @@ class Checkpoints:
         from orbax.checkpoint import v1 as ocp
 
         self.directory = Path(directory).absolute()
+        self._saving = None
         self._orbax = ocp.training.Checkpointer(
             self.directory, preservation_policy=ocp.training.preservation_policies.LatestN(keep), cleanup_tmp_directories=True
         )
@@ -35,13 +36,15 @@ class Checkpoints:
         """Start saving `state` under its step. It is copied first, so the caller may donate it to the next step."""
         step = int(state.step)
         if step != self.latest():
-            self._orbax.save_checkpointables_async(step, {"state": jax.tree.map(jnp.copy, state)}, force=True)
+            self._saving = self._orbax.save_checkpointables_async(step, {"state": jax.tree.map(jnp.copy, state)}, force=True)
 
     def restore(self, abstract: State) -> State:
         """The newest checkpoint, with the shapes, dtypes and shardings of `abstract` (a tree of ShapeDtypeStruct).
 
         Raises UserError where there is none, or where it does not have this structure.
         """
+        if self._saving:
+            self._saving.result()
         if self.latest() is None:
             raise UserError(f"no checkpoint to resume from in {self.directory}")
         try:

@@ -55,8 +55,8 @@ def count(spec) -> int:
 
 
 def axes(spec):
-    """The logical axes of every parameter, to be turned into shardings by `panorax.parallel.sharding`."""
-    return map_spec(lambda p: p.axes, spec)
+    """The logical axes of every parameter (`None` for a scalar), to be turned into shardings by `panorax.parallel.sharding`."""
+    return map_spec(lambda p: p.axes or None, spec)
 
 
 def stack(spec, n: int):

@@ -1,0 +1,38 @@
+"""Breakout of MinAtar (Young & Tian 2019, arXiv:1903.03176): a 10 x 10 image with 4 channels, a point for every brick.
+
+Papers: Schulman et al. 2017 (arXiv:1707.06347), Schulman et al. 2016 (arXiv:1506.02438).
+Command: panorax run rl/ppo_breakout
+"""
+
+from panorax.core.claims import Claim
+from panorax.core.config import Run
+from panorax.core.optim import AdamW
+from panorax.rl.from_gymnax import Config as Gymnax
+from panorax.rl.mlp_policy import Config as MLP
+from panorax.rl.ppo import Config
+
+CLAIMS = (
+    Claim("eval_return", ">=", 20.0, "a wall has 30 bricks; random actions break less than one"),
+    Claim("min_eval_return_over_3_seeds", ">", "random_return", "every seed learns"),
+)
+
+
+def get_config() -> Config:
+    return Config(
+        environment=Gymnax("Breakout-MinAtar"),
+        policy=MLP(activation="relu"),
+        optim=AdamW(peak_lr=2.5e-3, schedule="linear", b2=0.999, eps=1e-5, clip=0.5),
+        run=Run(steps=300, chunk=10),
+        n_envs=64,
+        length=128,
+        epochs=4,
+        minibatches=8,
+        discount=0.99,
+        lambda_=0.95,
+        entropy_weight=0.01,
+        seeds=3,
+    )
+
+
+def smoke() -> Config:
+    return Config(environment=Gymnax("Breakout-MinAtar"), n_envs=4, length=8, epochs=1, eval_episodes=4, seeds=2, run=Run(steps=4, chunk=2))

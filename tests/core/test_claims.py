@@ -1,0 +1,29 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panorax.core.claims import RELATIONS, Claim, Verdict, verdicts
+
+NUMBERS = st.floats(-1e6, 1e6)
+
+
+@given(NUMBERS, NUMBERS, st.sampled_from(sorted(RELATIONS)))
+def test_a_bound_is_a_number_or_another_metric(x, y, relation):
+    number, metric = Claim("x", relation, y, "").check({"x": x}), Claim("x", relation, "y", "").check({"x": x, "y": y})
+    assert number.kept == metric.kept == eval(f"{x!r} {relation} {y!r}")
+    assert number.bound == metric.bound == y and number.measured == metric.measured == x
+
+
+@pytest.mark.parametrize("metrics", [{}, {"x": 1.0}, {"y": 1.0}])
+def test_what_was_not_measured_is_not_kept(metrics):
+    verdict = Claim("x", "<=", "y", "").check(metrics)
+    assert not verdict.kept and "not measured" in str(verdict)
+
+
+def test_nan_is_not_kept():
+    assert not any(Claim("x", relation, 0.0, "").check({"x": float("nan")}).kept for relation in RELATIONS)
+
+
+def test_a_verdict_reads_as_a_sentence_and_survives_json():
+    [plain] = verdicts((Claim("loss", "<", "baseline", "a paper"),), {"loss": 1.0, "baseline": 2.0})
+    assert str(Verdict(**plain)) == "kept      loss < baseline (2): 1  [a paper]"

@@ -1,0 +1,65 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jax.sharding import PartitionSpec
+
+from panorax.core.config import Run
+from panorax.core.errors import UserError
+from panorax.lm import llama
+from panorax.parallel.sharding import MESH_AXES, RULES, make_mesh, partition, placement, shardings
+
+MESHES = [make_mesh(sizes) for sizes in ("", "data=4", "fsdp=4", "data=2,fsdp=2", "fsdp=2,tensor=2")]
+NAMES = st.sampled_from([None, *RULES])
+
+
+@given(st.sampled_from(MESHES), st.lists(st.tuples(NAMES, st.integers(1, 12)), max_size=5))
+def test_a_mesh_axis_splits_one_array_axis_and_divides_it(mesh, axes):
+    names, shape = tuple(name for name, _ in axes), tuple(size for _, size in axes)
+    used = []
+    for over, size in zip(partition(names, shape, mesh), shape):
+        over = (over,) if isinstance(over, str) else over or ()
+        assert size % math.prod(mesh.shape[a] for a in over) == 0
+        used += over
+    assert len(used) == len(set(used))
+
+
+def test_an_axis_that_is_not_divided_stays_whole():
+    mesh = make_mesh("fsdp=2,tensor=2")
+    assert partition(("embed", "mlp"), (6, 5), mesh) == PartitionSpec(("fsdp",), None)
+    assert partition(("vocab", "embed"), (6, 4), mesh) == PartitionSpec(("tensor",), ("fsdp",))
+
+
+def test_every_device_holds_its_share_of_parameters_and_moments():
+    cfg = llama.Config(model=llama.Model(vocab=64, d_model=32, n_layers=2, n_heads=4, n_kv_heads=4, d_ff=64), run=Run(steps=2))
+    system = llama.system(cfg)
+    abstract = jax.eval_shape(system.init_state, jax.random.key(0))
+    place = placement(system, abstract, make_mesh("fsdp=2,tensor=2"))
+    state = jax.jit(system.init_state, out_shardings=place.state)(jax.random.key(0))
+    bytes_of = lambda leaves: sum(x.nbytes for x in leaves)
+    matrices = [x for x in jax.tree.leaves((state.params, state.opt)) if x.ndim >= 2 and x.shape[-1] > 1 and x.size > 64]
+    here = [x.addressable_shards[0].data for x in matrices]
+    assert bytes_of(here) * 4 == bytes_of(matrices)
+
+
+def test_extra_axes_are_a_prefix_and_none_means_everywhere():
+    tree = {"a": {"x": jnp.zeros((8, 3)), "y": jnp.zeros(8)}, "b": jnp.zeros(8)}
+    found = shardings({"a": ("batch",), "b": None}, tree, make_mesh("data=4"))
+    assert found["a"]["x"].spec == PartitionSpec("data")
+    assert found["a"]["y"].spec == PartitionSpec("data")
+    assert found["b"].is_fully_replicated
+
+
+@pytest.mark.parametrize("text, message", [("rows=2", "bad mesh 'rows=2'"), ("data", "bad mesh"), ("data=0", "bad mesh"), ("data=x", "bad mesh"), ("data=5", "needs 5 devices, there are 4")])
+def test_a_mesh_that_cannot_be(text, message):
+    with pytest.raises(UserError, match=message):
+        make_mesh(text)
+
+
+def test_an_empty_text_is_one_device():
+    assert dict(make_mesh("").shape) == dict.fromkeys(MESH_AXES, 1)
+    assert np.size(make_mesh("tensor=2").devices) == 2
