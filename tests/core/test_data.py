@@ -18,6 +18,16 @@ def test_windows_are_consecutive_and_a_function_of_seed_and_step(seed, step):
     np.testing.assert_array_equal(x, data.windows(TOKENS, 4, 7, seed, step))
 
 
+@pytest.mark.parametrize("n, length", [(100, 7), (98, 7), (21, 10)])
+def test_an_epoch_of_windows_visits_each_once_and_the_next_cuts_elsewhere(n, length):
+    each = n // length - 1
+    starts = [int(data.windows(TOKENS[:n], 1, length, 0, step)[0, 0]) for step in range(3 * each)]
+    for epoch in range(3):
+        of_epoch = sorted(starts[epoch * each : (epoch + 1) * each])
+        np.testing.assert_array_equal(np.diff(of_epoch), length)
+    assert len({s % length for s in starts}) > 1
+
+
 def test_windows_reach_both_ends_and_differ_between_steps():
     starts = {int(s) for step in range(200) for s in data.windows(TOKENS, 4, 98, 0, step)[:, 0]}
     assert starts == {0, 1, 2}

@@ -1,97 +1,113 @@
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from panorax.core import spec as core_spec
 from panorax.lm import llama
 from panorax.lm.llama import Model
+from panorax.ops.attention import attention, causal_mask
 
 CFG = Model(vocab=17, d_model=16, n_layers=2, n_heads=4, n_kv_heads=2, d_ff=24)
 B, T = 3, 8
 TOKENS = np.random.default_rng(0).integers(0, CFG.vocab, (B, T)).astype(np.int32)
+POSITION = np.broadcast_to(np.arange(T), (B, T))
 apply = jax.jit(llama.apply, static_argnames="cfg")
 extend = jax.jit(llama.extend, static_argnames="cfg")
+PARAMS = jax.tree.map(
+    lambda x: x + 0.1 * jax.random.normal(jax.random.key(2), x.shape), core_spec.init(llama.spec(CFG), jax.random.key(1))
+)
 
 
-@functools.cache
-def params(cfg=CFG):
-    noisy = core_spec.init(llama.spec(cfg), jax.random.key(1))
-    return jax.tree.map(lambda x: x + 0.1 * jax.random.normal(jax.random.key(2), x.shape), noisy)
+@jax.jit
+def through_layers(x_BTD, position_BT):
+    """Logits from embedded tokens at these positions."""
+    mask = causal_mask(position_BT, position_BT)
+    for l in range(CFG.n_layers):
+        layer = jax.tree.map(lambda w: w[l], PARAMS["layers"])
+        x_BTD, _ = llama.block(x_BTD, layer, position_BT, lambda q, k, v: (attention(q, k, v, mask), None), CFG)
+    return llama.unembed(PARAMS, x_BTD, CFG)
 
 
-def test_causality_by_gradient():
-    embedded = jax.nn.one_hot(TOKENS, CFG.vocab) @ params()["embed"]
-
-    def logits_at(t, x_BTD):  # the embedding lookup is linear, so feed one-hot tokens through it
-        table = {**params(), "embed": params()["embed"]}
-        position = jnp.broadcast_to(jnp.arange(T)[None, :], (B, T))
-        mask = llama.causal_mask(position, position)
-        for l in range(CFG.n_layers):
-            layer = jax.tree.map(lambda w: w[l], table["layers"])
-            x_BTD, _ = llama.block(x_BTD, layer, position, lambda q, k, v: (llama.attention(q, k, v, mask), None), CFG)
-        return jnp.sum(llama.unembed(table, x_BTD, CFG)[:, t])
-
-    gradient_T = np.abs(np.asarray(jax.jit(jax.grad(functools.partial(logits_at, 4)))(embedded))).sum((0, 2))
-    assert (gradient_T[:5] > 0).all() and (gradient_T[5:] == 0).all()
+@jax.jit
+def gradient_of_logits_at(t, x_BTD):
+    total = lambda x: jnp.sum(jnp.where(jnp.arange(T)[None, :, None] == t, through_layers(x, POSITION), 0))
+    return jax.grad(total)(x_BTD)
 
 
-def test_rows_are_independent():
+@given(st.integers(0, T - 1), st.integers(0, 1000))
+def test_causality_by_gradient(t, seed):
+    x = np.random.default_rng(seed).normal(size=(B, T, CFG.d_model)).astype(np.float32)
+    moved_T = np.abs(np.asarray(gradient_of_logits_at(t, x))).sum((0, 2))
+    assert (moved_T[: t + 1] > 0).all() and (moved_T[t + 1 :] == 0).all()
+
+
+@given(st.integers(0, 500))
+def test_logits_depend_on_distances_alone(shift):
+    x = np.asarray(PARAMS["embed"])[TOKENS]
+    np.testing.assert_allclose(through_layers(x, POSITION + shift), through_layers(x, POSITION), atol=5e-4)
+
+
+@given(st.integers(0, T - 1), st.integers(0, 1000))
+def test_later_tokens_change_nothing_before_them(t, seed):
     other = TOKENS.copy()
-    other[1:] = (other[1:] + 5) % CFG.vocab
-    np.testing.assert_allclose(apply(params(), TOKENS, cfg=CFG)[0], apply(params(), other, cfg=CFG)[0], atol=1e-6)
+    other[:, t:] = np.random.default_rng(seed).integers(0, CFG.vocab, (B, T - t))
+    np.testing.assert_allclose(apply(PARAMS, TOKENS, cfg=CFG)[:, :t], apply(PARAMS, other, cfg=CFG)[:, :t], atol=1e-6)
 
 
-def test_later_tokens_change_nothing_before_them():
-    other = TOKENS.copy()
-    other[:, 5:] = (other[:, 5:] + 3) % CFG.vocab
-    a, b = apply(params(), TOKENS, cfg=CFG), apply(params(), other, cfg=CFG)
-    np.testing.assert_allclose(a[:, :5], b[:, :5], atol=1e-6)
-    assert np.abs(a[:, 5:] - b[:, 5:]).max() > 1e-3
+@given(st.permutations(range(B)), st.integers(0, 1000))
+def test_rows_of_a_batch_do_not_see_each_other(order, seed):
+    order, whole = np.array(order), apply(PARAMS, TOKENS, cfg=CFG)
+    np.testing.assert_allclose(apply(PARAMS, TOKENS[order], cfg=CFG), whole[order], atol=1e-6)
+    other = np.random.default_rng(seed).integers(0, CFG.vocab, (B, T)).astype(np.int32)
+    other[0] = TOKENS[0]
+    np.testing.assert_allclose(apply(PARAMS, other, cfg=CFG)[0], whole[0], atol=1e-6)
 
 
-@pytest.mark.parametrize("pieces", [(8,), (5, 1, 1, 1), (1,) * 8, (3, 5)])
+@given(st.permutations((1, 1, 1, 5)) | st.permutations((3, 5)) | st.just((1,) * 8) | st.just((8,)))
 def test_cached_logits_equal_the_full_pass(pieces):
     cache, start, logits = llama.empty_cache(CFG, B, 12), 0, []
     for n in pieces:
-        piece, cache = extend(params(), TOKENS[:, start : start + n], np.full(B, n, np.int32), cache, cfg=CFG)
+        piece, cache = extend(PARAMS, TOKENS[:, start : start + n], np.full(B, n, np.int32), cache, cfg=CFG)
         logits.append(piece)
         start += n
-    np.testing.assert_allclose(np.concatenate(logits, 1), apply(params(), TOKENS, cfg=CFG), atol=2e-5)
+    np.testing.assert_allclose(np.concatenate(logits, 1), apply(PARAMS, TOKENS, cfg=CFG), atol=2e-5)
     np.testing.assert_array_equal(cache.length, [T] * B)
 
 
-def test_padding_of_ragged_prompts_is_never_seen():
-    lengths = np.array([2, 5, 3], np.int32)
-    padded = np.where(np.arange(5) < lengths[:, None], TOKENS[:, :5], 16).astype(np.int32)
-    _, cache = extend(params(), padded, lengths, llama.empty_cache(CFG, B, 12), cfg=CFG)
-    after, _ = extend(params(), TOKENS[:, 5:6], np.ones(B, np.int32), cache, cfg=CFG)
-    for b, n in enumerate(lengths):
-        alone = np.concatenate([TOKENS[b, :n], TOKENS[b, 5:6]])[None]
-        np.testing.assert_allclose(after[b, 0], apply(params(), alone, cfg=CFG)[0, -1], atol=2e-5)
+@given(st.tuples(*[st.integers(1, 5)] * B), st.integers(0, CFG.vocab - 1))
+def test_padding_of_ragged_prompts_is_never_seen(lengths, padding):
+    lengths, whole = np.array(lengths, np.int32), apply(PARAMS, TOKENS, cfg=CFG)
+    padded = np.where(np.arange(5) < lengths[:, None], TOKENS[:, :5], padding).astype(np.int32)
+    _, cache = extend(PARAMS, padded, lengths, llama.empty_cache(CFG, B, 12), cfg=CFG)
+    rows = np.arange(B)
+    after, _ = extend(PARAMS, TOKENS[rows, lengths][:, None], np.ones(B, np.int32), cache, cfg=CFG)
+    np.testing.assert_allclose(after[:, 0], whole[rows, lengths], atol=2e-5)
 
 
-def test_remat_and_untied_head_and_bfloat16():
-    reference = apply(params(), TOKENS, cfg=CFG)
+def test_remat_unrolling_untied_head_and_bfloat16():
+    reference = apply(PARAMS, TOKENS, cfg=CFG)
     remat = dataclasses.replace(CFG, remat=True)
-    np.testing.assert_allclose(apply(params(), TOKENS, cfg=remat), reference, atol=1e-6)
-    untied = {**params(), "head": params()["embed"].T}
+    np.testing.assert_allclose(apply(PARAMS, TOKENS, cfg=remat), reference, atol=1e-6)
+    np.testing.assert_allclose(apply(PARAMS, TOKENS, cfg=dataclasses.replace(CFG, unroll=2)), reference, atol=1e-6)
+    untied = {**PARAMS, "head": PARAMS["embed"].T}
     np.testing.assert_allclose(apply(untied, TOKENS, cfg=dataclasses.replace(CFG, tied=False)), reference, atol=1e-6)
-    half = apply(params(), TOKENS, cfg=dataclasses.replace(CFG, dtype="bfloat16"))
+    half = apply(PARAMS, TOKENS, cfg=dataclasses.replace(CFG, dtype="bfloat16"))
     assert half.dtype == jnp.float32
     np.testing.assert_allclose(half, reference, atol=0.05 * float(np.abs(reference).max()))
 
 
 def test_evaluate_weighs_every_token_once():
     cfg = llama.Config(model=CFG, batch=2, context=4, stride=4)
-    state = llama.init_state(jax.random.key(0), cfg).replace(params=params())
+    state = llama.init_state(jax.random.key(0), cfg).replace(params=PARAMS)
     rows = TOKENS[:2].reshape(1, 2, 8)[:, :, :5]
     weights = np.array([[[1, 1, 1, 1], [1, 0, 0, 0]]], np.float32)
     metrics = llama.evaluate(state, {"rows": rows, "weights": weights, "bytes": np.float32(10)}, jax.random.key(0), cfg)
-    log_p = jax.nn.log_softmax(apply(params(), rows[0, :, :-1], cfg=CFG))
+    log_p = jax.nn.log_softmax(apply(PARAMS, rows[0, :, :-1], cfg=CFG))
     nats = -sum(float(log_p[b, t, rows[0, b, t + 1]]) for b, t in [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0)])
     np.testing.assert_allclose(metrics["eval_loss"], nats / 5, rtol=1e-5)
     np.testing.assert_allclose(metrics["eval_bits_per_byte"], nats / np.log(2) / 10, rtol=1e-5)

@@ -14,11 +14,21 @@ from panorax.core.errors import UserError
 
 
 def windows(tokens: np.ndarray, batch: int, length: int, seed: int, step: int) -> np.ndarray:
-    """`batch` random windows of `length` consecutive tokens (int32, shape (batch, length)) from a 1-D array or memmap."""
+    """The `step`-th `batch` windows of `length` consecutive tokens (int32, shape (batch, length)) from a 1-D array or memmap.
+
+    Every epoch cuts the tokens into windows from a new offset and visits each once, in a new order.
+    """
     if len(tokens) < length:
         raise UserError(f"the data has {len(tokens)} tokens, fewer than one window of {length}")
-    starts = np.random.default_rng((seed, step)).integers(0, len(tokens) - length + 1, batch)
+    n = max(len(tokens) // length - 1, 1)
+    offsets = [_offset(len(tokens) - n * length + 1, seed, position // n) for position in range(step * batch, (step + 1) * batch)]
+    starts = offsets + length * epochs(n, batch, seed, step)
     return np.stack([tokens[s : s + length] for s in starts]).astype(np.int32)
+
+
+@functools.lru_cache(maxsize=4)
+def _offset(room: int, seed: int, epoch: int) -> int:
+    return int(np.random.default_rng((seed, epoch, 1)).integers(room))
 
 
 def rows(tokens: np.ndarray, length: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
