@@ -120,12 +120,12 @@ def provenance() -> dict:
 
 
 def _commit() -> str:
-    """The commit of the source tree this is imported from, `+` if it has changes; `unknown` outside a git checkout."""
-    git = lambda *args: subprocess.run(["git", "-C", Path(__file__).parent, *args], capture_output=True, text=True)
+    """The commit of the source tree this is imported from, `+` if it has changes besides results; `unknown` outside a git checkout."""
+    git = lambda *args: subprocess.run(["git", "-C", Path(__file__).parents[2], *args], capture_output=True, text=True)
     head = git("rev-parse", "--short=12", "HEAD")
     if head.returncode:
         return "unknown"
-    return head.stdout.strip() + ("+" if git("status", "--porcelain", "--untracked-files=no").stdout.strip() else "")
+    return head.stdout.strip() + ("+" if git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!configs/*.json").stdout.strip() else "")
 
 
 def default_directory(name: str) -> Path:
