@@ -11,9 +11,10 @@ from panorax.rl.from_gymnax import Config as Gymnax
 from panorax.rl.mlp_policy import Config as MLP
 from panorax.rl.ppo import Config
 
+WALL = "a wall has 30 bricks; random actions break less than one"
 CLAIMS = (
-    Claim("eval_return", ">=", 20.0, "a wall has 30 bricks; random actions break less than one"),
-    Claim("min_eval_return_over_3_seeds", ">", "random_return", "every seed learns"),
+    Claim("eval_return", ">=", 20.0, WALL),
+    Claim("min_eval_return_over_3_seeds", ">=", 20.0, f"{WALL}; for every seed"),
 )
 
 
@@ -21,10 +22,10 @@ def get_config() -> Config:
     return Config(
         environment=Gymnax("Breakout-MinAtar"),
         policy=MLP(activation="relu"),
-        optim=AdamW(peak_lr=2.5e-3, schedule="linear", b2=0.999, eps=1e-5, clip=0.5),
+        optim=AdamW(peak_lr=5e-3, schedule="linear", b2=0.999, eps=1e-5, clip=0.5),
         run=Run(steps=300, chunk=10),
-        n_envs=64,
-        length=128,
+        n_envs=256,
+        length=32,
         epochs=4,
         minibatches=8,
         discount=0.99,
