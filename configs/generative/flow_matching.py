@@ -29,6 +29,7 @@ def get_config() -> Config:
         optim=AdamW(peak_lr=1e-3, final_lr=1e-5, warmup=100, b2=0.99, weight_decay=0.01),
         run=Run(steps=2000, chunk=20, eval_every=500, save_every=500),
         batch=128,
+        guidance=1.25,
     )
 
 

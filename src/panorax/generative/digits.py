@@ -109,15 +109,15 @@ def judge(draw, key: jax.Array, cfg: Config) -> Result:
         "frechet_floor": float(frechet_distance(judged(train)[1], real_features)),
     }
     label = jnp.repeat(jnp.arange(cfg.classes), cfg.per_class)
-    grids = {}
+    panels = {"real": np.stack([real[np.resize(np.flatnonzero(real_label == c), 10)] for c in range(cfg.classes)])}
     for steps in STEPS:
         x = draw(key_draw, label, steps)
         logits, features = judged(x)
         metrics[f"accuracy_{steps}_steps"] = accuracy(logits, label)
         metrics[f"frechet_{steps}_steps"] = float(frechet_distance(features, real_features))
-        grids[steps] = np.asarray(x).reshape(cfg.classes, cfg.per_class, *shape(cfg))
+        panels[f"{steps} step{'s' * (steps > 1)}"] = np.asarray(x).reshape(cfg.classes, cfg.per_class, *shape(cfg))
     metrics |= nearest(np.asarray(x), train, real)
-    return Result(metrics, {"samples.png": _grid(grids), "quality.png": _quality(metrics)})
+    return Result(metrics, {"samples.png": _grid(panels), "quality.png": _quality(metrics)})
 
 
 def nearest(x: np.ndarray, train: np.ndarray, real: np.ndarray) -> dict[str, float]:
@@ -128,14 +128,16 @@ def nearest(x: np.ndarray, train: np.ndarray, real: np.ndarray) -> dict[str, flo
     return {"sample_to_train": to_train(x), "held_out_to_train": to_train(real)}
 
 
-def _grid(grids):
+def _grid(panels: dict[str, np.ndarray]):
+    """A panel each: (classes, samples, Y, X, C) with a class to a row and a white line around every image."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.3 * len(grids), 3.6), layout="constrained")
-    for ax, (steps, x) in zip(figure.subplots(1, len(grids)), grids.items()):
-        x = x[:, :10].swapaxes(1, 2)  # classes down, samples across
-        ax.imshow(x.reshape(x.shape[0] * x.shape[1], -1, x.shape[-1]).squeeze(), cmap="gray_r", vmin=-1, vmax=1)
-        ax.set(title=f"{steps} step{'s' * (steps > 1)}", xticks=(), yticks=())
+    figure = Figure(figsize=(10, 7.2), layout="constrained")
+    for ax, (title, x) in zip(figure.subplots(2, -(-len(panels) // 2)).ravel(), panels.items()):
+        x = np.pad(x[:, :10], ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-1)
+        rows, columns, Y, X, C = x.shape
+        ax.imshow(x.swapaxes(1, 2).reshape(rows * Y, columns * X, C).squeeze(), cmap="gray_r", vmin=-1, vmax=1)
+        ax.set(title=title, xticks=(), yticks=())
     return figure
 
 
