@@ -1,5 +1,6 @@
 """The table of systems in README.md, written from the catalogue: `python -m panorax.readme`."""
 
+import importlib
 import re
 from pathlib import Path
 
@@ -16,17 +17,18 @@ def table() -> str:
         for name in entry.configs:
             result = result_of(name)
             if result or name == entry.configs[0]:
-                lines.append(_row(name, entry, result))
+                lines.append(_row(name, result))
     return "\n".join(lines)
 
 
-def _row(name, entry, result):
+def _row(name, result):
+    what = importlib.import_module("panorax.configs." + name.replace("/", ".")).__doc__.splitlines()[0].rstrip(".")
     if not result:
-        return f"| `panorax run {name}` | {entry.title} | not yet | |"
+        return f"| `panorax run {name}` | {what} | not yet | |"
     claims = result["claims"]
-    shown = "; ".join(f"{v['claim'].split()[0]} {v['measured']:.4g}" for v in claims[:1] if v["measured"] is not None)
-    shown += f" in {result['wall_seconds']:.0f} s"
-    return f"| `panorax run {name}` | {entry.title} | {shown} | {sum(v['kept'] for v in claims)} of {len(claims)} |"
+    measured = {v["claim"].split()[0]: v["measured"] for v in claims if v["measured"] is not None}
+    shown = ", ".join(f"{metric} {value:.4g}" for metric, value in list(measured.items())[:2])
+    return f"| `panorax run {name}` | {what} | {shown}; {result['wall_seconds']:.0f} s | {sum(v['kept'] for v in claims)} of {len(claims)} |"
 
 
 def updated(text: str) -> str:
