@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from panorax import readme
-from panorax.catalogue import CATALOGUE
+from panorax.catalogue import CATALOGUE, CONFIGS
+from panorax.cli import result_of
 from panorax.core.claims import Claim
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,6 +91,14 @@ def test_an_entry_is_complete(entry):
         assert type(config.get_config()).__module__ == entry.module == type(config.smoke()).__module__
         assert all(isinstance(claim, Claim) for claim in getattr(config, "CLAIMS", ()))
     assert importlib.import_module("panorax.configs." + entry.configs[0].replace("/", ".")).CLAIMS
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_recorded_result_is_of_the_claims_as_they_stand(name):
+    claims = getattr(importlib.import_module("panorax.configs." + name.replace("/", ".")), "CLAIMS", ())
+    recorded = (result_of(name) or {"claims": []})["claims"]
+    assert [claim.check({}).claim for claim in claims] == [v["claim"] for v in recorded]
+    assert all(v["measured"] is not None and v["bound"] is not None for v in recorded)
 
 
 def test_nothing_is_missing_from_the_catalogue():

@@ -15,7 +15,7 @@ from panorax.core.checkpoint import Checkpoints
 from panorax.core.loop import scan_steps, stacked
 from panorax.core.state import Result
 from panorax.parallel.sharding import make_mesh, placement
-from panorax.run import with_shardings
+from panorax.run import run, with_shardings
 
 KEY = jax.random.key(3)
 load = lambda name: config.load(name, (name,))
@@ -166,3 +166,12 @@ def test_a_study_is_a_function_of_its_key(name):
     one, again = (config.module_of(cfg).study(cfg, KEY) for _ in range(2))
     assert isinstance(one, Result) and one.metrics == again.metrics
     assert all(math.isfinite(x) for x in one.metrics.values())
+
+
+@pytest.mark.parametrize("name", DISTINCT + STUDIES)
+def test_a_smoke_run_goes_from_config_to_result(name, tmp_path):
+    record = run(name, load(name), load(name).smoke(), tmp_path / "run", resume=False, mesh="")
+    files = {p.name for p in (tmp_path / "run").iterdir()}
+    assert {"config.json", "result.json"} <= files and any(file.endswith(".png") for file in files)
+    assert name in STUDIES or {"metrics.jsonl", "curves.png", "checkpoints"} <= files
+    assert record["metrics"] and all(math.isfinite(x) for x in record["metrics"].values())

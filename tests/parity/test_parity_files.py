@@ -1,5 +1,6 @@
 """The golden files themselves: all compared, none stale, none large."""
 
+import configparser
 import json
 import re
 from pathlib import Path
@@ -20,8 +21,19 @@ def test_every_case_is_compared_by_a_test():
     assert cases - read == set()
 
 
+def pinned(text):
+    return dict(re.findall(r"^([\w.-]+)==([\w.]+)$", text, re.MULTILINE))
+
+
+def test_the_extra_is_what_the_lock_of_the_oracles_begins_with():
+    setup = configparser.ConfigParser()
+    setup.read(HERE.parents[1] / "setup.cfg")
+    first_block = (ORACLES / "requirements.txt").read_text().split("\n\n")[0]
+    assert pinned(setup["options.extras_require"]["oracles"]) == pinned(first_block)
+
+
 def test_every_file_has_its_script_and_the_pinned_versions():
-    pins = dict(re.findall(r"^([\w.-]+)==([\w.]+)$", (ORACLES / "requirements.txt").read_text(), re.MULTILINE))
+    pins = pinned((ORACLES / "requirements.txt").read_text())
     for path in FILES:
         assert (ORACLES / f"{path.stem}.py").exists(), path.name
         with np.load(path) as file:

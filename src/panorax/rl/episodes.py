@@ -39,6 +39,6 @@ def metrics(episodes: Episodes) -> dict[str, jax.Array]:
     """Mean over the environments that finished an episode of the last one's undiscounted return and length; 0 where none has."""
     any_yet = episodes.finished > 0
     return {
-        "episode_return": weighted_mean(episodes.last_return, any_yet),
-        "episode_length": weighted_mean(episodes.last_length, any_yet),
+        "return": weighted_mean(episodes.last_return, any_yet),
+        "length": weighted_mean(episodes.last_length, any_yet),
     }

@@ -35,7 +35,7 @@ def learning_curves(system: System, run: Run, seeds: int, envs: Environments, ke
         f"min_eval_return_over_{seeds}_seeds": float(returns.min()),
         f"mean_eval_return_over_{seeds}_seeds": float(returns.mean()),
     }
-    return Result(metrics, {"learning_curves.png": _figure(curves["episode_return"], run, random_return)})
+    return Result(metrics, {"learning_curves.png": _figure(curves["return"], run, random_return)})
 
 
 def _random(envs: Environments) -> Callable:
