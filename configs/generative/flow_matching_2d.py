@@ -25,6 +25,7 @@ def get_config() -> Config:
         run=Run(steps=6000, chunk=100, eval_every=2000, save_every=2000),
         batch=512,
         label_dropout=0.0,
+        guidance=1.0,
     )
 
 
@@ -36,4 +37,5 @@ def smoke() -> Config:
         run=Run(steps=8, chunk=4),
         batch=16,
         label_dropout=0.0,
+        guidance=1.0,
     )

@@ -57,6 +57,12 @@ def test_training_approaches_the_exact_field():
     assert float(jnp.mean(jnp.abs(learnt - field(t, x)))) < 0.12
 
 
+def test_guidance_needs_a_field_without_labels():
+    with pytest.raises(ValueError, match="needs label-dropout above 0"):
+        flow_matching.Config(label_dropout=0.0)
+    flow_matching.Config(label_dropout=0.0, guidance=1.0)
+
+
 def test_the_average_lags_behind_the_parameters():
     cfg = flow_matching_2d.smoke()
     system = flow_matching.system(cfg)

@@ -69,7 +69,7 @@ def test_ppo_loss_and_gradients(golden, name, space):
         params, gradients = policy_params(case.group("param")), policy_params(case.group("grad"))
         assert jax.tree.map(jnp.shape, params) == core_spec.map_spec(lambda p: p.shape, ppo.spec(cfg, envs))
         given = {name: case[name][:, None] for name in ("action", "log_prob", "value", "advantage")}
-        batch = ppo.Batch(Observation(case["view"][:, None]), first=jnp.zeros((24, 1), bool), carry=(), **given)
+        batch = ppo.Batch(Observation(case["view"][:, None]), first=jnp.zeros((24, 1), bool), memory=(), **given)
 
         loss = jax.value_and_grad(lambda params: ppo.loss_fn(params, (), batch, None, cfg, envs)[0])
         our_loss, our_gradients = jax.jit(loss)(params)

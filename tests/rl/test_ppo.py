@@ -12,6 +12,7 @@ from panorax.core.loop import scan_steps
 from panorax.core.optim import AdamW
 from panorax.rl import gru_policy, mlp_policy, ppo, probes
 from panorax.rl.environment import Observation
+from panorax.rl.seeds import train_seed
 
 KEY = jax.random.key(0)
 BASE = ppo.Config(
@@ -69,6 +70,22 @@ def test_memory_is_needed_and_used():
     _, forgetful = trained("memory")
     _, keeps = trained("memory", policy=gru_policy.Config(), length=16, discount=0.9, run=Run(steps=300, chunk=300))
     assert forgetful < 0.8 and keeps > 0.95
+
+
+def test_no_seeds_no_report():
+    assert ppo.system(dataclasses.replace(BASE, environment=probes.Config("constant"), seeds=0)).report(None, KEY).metrics == {}
+
+
+def test_the_report_trains_as_many_steps_as_a_run():
+    cfg = dataclasses.replace(BASE, environment=probes.Config("constant"), run=Run(steps=5, chunk=2))
+    system = ppo.system(cfg)
+    state, curves, _ = jax.jit(lambda key: train_seed(system, cfg.run, key))(KEY)
+    assert int(state.step) == 5 and curves["loss"].shape == (3,)
+
+
+def test_a_minibatch_needs_two_steps():
+    with pytest.raises(ValueError, match="a minibatch of one step"):
+        ppo.Config(n_envs=1, length=4, minibatches=4)
 
 
 def test_minibatches_must_divide():

@@ -1,13 +1,13 @@
 """Conditional flow matching on straight paths (Lipman et al. 2023, arXiv:2210.02747; rectified flow, Liu et al. 2023, arXiv:2209.03003).
 
-Noise x_0 ~ N(0, I) and data x_1 are joined by x_t = (1 - t) x_0 + t x_1, whose velocity is x_1 - x_0. The network learns the mean velocity at
+Noise x_0 ~ N(0, I) and data x_1 are joined by x_t = (1 - t) x_0 + t x_1 (Lipman's optimal-transport path at sigma_min = 0), whose velocity is x_1 - x_0. The network learns the mean velocity at
 each point and time,
 
     min_v  E | v(x_t, t, y) - (x_1 - x_0) |^2,        t ~ U(0, 1),
 
 and solving dx/dt = v(x, t, y) from t = 0 to 1 turns noise into data. (Diffusers runs time the other way: t = 1 is noise there.)
 Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598): the label is dropped now and then, and samples follow
-v(x, t, none) + w (v(x, t, y) - v(x, t, none)); w = 1 is the plain conditional field, and the w of that paper is ours minus 1.
+v(x, t, none) + w (v(x, t, y) - v(x, t, none)); w = 1 is the field of the class, and the w of that paper is ours minus 1.
 """
 
 import functools
@@ -39,9 +39,13 @@ class Config:
     label_dropout: float = 0.1
     """share of training examples that lose their label"""
     ema: float = 0.999
-    """decay of the running mean of the parameters that samples come from"""
+    """decay of the running mean of the parameters that samples come from, reached after about 9 / (1 - ema) steps"""
     guidance: float = 2.0
-    """w of the samples in the report"""
+    """w of the report's samples of data that has classes"""
+
+    def __post_init__(self):
+        if self.guidance != 1 and self.label_dropout == 0:
+            raise ValueError("guidance other than 1 needs label-dropout above 0: the field without a label would be untrained")
 
 
 @flax.struct.dataclass
@@ -51,9 +55,14 @@ class Extra:
     ema: dict
 
 
+def no_label(cfg: Config) -> int:
+    """One label more than the data has stands for none."""
+    return module_of(cfg.data).classes(cfg.data)
+
+
 def spec(cfg: Config):
-    """Parameters of the velocity network; one label more than the data has stands for none."""
-    return module_of(cfg.net).spec(cfg.net, module_of(cfg.data).shape(cfg.data), module_of(cfg.data).classes(cfg.data) + 1)
+    """Parameters of the velocity network."""
+    return module_of(cfg.net).spec(cfg.net, module_of(cfg.data).shape(cfg.data), no_label(cfg) + 1)
 
 
 def apply(params, x: Float[Array, "B *shape"], t_B: Float[Array, " B"], label_B: Int[Array, " B"], cfg: Config) -> Float[Array, "B *shape"]:
@@ -73,14 +82,13 @@ def loss_fn(params, extra, batch, key, cfg: Config):
     x1, label_B = batch["x"], batch["label"]
     x0 = jax.random.normal(key_noise, x1.shape)
     t_B = jax.random.uniform(key_time, label_B.shape)
-    none = module_of(cfg.data).classes(cfg.data)
-    label_B = jnp.where(jax.random.bernoulli(key_drop, cfg.label_dropout, label_B.shape), none, label_B)
+    label_B = jnp.where(jax.random.bernoulli(key_drop, cfg.label_dropout, label_B.shape), no_label(cfg), label_B)
     error = apply(params, interpolate(x0, x1, t_B), t_B, label_B, cfg) - (x1 - x0)
     return jnp.mean(jnp.square(error)), (extra, {})
 
 
 def train_step(state: State, batch, key, cfg: Config):
-    """One update of AdamW, then of the average; the average leaves its start behind at rate 1 / steps."""
+    """One update of AdamW, then ema <- d ema + (1 - d) params, d = min(cfg.ema, (1 + s) / (10 + s)) at step s."""
     state, metrics = update(functools.partial(loss_fn, cfg=cfg), transformation(cfg), state, batch, key)
     decay = jnp.minimum(cfg.ema, (1 + state.step) / (10 + state.step))
     ema = jax.tree.map(lambda slow, fast: decay * slow + (1 - decay) * fast, state.extra.ema, state.params)
@@ -93,14 +101,14 @@ def transformation(cfg: Config):
 
 
 def evaluate(state: State, batch, key, cfg: Config):
-    """Loss of the averaged parameters on held-out data, at noise and times fixed by the key."""
+    """The training loss, dropped labels included, of the averaged parameters on held-out data, at noise and times fixed by the key."""
     loss, _ = loss_fn(state.extra.ema, (), batch, key, cfg)
     return {"eval_loss": loss}
 
 
 def velocity(params, label_B: Int[Array, " B"], guidance: float, cfg: Config) -> Callable:
-    """f(t, x) for the solvers: the guided field for these labels. Both fields are computed in one batch; w = 1 needs one."""
-    none_B = jnp.full_like(label_B, module_of(cfg.data).classes(cfg.data))
+    """f(t, x) for the solvers: the guided field for these labels. Both fields are computed in one batch; w = 1 (a Python number) needs one."""
+    none_B = jnp.full_like(label_B, no_label(cfg))
 
     def plain(t, x):
         return apply(params, x, jnp.full(label_B.shape, t), label_B, cfg)
@@ -123,9 +131,10 @@ def samples(params, key: jax.Array, label_B: Int[Array, " B"], cfg: Config, step
 def report(state: State, key: jax.Array, cfg: Config) -> Result:
     """The data's own judgement of samples from the averaged parameters."""
 
-    @functools.partial(jax.jit, static_argnames=("steps", "guidance", "solver"))
+    compiled = jax.jit(samples, static_argnames=("cfg", "steps", "guidance", "solver"))
+
     def draw(key, label_B, steps, guidance=cfg.guidance, solver=euler):
-        return samples(state.extra.ema, key, label_B, cfg, steps, guidance, solver)
+        return compiled(state.extra.ema, key, label_B, cfg, steps, guidance, solver)
 
     return module_of(cfg.data).judge(draw, key, cfg.data)
 
@@ -133,7 +142,7 @@ def report(state: State, key: jax.Array, cfg: Config) -> Result:
 def init_state(key, cfg: Config) -> State:
     """Fresh parameters, and their average at the same place."""
     params = core_spec.init(spec(cfg), key)
-    return State(params, transformation(cfg).init(params), Extra(params), jnp.int32(0))
+    return State(params, transformation(cfg).init(params), Extra(jax.tree.map(jnp.copy, params)), jnp.int32(0))
 
 
 def system(cfg: Config) -> System:

@@ -6,7 +6,8 @@ Every layer reads the residual stream through an RMS norm and adds to it, attent
     x <- x + W_down (silu(W_gate h) * W_up h),                  h = rms_norm(x)
 
 Groups of H / G query heads share a key/value head. Trained to predict the next token: the loss is the cross entropy in nats per token;
-bits per byte of held-out documents is the same in a unit that does not depend on the tokenizer.
+bits per byte of held-out documents is the same in a unit that does not depend on the tokenizer. Windows of training text run across
+the ends of documents, with nothing masked. The output projection is tied to the embedding unless told otherwise; Llama 1 to 3 8B have their own.
 """
 
 import functools
@@ -43,7 +44,7 @@ class Model:
     d_model: int = 128
     """width of the residual stream [D]"""
     n_layers: int = 4
-    """[L]"""
+    """blocks of attention and feed-forward network [L]"""
     n_heads: int = 4
     """query heads [H]"""
     n_kv_heads: int = 2
@@ -51,13 +52,15 @@ class Model:
     d_ff: int = 384
     """hidden width of the feed-forward network [F]"""
     rope_theta: float = 10_000.0
+    """pair i of a head turns by theta^(-2i / K) radians per position"""
     norm_eps: float = 1e-5
+    """added to the mean square"""
     tied: bool = True
     """the output projection is the embedding, transposed"""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """of activations and matrix products; parameters, norms, softmax and loss are float32"""
     remat: bool = False
-    """recompute activations in the backward pass: memory of one layer instead of all"""
+    """recompute a layer in the backward pass: only its input is kept, (L, B, T, D) in all"""
     unroll: int = 1
     """layers in one turn of the scan: more of them run faster and compile slower"""
 
@@ -94,7 +97,7 @@ def spec(cfg: Model):
     """Every parameter; those of the layers are stacked along L."""
     D, H, G, F = cfg.d_model, cfg.n_heads, cfg.n_kv_heads, cfg.d_ff
     K, normal, ones = D // H, jax.nn.initializers.normal(D**-0.5), jax.nn.initializers.ones
-    to_residual = jax.nn.initializers.normal((2 * cfg.n_layers * D) ** -0.5)  # 2 L sums leave the stream at unit scale
+    to_residual = jax.nn.initializers.normal((2 * cfg.n_layers * D) ** -0.5)  # smaller by the root of the 2 L sums, as in GPT-2
     layer = {
         "attn_norm": P((D,), ("embed",), ones),
         "q": P((D, H, K), ("embed", "heads", None), normal),
@@ -116,17 +119,17 @@ def spec(cfg: Model):
 
 
 def block(x_BTD, layer, position_BT, attend, cfg: Model):
-    """One layer; `attend(q, k, v) -> (values, carry)` says what it attends to, and the carry is handed back."""
-    layer = jax.tree.map(lambda w: w.astype(x_BTD.dtype), layer)
+    """One layer; `attend(q, k, v) -> (values, cache)` says what it attends to, and the cache is returned unchanged."""
+    layer = {name: w if name.endswith("norm") else w.astype(x_BTD.dtype) for name, w in layer.items()}
     frequencies = rope_frequencies(cfg.d_model // cfg.n_heads, cfg.rope_theta)
     h_BTD = rms_norm(x_BTD, layer["attn_norm"], cfg.norm_eps)
     q_BTHK = rope(jnp.einsum("BTD,DHK->BTHK", h_BTD, layer["q"]), position_BT, frequencies)
     k_BTGK = rope(jnp.einsum("BTD,DGK->BTGK", h_BTD, layer["k"]), position_BT, frequencies)
     v_BTGK = jnp.einsum("BTD,DGK->BTGK", h_BTD, layer["v"])
-    out_BTHK, carry = attend(q_BTHK, k_BTGK, v_BTGK)
+    out_BTHK, cache = attend(q_BTHK, k_BTGK, v_BTGK)
     x_BTD = x_BTD + jnp.einsum("BTHK,HKD->BTD", out_BTHK, layer["o"])
     h_BTD = rms_norm(x_BTD, layer["mlp_norm"], cfg.norm_eps)
-    return x_BTD + (jax.nn.silu(h_BTD @ layer["gate"]) * (h_BTD @ layer["up"])) @ layer["down"], carry
+    return x_BTD + (jax.nn.silu(h_BTD @ layer["gate"]) * (h_BTD @ layer["up"])) @ layer["down"], cache
 
 
 def unembed(params, x_BTD, cfg: Model) -> Float[Array, "B T V"]:
@@ -140,10 +143,10 @@ def apply(params, tokens_BT: Int[Array, "B T"], cfg: Model) -> Float[Array, "B T
     """Logits of the token after each position, from the tokens up to it."""
     B, T = tokens_BT.shape
     position_BT = jnp.broadcast_to(jnp.arange(T)[None, :], (B, T))
-    mask_BTT = causal_mask(position_BT, position_BT)
+    mask_1TT = causal_mask(position_BT[:1], position_BT[:1])
 
     def layer_step(x_BTD, layer):
-        return block(x_BTD, layer, position_BT, lambda q, k, v: (attention(q, k, v, mask_BTT), None), cfg)
+        return block(x_BTD, layer, position_BT, lambda q, k, v: (attention(q, k, v, mask_1TT), None), cfg)
 
     x_BTD = params["embed"][tokens_BT].astype(cfg.dtype)
     x_BTD, _ = jax.lax.scan(jax.checkpoint(layer_step) if cfg.remat else layer_step, x_BTD, params["layers"], unroll=cfg.unroll)
@@ -161,14 +164,15 @@ class Cache:
 
 def empty_cache(cfg: Model, batch: int, room: int) -> Cache:
     """A cache for `batch` rows of up to `room` tokens: 2 L B S G K numbers of the compute dtype."""
-    kv = jnp.zeros((cfg.n_layers, batch, room, cfg.n_kv_heads, cfg.d_model // cfg.n_heads), cfg.dtype)
-    return Cache(kv, kv, jnp.zeros(batch, jnp.int32))
+    k, v = jnp.zeros((2, cfg.n_layers, batch, room, cfg.n_kv_heads, cfg.d_model // cfg.n_heads), cfg.dtype)
+    return Cache(k, v, jnp.zeros(batch, jnp.int32))
 
 
-def extend(params, tokens_BT: Int[Array, "B T"], n_B: Int[Array, " B"], cache: Cache, cfg: Model):
-    """Logits after each of these tokens, given those in the cache, and the cache with the first `n_B` tokens of each row added.
+def extend(params, tokens_BT: Int[Array, "B T"], new_B: Int[Array, " B"], cache: Cache, cfg: Model):
+    """Logits after each of these tokens, given those in the cache, and the cache with the first `new_B` tokens of each row added.
 
-    Tokens after the first `n_B` are padding: later tokens overwrite them before anything attends to them.
+    Tokens after the first `new_B` are padding: later tokens overwrite them before anything attends to them. There must be room:
+    cache.length + new_B <= S; what goes beyond it is lost.
     """
     B, T = tokens_BT.shape
     position_BT = cache.length[:, None] + jnp.arange(T)[None, :]
@@ -189,11 +193,11 @@ def extend(params, tokens_BT: Int[Array, "B T"], n_B: Int[Array, " B"], cache: C
 
     x_BTD = params["embed"][tokens_BT].astype(cfg.dtype)
     (x_BTD, k, v, _), _ = jax.lax.scan(layer_step, (x_BTD, cache.k, cache.v, 0), params["layers"])
-    return unembed(params, x_BTD, cfg), Cache(k, v, cache.length + n_B)
+    return unembed(params, x_BTD, cfg), Cache(k, v, cache.length + new_B)
 
 
 def loss_fn(params, extra, batch: Int[Array, "B T1"], key, cfg: Config):
-    """Mean cross entropy of tokens 1 .. T given those before each, in nats."""
+    """Mean cross entropy of tokens 1 .. T of the T + 1 in a row, given those before each, in nats."""
     logits_BTV = apply(params, batch[:, :-1], cfg.model)
     return jnp.mean(cross_entropy(logits_BTV, batch[:, 1:])), (extra, {})
 
@@ -210,7 +214,7 @@ def train_step(state: State, batch: Int[Array, "B T1"], key, cfg: Config):
 
 
 def evaluate(state: State, batch, key, cfg: Config):
-    """Loss per token and bits per byte over the held-out documents, every token predicted once."""
+    """Loss per token and bits per byte over the held-out documents, every token predicted once; each document's end counts as a byte."""
 
     def nats(rows_BT1, weight_BT):
         return jnp.sum(cross_entropy(apply(state.params, rows_BT1[:, :-1], cfg.model), rows_BT1[:, 1:]) * weight_BT)

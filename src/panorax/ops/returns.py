@@ -17,7 +17,7 @@ def gae(
     """Generalised advantage estimates (Schulman et al. 2016, eq. 16):
 
         delta_t = r_t + discount * (1 - terminated_t) * V(s'_t) - V(s_t)
-        A_t     = delta_t + discount * lambda * (1 - terminated_t or truncated_t) * A_{t+1},    A_T = 0
+        A_t     = delta_t + discount * lambda * (1 - (terminated_t or truncated_t)) * A_{t+1},    A_T = 0
 
     `value_TN` is V(s_t) of the states acted in, `next_value_TN` is V(s'_t) of what followed: inside an episode that is V(s_{t+1}), at a
     time limit the value of the state in which the episode was cut off (not of the first state of the next one), at a terminal

@@ -36,9 +36,11 @@ def record(episodes: Episodes, reward_N: jax.Array, ended_N: jax.Array) -> Episo
 
 
 def metrics(episodes: Episodes) -> dict[str, jax.Array]:
-    """Mean over the environments that finished an episode of the last one's undiscounted return and length; 0 where none has."""
+    """How many episodes have finished, and the mean over the environments that finished one of the last one's undiscounted return and length
+    (0 while `episodes` is 0)."""
     any_yet = episodes.finished > 0
     return {
+        "episodes": jnp.sum(episodes.finished),
         "return": weighted_mean(episodes.last_return, any_yet),
         "length": weighted_mean(episodes.last_length, any_yet),
     }

@@ -32,7 +32,7 @@ def spec(cfg: Config, shape: tuple[int, ...], space: Space):
     }
 
 
-def memory(cfg: Config, n: int):
+def empty_memory(cfg: Config, n: int):
     """The empty memory of `n` environments."""
     return jnp.zeros((n, cfg.width))
 
@@ -42,9 +42,9 @@ def span(cfg: Config) -> int:
     return cfg.span
 
 
-def apply(params, carry, observation: Observation, first_BT: jax.Array, cfg: Config, space: Space):
-    """(carry, distribution over actions, value), the latter two with leading axes B T; the memory is emptied where `first_BT`."""
+def apply(params, memory, observation: Observation, first_BT: jax.Array, cfg: Config, space: Space):
+    """(memory, distribution over actions, value), the latter two with leading axes B T; the memory is emptied where `first_BT`."""
     x_BTI = observation.view.reshape(*first_BT.shape, -1)
     x_BTD = mlp.apply(params["torso"], x_BTI, getattr(jax.nn, cfg.activation))
-    carry, h_BTD = gru(params["gru"], carry, x_BTD, first_BT)
-    return carry, actions.head(params["actor"], h_BTD, observation.legal, space), mlp.dense(params["critic"], h_BTD)[..., 0]
+    memory, h_BTD = gru(params["gru"], memory, x_BTD, first_BT)
+    return memory, actions.head(params["actor"], h_BTD, observation.legal, space), mlp.dense(params["critic"], h_BTD)[..., 0]

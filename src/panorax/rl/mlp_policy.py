@@ -28,7 +28,7 @@ def spec(cfg: Config, shape: tuple[int, ...], space: Space):
     }
 
 
-def memory(cfg: Config, n: int):
+def empty_memory(cfg: Config, n: int):
     """Nothing is remembered."""
     return ()
 
@@ -38,10 +38,10 @@ def span(cfg: Config) -> int:
     return 1
 
 
-def apply(params, carry, observation: Observation, first_BT: jax.Array, cfg: Config, space: Space):
-    """(carry, distribution over actions, value), the latter two with leading axes B T."""
+def apply(params, memory, observation: Observation, first_BT: jax.Array, cfg: Config, space: Space):
+    """(memory, distribution over actions, value), the latter two with leading axes B T."""
     x_BTI = observation.view.reshape(*first_BT.shape, -1)
     activation = getattr(jax.nn, cfg.activation)
     actor, critic = (mlp.apply(params[net]["torso"], x_BTI, activation) for net in ("actor", "critic"))
     policy = actions.head(params["actor"]["head"], actor, observation.legal, space)
-    return carry, policy, mlp.dense(params["critic"]["head"], critic)[..., 0]
+    return memory, policy, mlp.dense(params["critic"]["head"], critic)[..., 0]

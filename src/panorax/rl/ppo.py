@@ -5,7 +5,7 @@ One training step is algorithm 1 of the paper: N environments are acted in for T
     - E[ min(r A, clip(r, 1 - eps, 1 + eps) A) ] + c1 E[ (V(s) - R)^2 ] - c2 E[ H(pi(s)) ],    r = pi(a|s) / pi_old(a|s),    R = A + V_old
 
 is minimised for some epochs over minibatches of the N T steps. Advantages are standardised in every minibatch, which the paper does not say
-but its code does. Arrays of a rollout are (T, N, ...); minibatches are (B, T, ...), sequences as long as the policy is trained through time:
+but the second version of its code, ppo2, does. Arrays of a rollout are (T, N, ...); minibatches are (B, T, ...), sequences as long as the policy is trained through time:
 one step for a policy without memory. The state holds the environments, so training is a pure function of the key: `vmap` it over seeds.
 """
 
@@ -51,13 +51,13 @@ class Config:
     discount: float = 0.98
     """[gamma]"""
     lambda_: float = 0.8
-    """trust in the value function: 0 one-step, 1 whole returns [lambda]"""
+    """0 trusts the value function after one step, 1 nothing but the rewards that came [lambda]"""
     clip: float = 0.2
-    """how far a probability may move while it pays [eps]"""
+    """the ratio of new to old probability counts between 1 - clip and 1 + clip [eps]"""
     value_weight: float = 0.5
     """[c1]"""
     value_clip: float | None = None
-    """how far a value may move while it pays, None for any distance"""
+    """the error counts with the new value at most this far from the old one where that is worse; None: off"""
     entropy_weight: float = 0.0
     """[c2]"""
     reward_scale: float = 1.0
@@ -66,13 +66,15 @@ class Config:
     """observations by their running mean and variance"""
     eval_episodes: int = 100
     seeds: int = 5
-    """trained side by side for the report at the end"""
+    """trained side by side for the report at the end; 0 for no report"""
 
     def __post_init__(self):
         span = module_of(self.policy).span(self.policy)
         if self.length % span or self.length // span * self.n_envs % self.minibatches:
             sequences = f"{self.n_envs} environments x {self.length} steps in sequences of {span}"
             raise ValueError(f"{sequences} do not divide into {self.minibatches} equal minibatches")
+        if self.length * self.n_envs == self.minibatches:
+            raise ValueError("a minibatch of one step has no advantages to compare; use fewer minibatches")
 
 
 @flax.struct.dataclass
@@ -85,11 +87,11 @@ class Extra:
 
 @flax.struct.dataclass
 class Batch:
-    """What one update learns from; all leaves (B, T, ...)."""
+    """What one update learns from; all leaves (B, T, ...). Of `memory` the first step is read: it is where a sequence starts."""
 
     observation: Observation
     first: jax.Array
-    carry: Any
+    memory: Any
     action: jax.Array
     log_prob: jax.Array
     value: jax.Array
@@ -101,27 +103,27 @@ def spec(cfg: Config, envs: Environments):
     return module_of(cfg.policy).spec(cfg.policy, envs.shape, envs.actions)
 
 
-def apply(params, carry_B, observation_BT, first_BT, cfg: Config, envs: Environments):
-    """(carry, distribution over actions, value) of the policy, starting from memory `carry_B`."""
-    return module_of(cfg.policy).apply(params, carry_B, observation_BT, first_BT, cfg.policy, envs.actions)
+def apply(params, memory_B, observation_BT, first_BT, cfg: Config, envs: Environments):
+    """(memory, distribution over actions, value) of the policy, starting from memory `memory_B`."""
+    return module_of(cfg.policy).apply(params, memory_B, observation_BT, first_BT, cfg.policy, envs.actions)
 
 
-def observed(seen: moments.Moments, tree, cfg: Config):
+def normalized(tree, seen: moments.Moments, cfg: Config):
     """Every Observation in `tree` as the policy sees it."""
     if not cfg.normalize:
         return tree
-    see = lambda observation: observation.replace(view=moments.standardize(observation.view, seen))
     is_observation = lambda x: isinstance(x, Observation)
-    return jax.tree.map(lambda x: see(x) if is_observation(x) else x, tree, is_leaf=is_observation)
+    standardized = lambda x: x.replace(view=moments.standardize(x.view, seen)) if is_observation(x) else x
+    return jax.tree.map(standardized, tree, is_leaf=is_observation)
 
 
 def actor(choose, params, seen: moments.Moments, cfg: Config, envs: Environments):
     """The policy as a function that acts: `choose(distribution, key)` picks the action."""
 
-    def act(carry_N, observation_N, first_N, key):
-        observation_NT = jax.tree.map(lambda x: x[:, None], observed(seen, observation_N, cfg))
-        carry_N, policy, _ = apply(params, carry_N, observation_NT, first_N[:, None], cfg, envs)
-        return carry_N, choose(policy, key)[:, 0]
+    def act(memory_N, observation_N, first_N, key):
+        observation_NT = jax.tree.map(lambda x: x[:, None], normalized(observation_N, seen, cfg))
+        memory_N, policy, _ = apply(params, memory_N, observation_NT, first_N[:, None], cfg, envs)
+        return memory_N, choose(policy, key)[:, 0]
 
     return act
 
@@ -136,21 +138,24 @@ def sequences(tree, span: int):
     return jax.tree.map(cut, tree)
 
 
-def advantages(params, taken: Trajectory, cfg: Config, envs: Environments) -> Batch:
-    """What the rollout teaches, (T, N, ...): every step evaluated by itself, from the memory the policy had there."""
+def to_batch(params, taken: Trajectory, cfg: Config, envs: Environments) -> Batch:
+    """A rollout with what it teaches, (T, N, ...): log pi_old(a|s), V_old(s) and A of every step, each from the memory the policy had there.
+
+    V(s') is that of what the action led to, also at a time limit and at the rollout's end.
+    """
     before = jax.tree.map(lambda x: x.reshape(-1, 1, *x.shape[2:]), taken)
-    memory, next_memory = jax.tree.map(lambda x: x[:, 0], (before.carry, before.next_carry))
+    memory, next_memory = jax.tree.map(lambda x: x[:, 0], (before.memory, before.next_memory))
     _, policy, value = apply(params, memory, before.observation, before.first, cfg, envs)
     _, _, next_value = apply(params, next_memory, before.next_observation, jnp.zeros_like(before.first), cfg, envs)
     log_prob, value, next_value = (x.reshape(taken.first.shape) for x in (policy.log_prob(before.action), value, next_value))
     reward = cfg.reward_scale * taken.reward
     advantage = gae(reward, value, next_value, taken.terminated, taken.truncated, cfg.discount, cfg.lambda_)
-    return Batch(taken.observation, taken.first, taken.carry, taken.action, log_prob, value, advantage)
+    return Batch(taken.observation, taken.first, taken.memory, taken.action, log_prob, value, advantage)
 
 
 def loss_fn(params, extra, batch: Batch, key, cfg: Config, envs: Environments):
     """The loss at the top of this file, for one minibatch."""
-    memory = jax.tree.map(lambda x: x[:, 0], batch.carry)
+    memory = jax.tree.map(lambda x: x[:, 0], batch.memory)
     _, policy, value = apply(params, memory, batch.observation, batch.first, cfg, envs)
     log_ratio = policy.log_prob(batch.action) - batch.log_prob
     ratio = jnp.exp(log_ratio)
@@ -177,36 +182,38 @@ def loss_fn(params, extra, batch: Batch, key, cfg: Config, envs: Environments):
 
 def train_step(state: State, batch, key, cfg: Config, envs: Environments):
     """One iteration of algorithm 1: a rollout, its advantages, then epochs over its minibatches."""
-    key_rollout, key_order = jax.random.split(key)
+    key_rollout, key_order, key_updates = jax.random.split(key, 3)
     extra: Extra = state.extra
     act = actor(lambda policy, key: policy.sample(key), state.params, extra.seen, cfg, envs)
     running, taken = rollout(act, envs, extra.running, key_rollout, cfg.length)
 
-    data = advantages(state.params, observed(extra.seen, taken, cfg), cfg, envs)
+    data = to_batch(state.params, normalized(taken, extra.seen, cfg), cfg, envs)
     examples = sequences(data, module_of(cfg.policy).span(cfg.policy))
     n = examples.first.shape[0]
     order = jax.vmap(lambda key: jax.random.permutation(key, n))(jax.random.split(key_order, cfg.epochs))
-    loss, tx = functools.partial(loss_fn, cfg=cfg, envs=envs), transformation(cfg)
+    rows = order.reshape(cfg.epochs * cfg.minibatches, -1)
+    loss, tx = functools.partial(loss_fn, cfg=cfg, envs=envs), transformation(cfg, envs)
 
-    def minibatch(state, rows):
-        return update(loss, tx, state, jax.tree.map(lambda x: x[rows], examples), key_order)
+    def minibatch(state, inputs):
+        rows, key = inputs
+        return update(loss, tx, state, jax.tree.map(lambda x: x[rows], examples), key)
 
-    state, metrics = jax.lax.scan(minibatch, state.replace(extra=()), order.reshape(cfg.epochs * cfg.minibatches, -1))
+    state, metrics = jax.lax.scan(minibatch, state.replace(extra=()), (rows, jax.random.split(key_updates, len(rows))))
     metrics = jax.tree.map(jnp.mean, metrics) | episode_metrics(running.episodes)
     metrics["explained_variance"] = 1 - jnp.var(data.advantage) / jnp.maximum(jnp.var(data.value + data.advantage), 1e-8)
     extra = Extra(running, moments.merge(extra.seen, taken.observation.view))
     return state.replace(extra=extra, step=state.step + 1), metrics
 
 
-def transformation(cfg: Config):
-    """The optimiser; its schedule spans all updates of the run."""
-    return optimizer(cfg.optim, cfg.run.steps * cfg.epochs * cfg.minibatches)
+def transformation(cfg: Config, envs: Environments):
+    """AdamW; its schedule spans all updates of the run, and only matrices decay."""
+    return optimizer(cfg.optim, cfg.run.steps * cfg.epochs * cfg.minibatches, core_spec.matrices(spec(cfg, envs)))
 
 
 def evaluate(state: State, batch, key, cfg: Config, envs: Environments):
     """Mean over `envs.n` episodes of the most probable (or mean) action, observations normalised as at the end of training."""
     act = actor(lambda policy, key: policy.mode(), state.params, state.extra.seen, cfg, envs)
-    returns, lengths = first_episodes(act, envs, module_of(cfg.policy).memory(cfg.policy, envs.n), key)
+    returns, lengths = first_episodes(act, envs, module_of(cfg.policy).empty_memory(cfg.policy, envs.n), key)
     return {"eval_return": jnp.mean(returns), "eval_length": jnp.mean(lengths.astype(jnp.float32))}
 
 
@@ -214,8 +221,8 @@ def init_state(key, cfg: Config, envs: Environments) -> State:
     """Fresh parameters, and environments at the start of an episode."""
     key_params, key_envs = jax.random.split(key)
     params = core_spec.init(spec(cfg, envs), key_params)
-    running = start(envs, module_of(cfg.policy).memory(cfg.policy, envs.n), key_envs)
-    return State(params, transformation(cfg).init(params), Extra(running, moments.initial(envs.shape)), jnp.int32(0))
+    running = start(envs, module_of(cfg.policy).empty_memory(cfg.policy, envs.n), key_envs)
+    return State(params, transformation(cfg, envs).init(params), Extra(running, moments.initial(envs.shape)), jnp.int32(0))
 
 
 def system(cfg: Config) -> System:
@@ -229,4 +236,6 @@ def system(cfg: Config) -> System:
         evaluate=functools.partial(evaluate, cfg=cfg, envs=held_out),
         extra_axes=Extra(running=("batch",), seen=None),
     )
+    if cfg.seeds == 0:
+        return ppo
     return dataclasses.replace(ppo, report=lambda state, key: learning_curves(ppo, cfg.run, cfg.seeds, held_out, key))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from panorax.rl import episodes
 from panorax.rl.environment import Environments, Observation
 
-Act = Callable  # (carry_N, observation_N, first_N, key) -> (carry_N, action_N)
+Act = Callable  # (memory_N, observation_N, first_N, key) -> (memory_N, action_N)
 
 
 @flax.struct.dataclass
@@ -20,32 +20,32 @@ class Running:
     envs: Any
     observation: Observation
     first: jax.Array
-    carry: Any
+    memory: Any
     episodes: episodes.Episodes
 
 
 @flax.struct.dataclass
 class Trajectory:
-    """A rollout, every leaf (T, N, ...). `carry` is the memory before the step and `next_carry` after it; `first` says to forget it.
+    """A rollout, every leaf (T, N, ...). `memory` is the policy's before the step and `next_memory` after it; `first` says to forget it.
 
     `next_observation` is what the action led to, also where an episode ended there.
     """
 
     observation: Observation
     first: jax.Array
-    carry: Any
+    memory: Any
     action: jax.Array
     reward: jax.Array
     terminated: jax.Array
     truncated: jax.Array
     next_observation: Observation
-    next_carry: Any
+    next_memory: Any
 
 
-def start(envs: Environments, carry, key: jax.Array) -> Running:
-    """All environments at the start of an episode; `carry` is the policy's memory there."""
+def start(envs: Environments, memory, key: jax.Array) -> Running:
+    """All environments at the start of an episode; `memory` is the policy's memory there."""
     state, observation = envs.reset(key)
-    return Running(state, observation, jnp.ones(envs.n, bool), carry, episodes.initial(envs.n))
+    return Running(state, observation, jnp.ones(envs.n, bool), memory, episodes.initial(envs.n))
 
 
 def rollout(act: Act, envs: Environments, running: Running, key: jax.Array, length: int) -> tuple[Running, Trajectory]:
@@ -53,22 +53,22 @@ def rollout(act: Act, envs: Environments, running: Running, key: jax.Array, leng
 
     def step(running, key):
         key_act, key_env = jax.random.split(key)
-        carry, action = act(running.carry, running.observation, running.first, key_act)
+        memory, action = act(running.memory, running.observation, running.first, key_act)
         state, observation, after = envs.step(key_env, running.envs, action)
         ended = after.terminated | after.truncated
         taken = Trajectory(
-            running.observation, running.first, running.carry, action,
-            after.reward, after.terminated, after.truncated, after.observation, carry,
+            running.observation, running.first, running.memory, action,
+            after.reward, after.terminated, after.truncated, after.observation, memory,
         )  # fmt: skip
-        return Running(state, observation, ended, carry, episodes.record(running.episodes, after.reward, ended)), taken
+        return Running(state, observation, ended, memory, episodes.record(running.episodes, after.reward, ended)), taken
 
     return jax.lax.scan(step, running, jax.random.split(key, length))
 
 
-def first_episodes(act: Act, envs: Environments, carry, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+def first_episodes(act: Act, envs: Environments, memory, key: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Undiscounted return and length, each (N,), of one episode in every environment."""
     key_reset, key_steps = jax.random.split(key)
-    _, taken = rollout(act, envs, start(envs, carry, key_reset), key_steps, envs.max_steps)
+    _, taken = rollout(act, envs, start(envs, memory, key_reset), key_steps, envs.max_steps)
     ended_TN = taken.terminated | taken.truncated
     under_way_TN = jnp.cumsum(ended_TN, 0) - ended_TN == 0
     return jnp.sum(jnp.where(under_way_TN, taken.reward, 0), 0), jnp.sum(under_way_TN, 0)

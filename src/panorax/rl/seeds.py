@@ -17,8 +17,11 @@ from panorax.rl.rollout import first_episodes
 def train_seed(system: System, run: Run, key: jax.Array):
     """All of a run as one pure function of its key: `(state, curves, evaluation)`, the curves one value per chunk of steps."""
     key_init, key_train, key_eval = jax.random.split(key, 3)
-    chunk = lambda state, _: scan_steps(system.train_step, state, (), key_train, run.chunk)
-    state, curves = jax.lax.scan(chunk, system.init_state(key_init), length=run.steps // run.chunk)
+    steps = lambda state, n: scan_steps(system.train_step, state, (), key_train, n)
+    state, curves = jax.lax.scan(lambda state, _: steps(state, run.chunk), system.init_state(key_init), length=run.steps // run.chunk)
+    if run.steps % run.chunk:
+        state, rest = steps(state, run.steps % run.chunk)
+        curves = jax.tree.map(jnp.append, curves, rest)
     return state, curves, system.evaluate(state, system.held_out(), key_eval)
 
 
@@ -39,7 +42,7 @@ def learning_curves(system: System, run: Run, seeds: int, envs: Environments, ke
 
 
 def _random(envs: Environments) -> Callable:
-    return lambda carry, observation, first, key: (carry, actions.uniform(envs.actions, observation, envs.n, key))
+    return lambda memory, observation, first, key: (memory, actions.uniform(envs.actions, observation, envs.n, key))
 
 
 def _figure(returns: np.ndarray, run: Run, random_return: float):
@@ -47,7 +50,7 @@ def _figure(returns: np.ndarray, run: Run, random_return: float):
 
     figure = Figure((6, 4), layout="constrained")
     axes = figure.subplots()
-    steps = run.chunk * np.arange(1, returns.shape[1] + 1)
+    steps = np.minimum(run.chunk * np.arange(1, returns.shape[1] + 1), run.steps)
     for seed, curve in enumerate(returns):
         axes.plot(steps, curve, lw=1, label=f"seed {seed}")
     axes.axhline(random_return, color="grey", ls=":", label="random actions")
