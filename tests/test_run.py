@@ -59,6 +59,15 @@ def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, story):
     assert read_metrics(tmp_path / "whole" / "metrics.jsonl") == read_metrics(tmp_path / "cut" / "metrics.jsonl")
 
 
+def test_a_run_is_resumed_on_another_mesh(tmp_path, story):
+    steps = ["--run.chunk=2", "--run.steps=8", "--optim.schedule=constant"]
+    assert panorax("--workdir", tmp_path / "whole", *story, *steps) == 0
+    assert panorax("--workdir", tmp_path / "moved", "--mesh", "data=4", *story, *steps, "--run.steps=4") == 0
+    assert panorax("--workdir", tmp_path / "moved", "--mesh", "fsdp=2,tensor=2", "--resume", *story, *steps) == 0
+    close = lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5)
+    jax.tree.map(close, state_of(tmp_path / "whole").params, state_of(tmp_path / "moved").params)
+
+
 def test_four_devices_give_the_numbers_of_one(tmp_path, story):
     for name, mesh in (("one", "data=1"), ("data", "data=4"), ("fsdp", "data=2,fsdp=2"), ("tensor", "fsdp=2,tensor=2")):
         assert panorax("--workdir", tmp_path / name, "--mesh", mesh, *story) == 0
