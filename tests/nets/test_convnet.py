@@ -7,7 +7,7 @@ from scipy.signal import correlate
 from panorax.core import spec
 from panorax.nets import convnet
 
-PARAMS = spec.init(convnet.conv_spec(2, 3), jax.random.key(0))
+PARAMS = {**spec.init(convnet.conv_spec(2, 3), jax.random.key(0)), "b": np.array([0.5, -1.0, 2.0], np.float32)}
 conv = jax.jit(convnet.conv, static_argnames="stride")
 
 
@@ -17,6 +17,7 @@ def test_convolution_is_scipys_correlation(size, stride):
     x = np.random.default_rng(0).normal(size=(2, *size, 2)).astype(np.float32)
     whole = np.stack([sum(correlate(image[..., i], PARAMS["w"][..., i, o], "same") for i in range(2)) for image in x for o in range(3)])
     whole = whole.reshape(2, 3, *size).transpose(0, 2, 3, 1)
+    whole = whole + PARAMS["b"]
     if stride == 2:  # SAME padding of an even side starts at the second position
         whole = whole[:, (size[0] + 1) % 2 :: 2, (size[1] + 1) % 2 :: 2]
     np.testing.assert_allclose(conv(PARAMS, x, stride=stride), whole, atol=1e-5)

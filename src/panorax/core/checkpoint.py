@@ -2,9 +2,6 @@
 
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
-
 from panorax.core.errors import UserError
 from panorax.core.state import State
 
@@ -33,10 +30,10 @@ class Checkpoints:
         return None if newest is None else newest.step
 
     def save(self, state: State) -> None:
-        """Start saving `state` under its step. It is copied first, so the caller may donate it to the next step."""
+        """Start saving `state` under its step. It is on the host when this returns, so the caller may donate it to the next step."""
         step = int(state.step)
         if step != self.latest():
-            self._saving = self._orbax.save_checkpointables_async(step, {"state": jax.tree.map(jnp.copy, state)}, force=True)
+            self._saving = self._orbax.save_checkpointables_async(step, {"state": state}, force=True)
 
     def restore(self, abstract: State) -> State:
         """The newest checkpoint, with the shapes, dtypes and shardings of `abstract` (a tree of ShapeDtypeStruct).
