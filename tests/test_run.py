@@ -37,7 +37,7 @@ def state_of(directory):
 def test_a_run_leaves_its_directory(tmp_path, story, capsys):
     assert panorax("--workdir", tmp_path / "a", *story) == 0
     files = {p.name for p in (tmp_path / "a").iterdir()}
-    assert files == {"config.json", "metrics.jsonl", "curves.png", "samples.txt", "checkpoints", "result.json", "tensorboard", "tokenizer.json"}
+    assert files == {"config.json", "metrics.jsonl", "curves.png", "samples.txt", "checkpoints", "result.json", "tensorboard", "tokenizer.json", "data.json"}
     result = json.loads((tmp_path / "a" / "result.json").read_text())
     assert result["parameters"] == 257 * 16 + 16 + 2 * 16 + 16 * 16 * 3 + 16 * 16 * 3
     assert {"commit", "versions", "device", "seed", "wall_seconds", "compile_seconds", "claims"} <= set(result)

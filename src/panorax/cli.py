@@ -9,11 +9,11 @@ from pathlib import Path
 
 from panorax.catalogue import CATALOGUE, CONFIGS, entry_of
 from panorax.core import config
-from panorax.core.errors import UserError
+from panorax.core.errors import Interrupted, UserError
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; the exit code: 0 done, 2 a user's mistake, 130 interrupted."""
+    """Run one command; the exit code: 0 done, 2 a user's mistake, 128 + n stopped by signal n (130 SIGINT, 143 SIGTERM) with everything saved."""
     parser = _parser()
     args, args.overrides = parser.parse_known_args(sys.argv[1:] if argv is None else argv)
     if args.overrides and args.command is not run:
@@ -26,6 +26,9 @@ def main(argv: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         print(f"panorax: the package {error.name!r} is missing; README.md says which extra brings it", file=sys.stderr)
         return 2
+    except Interrupted as stop:
+        print(f"panorax: {stop}; everything is saved, --resume continues", file=sys.stderr)
+        return 128 + stop.signal
     except KeyboardInterrupt:
         print("panorax: interrupted; --resume continues from the newest checkpoint", file=sys.stderr)
         return 130

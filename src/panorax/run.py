@@ -11,7 +11,7 @@ from types import ModuleType
 
 import jax
 
-from panorax.core import claims, config, metrics, spec
+from panorax.core import claims, config, metrics, rundir, spec
 from panorax.core.checkpoint import Checkpoints
 from panorax.core.errors import UserError
 from panorax.core.loop import Clock, fit
@@ -25,33 +25,39 @@ def run(name: str, module: ModuleType, cfg, directory: Path, resume: bool, mesh:
     """Run `cfg` in `directory` and return the content of its result.json. `module` is the config module, for its claims."""
     clock = Clock()
     implementation = config.module_of(cfg)
-    _enter(directory, resume)
-    (directory / "config.json").write_text(config.to_json(cfg))
-    if hasattr(implementation, "study"):
-        result, facts = implementation.study(cfg, jax.random.key(cfg.seed)), {"seed": cfg.seed}
-    else:
-        result, facts = train(implementation.system(cfg), cfg.run, directory, mesh, clock)
-    for file, figure in result.figures.items():
-        write_figure(directory / file, figure)
-    record = {
-        "config": name,
-        "claims": claims.verdicts(getattr(module, "CLAIMS", ()), result.metrics),
-        "metrics": {k: float(f"{v:.6g}") for k, v in result.metrics.items()},
-        **facts,
-        "wall_seconds": round(clock.elapsed(), 1),
-        "compile_seconds": round(clock.compiling, 1),
-        **provenance(),
-    }
-    (directory / "result.json").write_text(json.dumps(record, indent=2) + "\n")
+    with rundir.entered(directory, cfg, resume, lambda: newest_step(directory)):
+        if hasattr(implementation, "study"):
+            result, facts = implementation.study(cfg, jax.random.key(cfg.seed)), {"seed": cfg.seed}
+        else:
+            result, facts = train(implementation.system(cfg), cfg.run, directory, mesh, clock)
+        for file, figure in result.figures.items():
+            write_figure(directory / file, figure)
+        record = {
+            "config": name,
+            "claims": claims.verdicts(getattr(module, "CLAIMS", ()), result.metrics),
+            "metrics": {k: float(f"{v:.6g}") for k, v in result.metrics.items()},
+            **facts,
+            "wall_seconds": round(clock.elapsed(), 1),
+            "compile_seconds": round(clock.compiling, 1),
+            **provenance(),
+        }
+        rundir.replace(directory / "result.json", json.dumps(record, indent=2) + "\n")
     return record
+
+
+def newest_step(directory: Path) -> int | None:
+    """Where the run in `directory` stands, `None` if nothing of it was saved."""
+    if not (directory / "checkpoints").is_dir():
+        return None
+    with Checkpoints(directory / "checkpoints") as checkpoints:
+        return checkpoints.latest()
 
 
 def train(system: System, run: config.Run, directory: Path, mesh: str = "", clock: Clock | None = None) -> tuple[Result, dict]:
     """Train a system in `directory`, from its newest checkpoint if there is one: its metrics and figures, and facts of the run."""
     clock = clock or Clock()
     directory.mkdir(parents=True, exist_ok=True)
-    for file, text in system.files().items():
-        (directory / file).write_text(text)
+    rundir.keep(directory, system.files())
     key_init, key_fit, key_report = jax.random.split(jax.random.key(run.seed), 3)
     abstract = jax.eval_shape(system.init_state, key_init)
     place = placement(system, abstract, make_mesh(mesh))
@@ -86,19 +92,6 @@ def with_shardings(abstract, shardings):
     """ShapeDtypeStructs that say where to put what they describe; a sharding may stand for a whole subtree."""
     put = lambda sharding, tree: jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
     return jax.tree.map(put, shardings, abstract, is_leaf=lambda x: isinstance(x, jax.sharding.Sharding))
-
-
-def _enter(directory: Path, resume: bool) -> None:
-    """Make the directory of a run, or continue one only when asked to."""
-    started = (directory / "config.json").exists()
-    if started and not resume:
-        raise UserError(f"{directory} already holds a run; --resume continues it, another --workdir starts a new one")
-    if resume and not started:
-        raise UserError(f"{directory} holds no run to resume")
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the run directory {directory}: {error.strerror}") from error
 
 
 def write_figure(path: Path, figure) -> None:

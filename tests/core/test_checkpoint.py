@@ -1,4 +1,5 @@
 import functools
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -60,6 +61,52 @@ def test_what_does_not_fit_or_is_not_there_is_one_line(tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(state(1))
         other = state(1).replace(params={"v": jnp.zeros(3)})
-        with pytest.raises(UserError, match="does not fit this config") as error:
+        with pytest.raises(UserError, match="is whole and fits this config") as error:
             checkpoints.restore(abstract(other))
     assert "\n" not in str(error.value)
+
+
+def truncate(file):
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def garble(file):
+    file.write_bytes(bytes(b ^ 0x5A for b in file.read_bytes()))
+
+
+FILES = ("state/_METADATA", "state/manifest.ocdbt", "state/ocdbt.process_0/d", "_CHECKPOINT_METADATA")
+
+
+@pytest.mark.parametrize("harm", [truncate, garble, Path.unlink], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(tmp_path, capsys, harm, name):
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(state(step))
+    file = tmp_path / "2" / name
+    harm(max(file.iterdir(), key=lambda p: p.stat().st_size) if file.is_dir() else file)
+    with Checkpoints(tmp_path) as checkpoints:
+        back = checkpoints.restore(abstract(state(0)))
+        assert int(back.step) == 1 == checkpoints.latest()
+        np.testing.assert_array_equal(back.params["w"], state(1).params["w"])
+        checkpoints.save(state(2))
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "the checkpoint of step 2 is damaged" in said and (tmp_path / "2.damaged").is_dir()
+    with Checkpoints(tmp_path) as checkpoints:
+        assert int(checkpoints.restore(abstract(state(0))).step) == 2
+
+
+def test_killed_before_the_seal_it_is_used_without(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state(1))
+    (tmp_path / "1.sha256").unlink()
+    (tmp_path / "3").mkdir()  # and an empty folder is no checkpoint
+    with Checkpoints(tmp_path) as checkpoints:
+        assert int(checkpoints.restore(abstract(state(0))).step) == 1
+
+
+def test_seals_go_with_their_checkpoints(tmp_path):
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        for step in (1, 2, 3):
+            checkpoints.save(state(step))
+    assert {p.name for p in tmp_path.glob("*.sha256")} <= {"2.sha256", "3.sha256"} and (tmp_path / "3.sha256").exists()

@@ -1,7 +1,6 @@
 """The loop on the smallest system there is: a number that counts its steps."""
 
 import io
-import math
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +19,11 @@ from panorax.parallel.sharding import make_mesh, placement
 KEY = jax.random.key(0)
 
 
-def counter(bad_from=math.inf):
-    """The sum of all batches so far; its loss is the batch, NaN from step `bad_from` on."""
+def counter(bad=lambda step: False):
+    """The sum of all batches so far; its loss is the batch, NaN where `bad(step)`."""
 
     def train_step(state, batch, key):
-        loss = jnp.where(state.step >= bad_from, jnp.nan, batch.astype(jnp.float32))
+        loss = jnp.where(bad(state.step), jnp.nan, batch.astype(jnp.float32))
         return state.replace(params={"sum": state.params["sum"] + batch}, step=state.step + 1), {"loss": loss}
 
     return System(
@@ -74,7 +73,23 @@ def test_nothing_left_to_do_is_an_evaluation(tmp_path):
 
 def test_a_loss_that_is_not_finite_names_steps_and_the_good_checkpoint(tmp_path):
     with pytest.raises(UserError, match=r"the loss is nan within steps 5-6; the checkpoint of step 4 in .* is good"):
-        run(tmp_path, 10, counter(bad_from=5), chunk=2, save_every=2)
+        run(tmp_path, 10, counter(lambda step: step >= 5), chunk=2, save_every=2)
+
+
+def test_a_bad_step_is_dropped_and_counted_when_asked(tmp_path):
+    state, _ = run(tmp_path, 8, counter(lambda step: (step == 2) | (step == 5)), chunk=4, on_nan="skip")
+    assert int(state.step) == 8 and float(state.params["sum"]) == sum(range(8)) - 2 - 5
+    records = [r for r in read_metrics(tmp_path / "metrics.jsonl") if r["split"] == "train"]
+    assert [r["skipped"] for r in records] == [0.25, 0.25]
+    np.testing.assert_allclose([r["loss"] for r in records], [(0 + 1 + 3) / 3, (4 + 6 + 7) / 3], rtol=1e-6)
+
+
+def test_dropping_has_its_bound(tmp_path):
+    with pytest.raises(UserError, match="3 steps were skipped up to step 12; the checkpoint of step 8 in"):
+        run(tmp_path, 40, counter(lambda step: step % 4 == 0), chunk=4, save_every=4, on_nan="skip", max_skipped=2)
+    (tmp_path / "b").mkdir()
+    with pytest.raises(UserError, match="4 steps were skipped up to step 4; no checkpoint"):
+        run(tmp_path / "b", 40, counter(lambda step: step >= 0), chunk=4, on_nan="skip")
 
 
 def test_a_chunk_is_its_steps_one_by_one():

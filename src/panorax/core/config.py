@@ -12,6 +12,7 @@ import os
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Literal
 
 from panorax.core.errors import UserError
 
@@ -30,6 +31,10 @@ class Run:
     """steps between checkpoints, 0 for one at the end"""
     keep: int = 2
     """newest checkpoints kept"""
+    on_nan: Literal["stop", "skip"] = "stop"
+    """a step whose loss or gradient is not finite ends the run, or is dropped and counted"""
+    max_skipped: int = 10
+    """steps dropped before the run ends all the same"""
     seed: int = 0
     """everything random derives from it"""
 

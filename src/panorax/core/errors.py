@@ -1,5 +1,13 @@
-"""The one exception for a user's mistake: the command line prints its message as one line and exits with code 2."""
+"""How a run ends early: a user's mistake, which the command line prints as one line with exit code 2, or a signal."""
 
 
 class UserError(Exception):
     """Wrong input from outside. The message says in one line what was wrong and what is accepted."""
+
+
+class Interrupted(Exception):
+    """A run was asked to stop by a signal, and has saved everything up to `step`; the exit code is 128 + signal."""
+
+    def __init__(self, signal: int, step: int):
+        super().__init__(f"stopped by signal {signal} after step {step}")
+        self.signal, self.step = signal, step

@@ -12,7 +12,8 @@ import numpy as np
 
 from panorax.core.checkpoint import Checkpoints
 from panorax.core.config import Run
-from panorax.core.errors import UserError
+from panorax.core.errors import Interrupted, UserError
+from panorax.core.interrupts import Interrupts
 from panorax.core.metrics import Log
 from panorax.core.state import State, System
 
@@ -69,7 +70,9 @@ def fit(
     """Train from `state` to `run.steps`, evaluating, logging and saving on the way; `state` is donated.
 
     Returns the final state, saved, and its evaluation. Raises UserError when the loss is not finite: the newest checkpoint is then a good one.
+    Raises Interrupted after SIGINT or SIGTERM, everything saved.
     """
+    train_step = dropping(system.train_step) if run.on_nan == "skip" else system.train_step
     key_train, key_eval = jax.random.split(key)
     held_out = jax.device_put(system.held_out(), place.replicated)
     evaluate = clock.compile(
@@ -81,47 +84,71 @@ def fit(
         batches = jax.device_put(stacked(system.batches, start, n), place.stacked_batch)
         if n not in programs:
             programs[n] = clock.compile(
-                lambda state, batches: scan_steps(system.train_step, state, batches, key_train, n),
+                lambda state, batches: scan_steps(train_step, state, batches, key_train, n),
                 state, batches,
                 donate_argnums=0, in_shardings=(place.state, place.stacked_batch), out_shardings=(place.state, place.replicated),
             )  # fmt: skip
         return programs[n](state, batches)
 
-    def settle(step, metrics):
+    def settle(step, n, metrics):
+        nonlocal skipped
         metrics = {name: float(x) for name, x in jax.device_get(metrics).items()}
+        share = metrics.get("skipped", 0.0)
+        if 0 < share < 1:  # means over the steps that were not skipped
+            metrics = {name: x if name == "skipped" else x / (1 - share) for name, x in metrics.items()}
+        skipped += round(share * n)
         log.train(step, metrics)
-        if not math.isfinite(metrics["loss"]):
-            raise UserError(_diverged(step, metrics["loss"], run, checkpoints))
+        if share == 1 or skipped > run.max_skipped or not math.isfinite(metrics["loss"]):
+            raise UserError(_diverged(step, n, metrics["loss"], skipped, checkpoints))
 
     def look(step, state):
         metrics = {name: float(x) for name, x in jax.device_get(evaluate(state, held_out)).items()}
         log.evaluation(step, metrics)
         return metrics
 
-    step, pending, evaluation = int(state.step), None, None
+    step, skipped, pending, evaluation = int(state.step), 0, None, None
     log.start(step, run.steps)
-    while step < run.steps:
-        n = min(run.chunk, run.steps - step)
-        state, metrics = train(state, step, n)
+    with Interrupts() as interrupts:
+        while step < run.steps and not interrupts.received:
+            n = min(run.chunk, run.steps - step)
+            state, metrics = train(state, step, n)
+            if pending:
+                settle(*pending)
+            pending, evaluation = (step + n, n, metrics), None
+            due = [every and (step + n) // every > step // every for every in (run.eval_every, run.save_every)]
+            step += n
+            if any(due):
+                settle(*pending)
+                pending = None
+            if due[0]:
+                evaluation = look(step, state)
+            if due[1]:
+                checkpoints.save(state)
         if pending:
             settle(*pending)
-        pending, evaluation = (step + n, metrics), None
-        due = [every and (step + n) // every > step // every for every in (run.eval_every, run.save_every)]
-        step += n
-        if any(due):
-            settle(*pending)
-            pending = None
-        if due[0]:
-            evaluation = look(step, state)
-        if due[1]:
-            checkpoints.save(state)
-    if pending:
-        settle(*pending)
-    checkpoints.save(state)
-    return state, evaluation or look(step, state)
+        checkpoints.save(state)
+        if step < run.steps:
+            raise Interrupted(interrupts.received, step)
+        return state, evaluation or look(step, state)
 
 
-def _diverged(step: int, loss: float, run: Run, checkpoints: Checkpoints) -> str:
+def dropping(train_step: Callable) -> Callable:
+    """`train_step`, except that a step whose loss or gradient is not finite changes nothing but the count of steps.
+
+    Its metrics are then 0, and `skipped`, which every step has, is 1.
+    """
+
+    def step(state, batch, key):
+        after, metrics = train_step(state, batch, key)
+        good = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics.get("grad_norm", 0.0))
+        state = jax.tree.map(lambda new, old: jnp.where(good, new, old), after, state.replace(step=after.step))
+        return state, jax.tree.map(lambda x: jnp.where(good, x, jnp.zeros_like(x)), metrics) | {"skipped": 1.0 - good}
+
+    return step
+
+
+def _diverged(step: int, n: int, loss: float, skipped: int, checkpoints: Checkpoints) -> str:
+    what = f"{skipped} steps were skipped up to step {step}" if skipped else f"the loss is {loss} within steps {step - n + 1}-{step}"
     last = checkpoints.latest()
     good = "no checkpoint was saved before it" if last is None else f"the checkpoint of step {last} in {checkpoints.directory} is good"
-    return f"the loss is {loss} within steps {max(step - run.chunk, 0) + 1}-{step}; {good}; try a lower learning rate, a longer warm-up or stronger clipping"
+    return f"{what}; {good}; try a lower learning rate, a longer warm-up or stronger clipping"

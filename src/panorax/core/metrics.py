@@ -5,6 +5,8 @@ import sys
 import time
 from pathlib import Path
 
+from panorax.core import rundir
+
 
 class Log:
     """Writes `metrics.jsonl` and TensorBoard events into a run's directory, and progress to the terminal.
@@ -18,7 +20,8 @@ class Log:
 
         self.path = directory / "metrics.jsonl"
         kept = [r for r in read_metrics(self.path) if r["step"] <= start]
-        self.path.write_text("".join(json.dumps(r) + "\n" for r in kept))
+        rundir.replace(self.path, "".join(json.dumps(r) + "\n" for r in kept))
+        self._evaluated = {r["step"] for r in kept if r["split"] == "eval"}
         self._file = self.path.open("a")
         self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=start + 1)
         self._out = out or sys.stdout
@@ -47,7 +50,8 @@ class Log:
             self._width = len(line)
 
     def evaluation(self, step: int, metrics: dict[str, float]) -> None:
-        self._write(step, "eval", metrics)
+        if step not in self._evaluated:
+            self._write(step, "eval", metrics)
         self._clear()
         print(f"step {step}/{self._steps}  " + "  ".join(f"{k} {v:.4g}" for k, v in metrics.items()), file=self._out, flush=True)
 

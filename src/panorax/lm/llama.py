@@ -243,5 +243,5 @@ def system(cfg: Config) -> System:
         batches=lambda step: data.windows(text().train, cfg.batch, cfg.context + 1, cfg.run.seed, step),
         held_out=lambda: text().held_out_batch(cfg.batch, cfg.context, cfg.stride),
         report=lambda state, key: report(state.params, text(), key, cfg),
-        files=lambda: {"tokenizer.json": text().tokenizer.to_json()},
+        files=lambda: text().files(),
     )

@@ -1,5 +1,7 @@
 """Text as the token arrays that a language model trains on and is judged by."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -35,6 +37,12 @@ class Tokens:
     held_out: np.ndarray
     corpus: corpus.Corpus
     tokenizer: Any
+
+    def files(self) -> dict[str, str]:
+        """What a run keeps: the tokenizer, and the digest of the tokens by which a resumed run knows its data."""
+        digest = hashlib.sha256(self.train.tobytes() + self.held_out.tobytes()).hexdigest()
+        facts = {"train_tokens": len(self.train), "held_out_tokens": len(self.held_out), "sha256": digest}
+        return {"tokenizer.json": self.tokenizer.to_json(), "data.json": json.dumps(facts, indent=2) + "\n"}
 
     def held_out_batch(self, batch: int, length: int, stride: int) -> dict[str, np.ndarray]:
         """The held-out tokens as rows (n, B, T + 1) with weights (n, B, T), each token predicted once, and the bytes they stand for."""

@@ -1,0 +1,152 @@
+"""Nothing is lost: killed, interrupted, started twice, resumed as something else, a loss that is not finite."""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from panorax import cli, run
+from panorax.core import config
+from panorax.core.metrics import read_metrics
+
+STORIES = "\n".join(f"once upon a time {i} frogs sat on {i * i % 91} leaves" for i in range(400))
+SMALL = "--model.vocab=257 --model.d-model=16 --model.n-layers=1 --model.d-ff=16 --context=8 --stride=8 --batch=4 --optim.warmup=0".split()
+LONG = "--run.steps=400 --run.chunk=2 --run.save-every=4 --run.eval-every=50".split()
+
+
+@pytest.fixture
+def story(tmp_path):
+    file = tmp_path / "story.txt"
+    file.write_text(STORIES)
+    return ["run", "lm/llama", "--smoke", f"--data.path={file}", *SMALL]
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Processes that have imported everything already, and share compiled programs with the suite."""
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = jax.config.jax_compilation_cache_dir
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["panorax.run", "panorax.lm.llama", "panorax.configs.lm.llama", "orbax.checkpoint.v1", "tyro", "tensorboardX"])
+    return context
+
+
+def start(processes, args, directory):
+    resume = ["--resume"] if (directory / "config.json").exists() else []
+    process = processes.Process(target=main, args=([*map(str, args), "--workdir", str(directory), *resume],))
+    process.start()
+    return process
+
+
+def main(args):
+    raise SystemExit(cli.main(args))
+
+
+def params(directory):
+    cfg = run.config_of(directory)
+    return run.restore(directory, config.module_of(cfg).system(cfg).init_state).params
+
+
+def wait_for_step(directory, step):
+    """Until the run in `directory` has written metrics of this step."""
+    deadline = time.time() + 60
+    while not any(r["step"] >= step for r in read_metrics(directory / "metrics.jsonl")):
+        assert time.time() < deadline
+        time.sleep(0.01)
+
+
+def test_killed_at_twenty_random_moments_it_ends_as_if_it_never_had_been(processes, story, tmp_path):
+    whole = start(processes, [*story, *LONG], tmp_path / "whole")
+    whole.join()
+    assert whole.exitcode == 0
+    moments, kills, directory = random.Random(0), 0, tmp_path / "killed-0"
+    while True:
+        process = start(processes, [*story, *LONG], directory)
+        process.join(moments.uniform(0.3, 2.5) if kills < 20 else None)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            kills += 1
+            continue
+        assert process.exitcode == 0
+        jax.tree.map(np.testing.assert_array_equal, params(tmp_path / "whole"), params(directory))
+        assert read_metrics(directory / "metrics.jsonl") == read_metrics(tmp_path / "whole" / "metrics.jsonl")
+        if kills == 20:
+            break
+        directory = tmp_path / f"killed-{kills}"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_first_and_says_so_by_its_exit_code(processes, story, tmp_path, number):
+    args = [*story, *LONG, "--run.save-every=0", "--run.steps=100000"]
+    process = start(processes, args, tmp_path / "a")
+    wait_for_step(tmp_path / "a", 20)
+    os.kill(process.pid, number)
+    process.join(60)
+    assert process.exitcode == 128 + number
+    stopped = read_metrics(tmp_path / "a" / "metrics.jsonl")[-1]["step"]
+    assert run.newest_step(tmp_path / "a") == stopped >= 20
+
+
+def test_a_second_signal_ends_it_at_once(processes, story, tmp_path):
+    process = start(processes, [*story, "--run.steps=100000", "--run.chunk=50000"], tmp_path / "a")
+    deadline = time.time() + 60
+    while not (tmp_path / "a" / "metrics.jsonl").exists():
+        assert time.time() < deadline
+        time.sleep(0.01)
+    time.sleep(2)
+    for _ in range(20):  # the first is remembered, the next kills
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGTERM)
+            time.sleep(0.2)
+    process.join(20)
+    assert process.exitcode == -signal.SIGTERM
+
+
+def test_a_second_run_in_the_same_directory_is_refused_while_the_first_goes_on(processes, story, tmp_path, capsys):
+    process = start(processes, [*story, *LONG, "--run.steps=100000"], tmp_path / "a")
+    wait_for_step(tmp_path / "a", 2)
+    assert cli.main([*story, "--workdir", str(tmp_path / "a"), "--resume"]) == 2
+    assert "another process is running in" in capsys.readouterr().err
+    process.kill()
+    process.join()
+
+
+@pytest.fixture
+def done(story, tmp_path, capsys):
+    """A run of 8 steps, and the arguments that made it."""
+    args = [*story, "--workdir", str(tmp_path / "a")]
+    assert cli.main(args) == 0
+    capsys.readouterr()
+    return args
+
+
+@pytest.mark.parametrize(
+    "changed, message",
+    [
+        ("--model.d-ff=24", "model.d-ff was 16 and is now 24"),
+        ("--data.tokenizer=characters", "data.tokenizer was bytes and is now characters"),
+        ("--run.seed=3", "run.seed was 0 and is now 3"),
+    ],
+)
+def test_resumed_as_another_run_it_refuses(done, capsys, changed, message):
+    assert cli.main([*done, "--resume", changed]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_resumed_on_other_text_it_refuses(done, tmp_path, capsys):
+    (tmp_path / "story.txt").write_text(STORIES[::-1])
+    assert cli.main([*done, "--resume"]) == 2
+    assert "data.json made from the data of today differs" in capsys.readouterr().err
+
+
+def test_learning_rate_and_batch_may_change_and_are_recorded(done, tmp_path):
+    assert cli.main([*done, "--resume", "--optim.peak-lr=0.002", "--batch=8", "--run.steps=12"]) == 0
+    [resumed] = [json.loads(line) for line in (tmp_path / "a" / "resumes.jsonl").read_text().splitlines()]
+    assert resumed["step"] == 8 and resumed["changed"]["optim.peak-lr"] == [0.01, 0.002] and resumed["changed"]["batch"] == [4, 8]
