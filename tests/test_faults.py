@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import random
+import resource
 import signal
 import time
 
@@ -150,3 +151,26 @@ def test_learning_rate_and_batch_may_change_and_are_recorded(done, tmp_path):
     assert cli.main([*done, "--resume", "--optim.peak-lr=0.002", "--batch=8", "--run.steps=12"]) == 0
     [resumed] = [json.loads(line) for line in (tmp_path / "a" / "resumes.jsonl").read_text().splitlines()]
     assert resumed["step"] == 8 and resumed["changed"]["optim.peak-lr"] == [0.01, 0.002] and resumed["changed"]["batch"] == [4, 8]
+
+
+def on_a_full_disk(args):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+    main(args)
+
+
+def test_a_full_disk_is_one_line_and_what_was_saved_stays(processes, story, tmp_path, capfd):
+    args = [*story, "--model.vocab=2048", "--model.d-model=32", "--workdir", str(tmp_path / "a")]  # its checkpoints are larger than the limit
+    assert cli.main([*args, "--run.steps=4"]) == 0
+    capfd.readouterr()
+    process = processes.Process(target=on_a_full_disk, args=([*args, "--resume", "--run.steps=8"],))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 2 and run.newest_step(tmp_path / "a") == 4
+    params(tmp_path / "a")
+
+
+def test_a_directory_that_cannot_be_written_is_one_line(story, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert cli.main([*story, "--workdir", str(tmp_path / "file" / "a")]) == 2
+    error = capsys.readouterr().err
+    assert "cannot write" in error and error.count("\n") == 1

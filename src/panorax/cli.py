@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -135,8 +136,11 @@ def _config(args):
 
 
 def _start_jax() -> None:
-    """Compiled programs are kept between processes."""
+    """Compiled programs are kept between processes; the storage below checkpoints logs what it raises anyway, and is told not to."""
     import jax
+
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
     jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(config.cache_dir() / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

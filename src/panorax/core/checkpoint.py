@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from panorax.core.errors import UserError
@@ -18,7 +19,7 @@ class Checkpoints:
     """The checkpoints of one run, in `directory`; a context manager that waits for the last save on leaving."""
 
     def __init__(self, directory: Path, keep: int = 2):
-        self.directory, self._keep, self._saving = Path(directory).absolute(), keep, None
+        self.directory, self._keep, self._saving, self._failed = Path(directory).absolute(), keep, None, False
         self._open()
 
     def _open(self) -> None:
@@ -34,7 +35,8 @@ class Checkpoints:
         try:
             self._finish()
         finally:
-            self._orbax.close()
+            with contextlib.suppress(*([Exception] if self._failed else [])):  # orbax says again what has been said
+                self._orbax.close()
 
     def latest(self) -> int | None:
         """Step of the newest checkpoint, `None` if there is none."""
@@ -46,7 +48,8 @@ class Checkpoints:
         step = int(state.step)
         if step != self.latest():
             self._finish()
-            self._saving = step, self._orbax.save_checkpointables_async(step, {"state": state}, force=True)
+            with self._writing(step):
+                self._saving = step, self._orbax.save_checkpointables_async(step, {"state": state}, force=True)
 
     def restore(self, abstract: State) -> State:
         """The newest checkpoint that is whole, with the shapes, dtypes and shardings of `abstract` (a tree of ShapeDtypeStruct).
@@ -75,11 +78,22 @@ class Checkpoints:
         if self._saving:
             step, saving = self._saving
             self._saving = None
-            saving.result()
-            seal(self.directory, step)
+            with self._writing(step):
+                saving.result()
+                seal(self.directory, step)
             for path in self.directory.glob("*.sha256"):
                 if not (self.directory / path.stem).exists():
                     path.unlink()
+
+    @contextlib.contextmanager
+    def _writing(self, step: int) -> Iterator[None]:
+        """Whatever keeps a checkpoint from being written becomes one line; those before it are untouched."""
+        try:
+            yield
+        except Exception as error:  # orbax and its storage raise whatever they met
+            self._failed = True
+            reason = str(error).strip().splitlines()[0][:300]
+            raise UserError(f"the checkpoint of step {step} could not be written to {self.directory}: {reason}") from error
 
     def _set_aside(self, wrong: dict[int, str]) -> None:
         for step, reason in wrong.items():
