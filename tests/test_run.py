@@ -100,6 +100,8 @@ def test_generate_continues_prompts(tmp_path, story, capsys):
         (["run", "llama", "--smoke", "--data.path", "nowhere.txt"], "data path nowhere.txt does not exist"),
         (["run", "llama", "--smoke", "--mesh", "data=64"], "needs 64 devices, there are 4"),
         (["run", "llama", "--smoke", "--mesh", "rows=2"], "bad mesh 'rows=2'"),
+        (["run", "llama", "--smoke", "--mesh", "data=4", "--batch=6"], "--mesh data=4 splits a batch 4 ways, which does not divide its rows"),
+        (["run", "llama", "--smoke", "--batch", "0"], "batch must be at least 1 and below 2^31, got 0"),
         (["run", "llama", "--resume"], "no run of lm/llama to resume"),
         (["run", "mine.py"], "config file mine.py does not exist"),
         (["show", "lama"], "unknown system 'lama'; did you mean 'llama'?"),

@@ -21,7 +21,7 @@ def get_config() -> Config:
         model=Model(vocab=8192, d_model=128, n_layers=4, n_heads=4, n_kv_heads=2, d_ff=384, unroll=4),
         data=Text(),
         optim=AdamW(peak_lr=4e-3, final_lr=2e-4, warmup=50, b2=0.98, weight_decay=0.1),
-        run=Run(steps=3800, chunk=20, eval_every=1000, save_every=500),
+        run=Run(steps=4000, chunk=20, eval_every=1000, save_every=500),
         batch=8,
         context=128,
     )

@@ -189,10 +189,7 @@ def generate(args) -> int:
     cfg = runs.config_of(args.workdir)
     if config.module_of(cfg).__name__ != "panorax.lm.llama":
         raise UserError(f"{args.workdir} is a run of {config.module_of(cfg).__name__}; generate needs one of panorax.lm.llama")
-    try:
-        sampling = Sampling(args.temperature, args.top_k, args.top_p, args.min_p)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    sampling = Sampling(args.temperature, args.top_k, args.top_p, args.min_p)
     tokens = tokenizer.from_json((args.workdir / "tokenizer.json").read_text())
     params = runs.restore(args.workdir, lambda key: config.module_of(cfg).init_state(key, cfg)).params
     prompts, key = args.prompt or [""], jax.random.key(args.seed)

@@ -61,6 +61,9 @@ def train(system: System, run: config.Run, directory: Path, mesh: str = "", cloc
     key_init, key_fit, key_report = jax.random.split(jax.random.key(run.seed), 3)
     abstract = jax.eval_shape(system.init_state, key_init)
     place = placement(system, abstract, make_mesh(mesh))
+    ways = place.stacked_batch.num_devices // place.stacked_batch.mesh.shape["tensor"]
+    if any(x.shape[0] % ways for x in jax.tree.leaves(system.batches(0))):
+        raise UserError(f"--mesh {mesh} splits a batch {ways} ways, which does not divide its rows; change batch or the mesh")
     with Checkpoints(directory / "checkpoints", run.keep) as checkpoints:
         if checkpoints.latest() is None:
             state = clock.compile(system.init_state, key_init, out_shardings=place.state)(key_init)

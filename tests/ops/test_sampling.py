@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from panorax.core.errors import UserError
 from panorax.ops.sampling import Sampling, min_p, sample, top_k, top_p
 
 P = np.array([0.5, 0.3, 0.15, 0.05], np.float32)
@@ -47,5 +48,5 @@ def test_zero_temperature_is_greedy_and_low_temperature_sharpens():
 
 @pytest.mark.parametrize("wrong", [dict(temperature=-1.0), dict(top_k=-1), dict(top_p=0.0), dict(top_p=1.5), dict(min_p=2.0)])
 def test_out_of_range_is_named(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
+    with pytest.raises(UserError, match=next(iter(wrong)).replace("_", "-")):
         Sampling(**wrong)

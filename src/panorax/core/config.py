@@ -9,33 +9,35 @@ import importlib.util
 import io
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
 from panorax.core.errors import UserError
+from panorax.core.ranges import Count, Whole, check
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
     """How long a system trains, and how often it is looked at. Every Config of a trained system has one as `run`."""
 
-    steps: int = 1000
+    steps: Count = 1000
     """training steps in all"""
-    chunk: int = 10
+    chunk: Count = 10
     """steps per compiled call; metrics are averaged over a chunk"""
-    eval_every: int = 0
+    eval_every: Whole = 0
     """steps between evaluations, 0 for one at the end"""
-    save_every: int = 0
+    save_every: Whole = 0
     """steps between checkpoints, 0 for one at the end"""
-    keep: int = 2
+    keep: Count = 2
     """newest checkpoints kept"""
     on_nan: Literal["stop", "skip"] = "stop"
     """a step whose loss or gradient is not finite ends the run, or is dropped and counted"""
-    max_skipped: int = 10
+    max_skipped: Whole = 10
     """steps dropped before the run ends all the same"""
-    seed: int = 0
+    seed: Whole = 0
     """everything random derives from it"""
 
 
@@ -102,7 +104,9 @@ def override(cfg, args: list[str], prog: str = "panorax run"):
     try:
         with contextlib.redirect_stderr(said):
             parsed = tyro.cli(_as_it_is(cfg), default=_recast(cfg, _as_it_is(cfg)), args=args, prog=prog, config=(tyro.conf.FlagConversionOff,))
-            return _recast(parsed, type(cfg))
+            parsed = _recast(parsed, type(cfg))
+            check(parsed)
+            return parsed
     except SystemExit as stop:
         if stop.code == 0:
             raise
@@ -130,7 +134,7 @@ def _first_sentence(box: str) -> str:
         if line.startswith(("─", "╰")):
             break
         message.append(line)
-    return " ".join(message) or "bad options"
+    return re.sub(r"^-+ Error parsing \w+: |-{9,}", "", " ".join(message)).strip() or "bad options"
 
 
 def to_json(cfg) -> str:

@@ -5,20 +5,22 @@ from typing import Literal
 
 import optax
 
+from panorax.core.ranges import NonNegative, Positive, Share, Whole
+
 
 @dataclass(frozen=True)
 class AdamW:
     """AdamW (Loshchilov & Hutter 2019). Decay applies where `decay_mask` of `optimizer` is true."""
 
-    peak_lr: float = 1e-3
-    final_lr: float = 0.0
+    peak_lr: Positive = 1e-3
+    final_lr: NonNegative = 0.0
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
-    warmup: int = 0
-    b1: float = 0.9
-    b2: float = 0.95
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-    clip: float = 1.0
+    warmup: Whole = 0
+    b1: Share = 0.9
+    b2: Share = 0.95
+    eps: Positive = 1e-8
+    weight_decay: NonNegative = 0.0
+    clip: Positive = 1.0
 
 
 def learning_rate(cfg: AdamW, steps: int) -> optax.Schedule:

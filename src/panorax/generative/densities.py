@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from panorax.core.ranges import Count
 from panorax.core.state import Result
 from panorax.ops.frechet import sliced_wasserstein
 from panorax.ops.solvers import heun
@@ -18,7 +19,7 @@ MEAN, STD = np.array([1.5, -0.5]), 0.4
 @dataclass(frozen=True)
 class Config:
     name: Literal["eight_gaussians", "two_moons", "checkerboard", "spiral", "gaussian"] = "checkerboard"
-    n: int = 4096
+    n: Count = 4096
     """points in the held-out set and in each judged sample"""
 
 

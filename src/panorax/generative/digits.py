@@ -12,6 +12,7 @@ from panorax.core import datasets
 from panorax.core import spec as core_spec
 from panorax.core.data import epochs, read_arrays
 from panorax.core.errors import UserError
+from panorax.core.ranges import Count
 from panorax.core.state import Result, State
 from panorax.core.step import update
 from panorax.nets import convnet, mlp
@@ -25,10 +26,10 @@ STEPS = (1, 2, 4, 8, 50)
 class Config:
     path: str | None = None
     """an .npz with `images` (N, size, size, channels), uint8 or float in [0, 1], and `labels` (N,); None for scikit-learn's digits"""
-    size: int = 8
-    channels: int = 1
-    classes: int = 10
-    per_class: int = 100
+    size: Count = 8
+    channels: Count = 1
+    classes: Count = 10
+    per_class: Count = 100
     """samples of each class that are judged"""
 
 

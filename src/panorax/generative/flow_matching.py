@@ -22,6 +22,7 @@ from jaxtyping import Array, Float, Int
 from panorax.core import spec as core_spec
 from panorax.core.config import Run, module_of
 from panorax.core.optim import AdamW, optimizer
+from panorax.core.ranges import Count, NonNegative, Share
 from panorax.core.state import Result, State, System
 from panorax.core.step import update
 from panorax.generative import densities, digits
@@ -35,12 +36,12 @@ class Config:
     data: digits.Config | densities.Config = digits.Config()
     optim: AdamW = AdamW()
     run: Run = Run()
-    batch: int = 128
-    label_dropout: float = 0.1
+    batch: Count = 128
+    label_dropout: Share = 0.1
     """share of training examples that lose their label"""
-    ema: float = 0.999
+    ema: Share = 0.999
     """decay of the running mean of the parameters that samples come from, reached after about 9 / (1 - ema) steps"""
-    guidance: float = 2.0
+    guidance: NonNegative = 2.0
     """w of the report's samples of data that has classes"""
 
     def __post_init__(self):

@@ -23,6 +23,7 @@ from panorax.core import data
 from panorax.core import spec as core_spec
 from panorax.core.config import Run
 from panorax.core.optim import AdamW, optimizer
+from panorax.core.ranges import Count, Positive, check
 from panorax.core.spec import P
 from panorax.core.state import State, System
 from panorax.core.step import update
@@ -39,21 +40,21 @@ from panorax.ops.sampling import Sampling
 class Model:
     """Sizes, in the letters of CONVENTIONS.md."""
 
-    vocab: int = 4096
+    vocab: Count = 4096
     """tokens [V]"""
-    d_model: int = 128
+    d_model: Count = 128
     """width of the residual stream [D]"""
-    n_layers: int = 4
+    n_layers: Count = 4
     """blocks of attention and feed-forward network [L]"""
-    n_heads: int = 4
+    n_heads: Count = 4
     """query heads [H]"""
-    n_kv_heads: int = 2
+    n_kv_heads: Count = 2
     """key/value heads [G]"""
-    d_ff: int = 384
+    d_ff: Count = 384
     """hidden width of the feed-forward network [F]"""
-    rope_theta: float = 10_000.0
+    rope_theta: Positive = 10_000.0
     """pair i of a head turns by theta^(-2i / K) radians per position"""
-    norm_eps: float = 1e-5
+    norm_eps: Positive = 1e-5
     """added to the mean square"""
     tied: bool = True
     """the output projection is the embedding, transposed"""
@@ -61,10 +62,11 @@ class Model:
     """of activations and matrix products; parameters, norms, softmax and loss are float32"""
     remat: bool = False
     """recompute a layer in the backward pass: only its input is kept, (L, B, T, D) in all"""
-    unroll: int = 1
+    unroll: Count = 1
     """layers in one turn of the scan: more of them run faster and compile slower"""
 
     def __post_init__(self):
+        check(self)
         if self.d_model % (2 * self.n_heads):
             raise ValueError(f"model.d-model {self.d_model} must be an even multiple of model.n-heads {self.n_heads}")
         if self.n_heads % self.n_kv_heads:
@@ -77,18 +79,19 @@ class Config:
     data: Text = Text()
     optim: AdamW = AdamW()
     run: Run = Run()
-    batch: int = 16
+    batch: Count = 16
     """sequences per step [B]"""
-    context: int = 128
+    context: Count = 128
     """tokens predicted in each [T]"""
-    stride: int = 64
+    stride: Count = 64
     """tokens between the starts of held-out windows, at most the context: a smaller one gives every prediction more to read"""
-    accumulate: int = 1
+    accumulate: Count = 1
     """micro-batches the batch is cut into, one in memory at a time"""
     sampling: Sampling = Sampling(temperature=0.7, top_p=0.95)
     """of the text printed at the end"""
 
     def __post_init__(self):
+        check(self)
         if not 1 <= self.stride <= self.context or self.batch % self.accumulate:
             raise ValueError(f"stride must lie between 1 and context {self.context}, and accumulate must divide batch {self.batch}")
 

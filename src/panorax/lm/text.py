@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from panorax.core import data
+from panorax.core.ranges import Count, PositiveShare
 from panorax.lm import corpus, tokenizer
 
 
@@ -19,9 +20,9 @@ class Text:
     """a UTF-8 text file or a folder of them; None for the standard library's sources and the Python reference"""
     tokenizer: Literal["bytes", "characters", "byte-pairs"] = "byte-pairs"
     """trained on the training documents, with at most model.vocab tokens"""
-    held_out: float = 0.04
+    held_out: PositiveShare = 0.04
     """share of the text kept apart, in whole documents"""
-    at_most: int | None = None
+    at_most: Count | None = None
     """documents used, None for all"""
 
     def __post_init__(self):

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from panorax.core import spec as core_spec
+from panorax.core.ranges import Count, check
 from panorax.core.spec import P
 from panorax.nets import mlp
 from panorax.ops.attention import attention
@@ -21,16 +22,17 @@ from panorax.ops.positions import sinusoidal
 
 @dataclass(frozen=True)
 class Config:
-    patch: int = 2
+    patch: Count = 2
     """side of a patch in pixels; divides the image's sides"""
-    d_model: int = 96
+    d_model: Count = 96
     """[D]; a multiple of 4 and of n_heads"""
-    n_layers: int = 4
-    n_heads: int = 4
-    d_ff: int = 384
+    n_layers: Count = 4
+    n_heads: Count = 4
+    d_ff: Count = 384
     """hidden width of the feed-forward branch [F]"""
 
     def __post_init__(self):
+        check(self)
         if self.d_model % 4 or self.d_model % self.n_heads:
             raise ValueError(f"net.d-model {self.d_model} must be a multiple of 4 and of net.n-heads {self.n_heads}")
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from panorax.core.ranges import Count
 from panorax.core.spec import P
 from panorax.nets import mlp
 from panorax.ops.positions import sinusoidal
@@ -13,9 +14,9 @@ from panorax.ops.positions import sinusoidal
 
 @dataclass(frozen=True)
 class Config:
-    hidden: tuple[int, ...] = (256, 256, 256)
+    hidden: tuple[Count, ...] = (256, 256, 256)
     """widths of the hidden layers"""
-    time_width: int = 64
+    time_width: Count = 64
     """features of the time, and of the class; even"""
 
 

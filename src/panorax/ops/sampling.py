@@ -6,21 +6,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from panorax.core.ranges import NonNegative, PositiveShare, Share, Whole, check
+
 
 @dataclass(frozen=True)
 class Sampling:
     """temperature 0 is greedy; top_k 0, top_p 1 and min_p 0 leave everything in."""
 
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
+    temperature: NonNegative = 1.0
+    top_k: Whole = 0
+    top_p: PositiveShare = 1.0
+    min_p: Share = 0.0
 
     def __post_init__(self):
-        ranges = {"temperature": self.temperature >= 0, "top_k": self.top_k >= 0, "top_p": 0 < self.top_p <= 1, "min_p": 0 <= self.min_p <= 1}
-        wrong = [name for name, ok in ranges.items() if not ok]
-        if wrong:
-            raise ValueError(f"{wrong[0]} is out of range: temperature >= 0, top_k >= 0, 0 < top_p <= 1, 0 <= min_p <= 1")
+        check(self)
 
 
 def top_k(logits: Float[Array, "*batch V"], k: int) -> Float[Array, "*batch V"]:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from panorax.core.config import nearest
 from panorax.core.errors import UserError
+from panorax.core.ranges import Count
 from panorax.ops.distributions import Categorical, masked
 from panorax.rl.environment import Discrete, Environment, Environments, Observation, Step
 from panorax.rl.wrappers import time_limit, vectorize
@@ -17,7 +18,7 @@ class Config:
     """`name` as in `pgx.available_envs()`; an episode is cut off after `max_steps` of the player's own moves."""
 
     name: str = "tic_tac_toe"
-    max_steps: int = 500
+    max_steps: Count = 500
 
 
 def environments(cfg: Config, n: int) -> Environments:

@@ -7,6 +7,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
+from panorax.core.ranges import Count
 from panorax.nets import mlp
 from panorax.nets.recurrent import gru, gru_spec
 from panorax.rl import actions
@@ -17,8 +18,8 @@ from panorax.rl.environment import Observation, Space
 class Config:
     """Width of the layer and of the memory; `span` steps are trained through at a time, from the memory the rollout had there."""
 
-    width: int = 64
-    span: int = 16
+    width: Count = 64
+    span: Count = 16
     activation: Literal["tanh", "relu"] = "tanh"
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 import jax
 
+from panorax.core.ranges import Count
 from panorax.nets import mlp
 from panorax.rl import actions
 from panorax.rl.environment import Observation, Space
@@ -15,7 +16,7 @@ from panorax.rl.environment import Observation, Space
 class Config:
     """Widths of the hidden layers of both networks."""
 
-    hidden: tuple[int, ...] = (64, 64)
+    hidden: tuple[Count, ...] = (64, 64)
     activation: Literal["tanh", "relu"] = "tanh"
 
 

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from panorax.core import spec as core_spec
 from panorax.core.config import Run, module_of
 from panorax.core.optim import AdamW, optimizer
+from panorax.core.ranges import Count, NonNegative, Positive, Share, Whole, check
 from panorax.core.state import State, System
 from panorax.core.step import update
 from panorax.interop import gymnasium
@@ -40,35 +41,36 @@ class Config:
     policy: mlp_policy.Config | gru_policy.Config = mlp_policy.Config()
     optim: AdamW = AdamW(peak_lr=1e-3, schedule="linear", b2=0.999, eps=1e-5, clip=0.5)
     run: Run = Run(steps=400, chunk=10)
-    n_envs: int = 8
+    n_envs: Count = 8
     """environments acted in side by side [N]"""
-    length: int = 32
+    length: Count = 32
     """steps of a rollout in each [T]"""
-    epochs: int = 20
+    epochs: Count = 20
     """passes over a rollout [K]"""
-    minibatches: int = 1
+    minibatches: Count = 1
     """updates in one pass [N T / M]"""
-    discount: float = 0.98
+    discount: Share = 0.98
     """[gamma]"""
-    lambda_: float = 0.8
+    lambda_: Share = 0.8
     """0 trusts the value function after one step, 1 nothing but the rewards that came [lambda]"""
-    clip: float = 0.2
+    clip: Positive = 0.2
     """the ratio of new to old probability counts between 1 - clip and 1 + clip [eps]"""
-    value_weight: float = 0.5
+    value_weight: NonNegative = 0.5
     """[c1]"""
-    value_clip: float | None = None
+    value_clip: Positive | None = None
     """the error counts with the new value at most this far from the old one where that is worse; None: off"""
-    entropy_weight: float = 0.0
+    entropy_weight: NonNegative = 0.0
     """[c2]"""
-    reward_scale: float = 1.0
+    reward_scale: Positive = 1.0
     """rewards are multiplied by it before anything is learnt from them"""
     normalize: bool = False
     """observations by their running mean and variance"""
-    eval_episodes: int = 100
-    seeds: int = 5
+    eval_episodes: Count = 100
+    seeds: Whole = 5
     """trained side by side for the report at the end; 0 for no report"""
 
     def __post_init__(self):
+        check(self)
         span = module_of(self.policy).span(self.policy)
         if self.length % span or self.length // span * self.n_envs % self.minibatches:
             sequences = f"{self.n_envs} environments x {self.length} steps in sequences of {span}"

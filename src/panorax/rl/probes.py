@@ -20,6 +20,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
+from panorax.core.ranges import Count
 from panorax.rl.environment import Box, Discrete, Environment, Environments, MultiDiscrete, Observation, Space, Step
 from panorax.rl.wrappers import vectorize
 
@@ -33,7 +34,7 @@ class Config:
     """Which probe, and how many steps the memory probe's cue must be kept."""
 
     name: Name = "constant"
-    delay: int = 3
+    delay: Count = 3
 
 
 def environments(cfg: Config, n: int) -> Environments:

@@ -15,22 +15,24 @@ import jax.numpy as jnp
 from jax.scipy.special import gammaln
 from jaxtyping import Array, Float, Num
 
+from panorax.core.ranges import Count, PositiveShare, Whole, check
 from panorax.core.state import Result
 
 
 @dataclass(frozen=True)
 class Config:
-    dims: tuple[int, ...] = (2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000)
+    dims: tuple[Count, ...] = (2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000)
     """dimensions looked at"""
-    samples: int = 4000
+    samples: Count = 4000
     """points drawn in each"""
-    shell: float = 0.01
+    shell: PositiveShare = 0.01
     """width of the outer shell, as a share of the radius"""
-    seed: int = 0
+    seed: Whole = 0
 
     def __post_init__(self):
-        if not self.dims or min(self.dims) < 1 or self.samples < 2 or not 0 < self.shell <= 1:
-            raise ValueError("dims must be positive, samples at least 2 and 0 < shell <= 1")
+        check(self)
+        if not self.dims or self.samples < 2:
+            raise ValueError("dims needs one dimension at least, and samples must be at least 2")
 
 
 def log_ball_cube_ratio(d: Num[Array, "*n"]) -> Float[Array, "*n"]:

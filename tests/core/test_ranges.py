@@ -1,0 +1,62 @@
+import dataclasses
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panorax.catalogue import CONFIGS
+from panorax.core import config
+from panorax.core.errors import UserError
+from panorax.core.ranges import Count, NonNegative, Positive, PositiveShare, Share, Whole, check
+
+LEAVES = [(name, leaf) for name in CONFIGS for leaf in config.leaves(config.load(name, CONFIGS).get_config())]
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+    counts: tuple[Count, ...] = (1, 2)
+    rate: Positive | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer:
+    n_steps: Count = 1
+    seed: Whole = 0
+    share: Share = 0.5
+    some: PositiveShare = 0.5
+    weight: NonNegative = 0.0
+    free: float = -1.0
+    name: str = "x"
+    inner: Inner = Inner()
+
+
+@pytest.mark.parametrize(
+    "changed, message",
+    [
+        (dict(n_steps=0), "n-steps must be at least 1 and below 2^31, got 0"),
+        (dict(n_steps=2**31), "n-steps must be at least 1 and below 2^31, got 2147483648"),
+        (dict(seed=-1), "seed must be at least 0 and below 2^31, got -1"),
+        (dict(share=1.5), "share must be at least 0 and at most 1, got 1.5"),
+        (dict(some=0.0), "some must be above 0 and at most 1, got 0.0"),
+        (dict(weight=-0.1), "weight must be at least 0, got -0.1"),
+        (dict(free=math.nan), "free must be a finite number, got nan"),
+        (dict(inner=Inner(counts=(1, 0))), "inner.counts must be at least 1 and below 2^31, got 0"),
+        (dict(inner=Inner(rate=0.0)), "inner.rate must be above 0, got 0.0"),
+    ],
+)
+def test_the_first_wrong_field_is_named(changed, message):
+    check(Outer())
+    check(Outer(inner=Inner(rate=1e9)))
+    with pytest.raises(UserError) as error:
+        check(dataclasses.replace(Outer(), **changed))
+    assert str(error.value) == message
+
+
+@given(st.sampled_from(LEAVES), st.sampled_from(["", "x", "-1", "0", "1e400", "nan", "None", "1.5", "[", "9" * 30, "True"]) | st.text(max_size=8))
+def test_a_wrong_value_of_any_option_is_one_line_that_names_it(where, value):
+    name, leaf = where
+    try:
+        config.override(config.load(name, CONFIGS).get_config(), [f"--{leaf}={value}"])
+    except UserError as error:
+        assert "\n" not in str(error) and leaf.split(".")[-1].strip("-") in str(error).replace("_", "-")
