@@ -23,7 +23,7 @@ VERSIONS = ("panorax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "nu
 
 def run(name: str, module: ModuleType, cfg, directory: Path, resume: bool, mesh: str) -> dict:
     """Run `cfg` in `directory` and return the content of its result.json. `module` is the config module, for its claims."""
-    clock = Clock()
+    clock, source = Clock(), provenance()
     implementation = config.module_of(cfg)
     with rundir.entered(directory, cfg, resume, lambda: newest_step(directory)):
         if hasattr(implementation, "study"):
@@ -39,7 +39,7 @@ def run(name: str, module: ModuleType, cfg, directory: Path, resume: bool, mesh:
             **facts,
             "wall_seconds": round(clock.elapsed(), 1),
             "compile_seconds": round(clock.compiling, 1),
-            **provenance(),
+            **source,
         }
         rundir.replace(directory / "result.json", json.dumps(record, indent=2) + "\n")
     return record

@@ -33,6 +33,11 @@ def test_a_wrong_override_is_one_line(args, message):
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
+def test_json_imports_nothing_foreign():
+    with pytest.raises(UserError, match="configs come from panorax, not from antigravity"):
+        config.from_json('{"type": "antigravity:Config"}')
+
+
 @given(st.integers(1, 9), st.booleans(), st.one_of(st.none(), st.text()), st.floats(0.01, 1.0))
 def test_json_round_trip(n, tied, path, rate):
     cfg = dataclasses.replace(

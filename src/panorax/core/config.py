@@ -155,6 +155,8 @@ def from_json(text: str):
     def decode(value):
         if isinstance(value, dict):
             module, _, name = value["type"].partition(":")
+            if module not in sys.modules and not module.startswith("panorax."):
+                raise ImportError(f"configs come from panorax, not from {module}")
             kind = getattr(importlib.import_module(module), name)
             if not dataclasses.is_dataclass(kind):
                 raise TypeError(f"{value['type']} is no config")
