@@ -8,11 +8,12 @@ import dataclasses
 from panorax.configs.lm import llama2_7b
 from panorax.configs.lm.llama import smoke as smoke
 from panorax.lm.llama import Config, Model
+from panorax.ops.positions import Rope
 
 
 def get_config() -> Config:
     model = Model(
-        vocab=128_256, d_model=4096, n_layers=32, n_heads=32, n_kv_heads=8, d_ff=14_336, rope_theta=500_000.0,
+        vocab=128_256, d_model=4096, n_layers=32, n_heads=32, n_kv_heads=8, d_ff=14_336, rope=Rope(500_000.0),
         tied=False, dtype="bfloat16", remat=True,
     )  # fmt: skip
     return dataclasses.replace(llama2_7b.get_config(), model=model, context=8192, stride=8192)

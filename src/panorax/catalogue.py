@@ -65,11 +65,12 @@ CATALOGUE = (
         module="panorax.lm.llama",
         configs=("lm/llama", "lm/llama2_7b", "lm/llama2_70b", "lm/llama3_8b"),
         parts=(
-            "panorax.lm.baselines", "panorax.lm.corpus", "panorax.lm.generate", "panorax.lm.report", "panorax.lm.text",
-            "panorax.lm.tokenizer", "panorax.ops.attention", "panorax.ops.losses", "panorax.ops.norms", "panorax.ops.positions",
-            "panorax.ops.sampling",
+            "panorax.interop.hf_config", "panorax.interop.hf_text", "panorax.interop.hf_weights", "panorax.interop.huggingface",
+            "panorax.lm.baselines", "panorax.lm.chat", "panorax.lm.corpus", "panorax.lm.gemma", "panorax.lm.generate", "panorax.lm.qwen",
+            "panorax.lm.report", "panorax.lm.text", "panorax.lm.tokenizer", "panorax.lm.writing", "panorax.nets.decoder", "panorax.ops.attention",
+            "panorax.ops.losses", "panorax.ops.norms", "panorax.ops.positions", "panorax.ops.sampling",
         ),
-        oracle="transformers LlamaForCausalLM: logits and all gradients; parameter counts of Llama 2 and 3",
+        oracle="transformers: logits and all gradients of Llama 2 and 3, Mistral, Qwen 2 and 3, Gemma 1 and 2; parameter counts of Llama 2 and 3",
         tests=(
             "tests/parity/test_parity_llama.py", "tests/parity/test_parity_layers.py", "tests/parity/test_parity_sampling.py",
             "tests/parity/test_parity_optim.py", "tests/lm/test_llama.py",

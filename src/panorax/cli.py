@@ -1,6 +1,7 @@
-"""The command line: list, show, run, generate, bench. A user's mistake is one line and exit code 2."""
+"""The command line: list, show, run, generate, export, bench. A user's mistake is one line and exit code 2."""
 
 import argparse
+import dataclasses
 import importlib
 import json
 import logging
@@ -62,17 +63,28 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--smoke", action="store_true", help="the smallest size, in seconds")
     sub.add_argument("--workdir", type=Path, help="directory of the run (default runs/NAME/TIME)")
     sub.add_argument("--resume", action="store_true", help="continue the run in --workdir, or the newest of this system")
+    sub.add_argument("--init-from", type=Path, help="Hugging Face folder whose model, weights and tokenizer a language model starts from")
     sub.add_argument("--record", action="store_true", help="write the result beside the config, for the catalogue")
     sub.add_argument("--mesh", default="", help="devices to spread over, such as data=2,fsdp=2")
-    sub = add("generate", generate, "text from a trained language model")
-    sub.add_argument("--workdir", type=Path, required=True, help="directory of the run")
+    sub = add("generate", generate, "text from a trained language model: a run, or a Hugging Face folder")
+    source = sub.add_mutually_exclusive_group(required=True)
+    source.add_argument("--workdir", type=Path, help="directory of a run")
+    source.add_argument("--model", type=Path, help="Hugging Face folder: config.json, safetensors, tokenizer.json")
     sub.add_argument("--prompt", action="append", default=[], help="text to continue; may be given several times")
+    sub.add_argument("--prompt-file", action="append", default=[], type=Path, help="a text to continue, or .jsonl with a prompt or messages a line")
+    sub.add_argument("--chat", action="store_true", help="prompts are what a user says: use the model's chat template")
+    sub.add_argument("--system", help="instruction before what the user says")
     sub.add_argument("--tokens", type=int, default=200, help="new tokens at most")
-    sub.add_argument("--temperature", type=float, default=0.7, help="0 is greedy")
-    sub.add_argument("--top-k", type=int, default=0)
-    sub.add_argument("--top-p", type=float, default=0.95)
-    sub.add_argument("--min-p", type=float, default=0.0)
+    sub.add_argument("--batch", type=int, default=8, help="prompts at a time")
+    for name, kind, text in (("temperature", float, "0 is greedy"), ("top-k", int, "0 for all"), ("top-p", float, ""), ("min-p", float, "")):
+        sub.add_argument(f"--{name}", type=kind, help=f"{text + '; ' if text else ''}default: what the model's folder says, or the config of the run")
+    sub.add_argument("--dtype", choices=("float32", "bfloat16"), help="of a folder's parameters and activations; default: that of its files")
+    sub.add_argument("--mesh", default="", help="devices to spread a folder's model over, such as tensor=4")
     sub.add_argument("--seed", type=int, default=0)
+    sub = add("export", export, "the language model of a run as a Hugging Face folder")
+    sub.add_argument("--workdir", type=Path, required=True, help="directory of the run")
+    sub.add_argument("--to", type=Path, required=True, help="the folder to write")
+    sub.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     sub = add("bench", bench, "time the training step of a system: compile time, steps per second")
     sub.add_argument("system")
     sub.add_argument("--smoke", action="store_true", help="the smallest size")
@@ -156,6 +168,10 @@ def run(args) -> int:
     from panorax.core.claims import Verdict
 
     name, module, cfg = _config(args)
+    if args.init_from:
+        from panorax.interop import huggingface
+
+        cfg = huggingface.started_from(cfg, args.init_from)
     cfg = config.override(cfg, args.overrides, f"panorax run {name}")
     _start_jax()
     directory = args.workdir or (runs.newest_directory(name) if args.resume else runs.default_directory(name))
@@ -179,22 +195,49 @@ def _record(record: dict, path: Path, smoke: bool) -> None:
 
 def generate(args) -> int:
     _start_jax()
-    import jax
+    from panorax.lm import writing
 
+    params, cfg, tokenizer, sampling = (_of_run if args.workdir else _of_folder)(args)
+    said = {name: getattr(args, name) for name in ("temperature", "top_k", "top_p", "min_p") if getattr(args, name) is not None}
+    sampling = dataclasses.replace(sampling, **said)
+    asked = writing.prompts(args.prompt, args.prompt_file, tokenizer, args.chat or args.system is not None, args.system)
+    if not asked or args.batch < 1:
+        raise UserError("give a --prompt or a --prompt-file, and a --batch of at least 1")
+    writing.write(params, asked, tokenizer, new=args.tokens, batch=args.batch, cfg=cfg, sampling=sampling, seed=args.seed)
+    return 0
+
+
+def _of_run(args):
+    """Parameters, model, tokenizer and sampling of a run of the language model."""
     from panorax import run as runs
     from panorax.lm import tokenizer
-    from panorax.lm.generate import generate as continuations
-    from panorax.ops.sampling import Sampling
 
     cfg = runs.config_of(args.workdir)
     if config.module_of(cfg).__name__ != "panorax.lm.llama":
-        raise UserError(f"{args.workdir} is a run of {config.module_of(cfg).__name__}; generate needs one of panorax.lm.llama")
-    sampling = Sampling(args.temperature, args.top_k, args.top_p, args.min_p)
-    tokens = tokenizer.from_json((args.workdir / "tokenizer.json").read_text())
-    params = runs.restore(args.workdir, lambda key: config.module_of(cfg).init_state(key, cfg)).params
-    prompts, key = args.prompt or [""], jax.random.key(args.seed)
-    for prompt, text in zip(prompts, continuations(params, prompts, tokens, key, new=args.tokens, cfg=cfg.model, sampling=sampling)):
-        print(prompt + text)
+        raise UserError(f"{args.workdir} is a run of {config.module_of(cfg).__name__}; one of panorax.lm.llama is needed")
+    params = runs.restore(args.workdir, config.module_of(cfg).system(cfg).init_state).params
+    return params, cfg.model, tokenizer.from_json((args.workdir / "tokenizer.json").read_text()), cfg.sampling
+
+
+def _of_folder(args):
+    """Parameters, model, tokenizer and sampling of a Hugging Face folder."""
+    from panorax.interop import hf_text, hf_weights, huggingface
+    from panorax.nets import decoder
+    from panorax.parallel.sharding import make_mesh, parameter_shardings
+
+    cfg, tokenizer = huggingface.model(args.model), hf_text.tokenizer(args.model)
+    params = hf_weights.load(args.model, cfg, parameter_shardings(decoder.spec(cfg), make_mesh(args.mesh)), args.dtype)
+    return params, dataclasses.replace(cfg, dtype="bfloat16" if params["embed"].dtype == "bfloat16" else "float32"), tokenizer, hf_text.sampling(args.model)
+
+
+def export(args) -> int:
+    from panorax import run as runs
+    from panorax.interop import huggingface
+
+    _start_jax()
+    params, model, tokenizer, _ = _of_run(args)
+    huggingface.save(args.to, params, model, tokenizer, runs.config_of(args.workdir).context, args.dtype)
+    print(f"written to {args.to}")
     return 0
 
 

@@ -66,7 +66,7 @@ def train(system: System, run: config.Run, directory: Path, mesh: str = "", cloc
         raise UserError(f"--mesh {mesh} splits a batch {ways} ways, which does not divide its rows; change batch or the mesh")
     with Checkpoints(directory / "checkpoints", run.keep) as checkpoints:
         if checkpoints.latest() is None:
-            state = clock.compile(system.init_state, key_init, out_shardings=place.state)(key_init)
+            state = first_state(system, key_init, place.state, clock)
         else:
             state = checkpoints.restore(with_shardings(abstract, place.state))
         with metrics.Log(directory, int(state.step)) as log:
@@ -75,6 +75,14 @@ def train(system: System, run: config.Run, directory: Path, mesh: str = "", cloc
     figures = {"curves.png": metrics.curves(metrics.read_metrics(directory / "metrics.jsonl")), **report.figures}
     facts = {"seed": run.seed, "steps": run.steps, "parameters": spec.count(system.spec), "mesh": mesh or "data=1"}
     return Result({**evaluation, **report.metrics}, figures), facts
+
+
+def first_state(system: System, key: jax.Array, shardings: State, clock: Clock) -> State:
+    """The state that training starts from, placed; random parameters are never made where there are pretrained ones."""
+    if not system.pretrained:
+        return clock.compile(system.init_state, key, out_shardings=shardings)(key)
+    rest = clock.compile(lambda key: system.init_state(key).replace(params=()), key, out_shardings=shardings.replace(params=()))(key)
+    return rest.replace(params=system.pretrained(shardings.params))
 
 
 def config_of(directory: Path):

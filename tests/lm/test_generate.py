@@ -1,15 +1,17 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from panorax.core import spec as core_spec
 from panorax.core.errors import UserError
 from panorax.lm import llama
-from panorax.lm.generate import decode, generate
+from panorax.lm.generate import decode, generate, stream
 from panorax.lm.llama import Model
 from panorax.lm.tokenizer import Bytes
+from panorax.nets import decoder
 from panorax.ops.sampling import Sampling
 
 CFG = Model(vocab=257, d_model=16, n_layers=2, n_heads=4, n_kv_heads=2, d_ff=24)
@@ -23,26 +25,42 @@ def params():
     return jax.tree.map(lambda x: 5 * x, drawn)
 
 
+def greedy(prompts, new, ends):
+    return np.concatenate(list(decode(params(), prompts, KEY, new=new, ends=ends, cfg=CFG, sampling=GREEDY, chunk=4)), 1)
+
+
 def test_greedy_equals_the_argmax_of_the_full_pass():
-    prompt = [TOKENS.end, *TOKENS.encode("ab")]
-    padded = np.array([prompt + [0, 0], [TOKENS.end, 7, 8, 9, 10]], np.int32)
-    new = decode(params(), padded, np.array([3, 5], np.int32), KEY, new=4, end=999, cfg=CFG, sampling=GREEDY)
-    for row, ids in zip(np.asarray(new), [prompt, list(padded[1])]):
+    prompts = [[TOKENS.end, *TOKENS.encode("ab")], [TOKENS.end, 7, 8, 9, 10]]
+    for row, ids in zip(greedy(prompts, 6, (999,)), prompts):
+        assert len(row) == 6
         for token in row:
-            logits = llama.apply(params(), np.array([ids], np.int32), CFG)[0, -1]
+            logits = decoder.apply(params(), jnp.array([ids]), CFG)[0, -1]
             assert int(token) == int(np.argmax(logits))
             ids = [*ids, int(token)]
 
 
-def test_a_row_stops_at_the_end_token_and_others_go_on():
-    padded, lengths = np.array([[256, 3], [256, 5]], np.int32), np.array([2, 2], np.int32)
-    free = np.asarray(decode(params(), padded, lengths, KEY, new=4, end=999, cfg=CFG, sampling=GREEDY))
+def test_a_row_stops_at_any_end_token_and_others_go_on():
+    prompts = [[256, 3], [256, 5]]
+    free = greedy(prompts, 8, (999,))
     end = int(free[0, 1])
-    stopped = np.asarray(decode(params(), padded, lengths, KEY, new=4, end=end, cfg=CFG, sampling=GREEDY))
+    stopped = greedy(prompts, 8, (998, end))
     first = int(np.argmax(free[0] == end))
-    assert (stopped[0, first:] == end).all()
+    np.testing.assert_array_equal(stopped[0, : first + 1], free[0, : first + 1])
+    assert (stopped[0, first + 1 :] == 998).all()
     if end not in free[1]:
         np.testing.assert_array_equal(stopped[1], free[1])
+
+
+def test_it_stops_when_every_row_is_over():
+    pieces = list(decode(params(), [[256, 3]], KEY, new=64, ends=tuple(range(257)), cfg=CFG, sampling=GREEDY, chunk=4))
+    assert len(pieces) == 1
+
+
+def test_a_stream_grows_into_what_generate_returns():
+    prompts = ["a", "bcd"]
+    texts = list(stream(params(), [TOKENS.prompt(p) for p in prompts], TOKENS, KEY, new=40, cfg=CFG, sampling=GREEDY))
+    assert len(texts) == 3 and texts[-1] == generate(params(), prompts, TOKENS, KEY, new=40, cfg=CFG, sampling=GREEDY)
+    assert all(len(before) <= len(after) for one, next in zip(texts, texts[1:]) for before, after in zip(one, next))
 
 
 def test_batched_prompts_equal_single_ones():

@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 from panorax.core import spec as core_spec
 from panorax.lm import llama
 from panorax.lm.llama import Model
+from panorax.nets import decoder
 from panorax.ops.attention import attention, causal_mask
+from panorax.ops.positions import rope, rope_frequencies
 
 CFG = Model(vocab=17, d_model=16, n_layers=2, n_heads=4, n_kv_heads=2, d_ff=24)
 B, T = 3, 8
 TOKENS = np.random.default_rng(0).integers(0, CFG.vocab, (B, T)).astype(np.int32)
 POSITION = np.broadcast_to(np.arange(T), (B, T))
-apply = jax.jit(llama.apply, static_argnames="cfg")
-extend = jax.jit(llama.extend, static_argnames="cfg")
+apply = jax.jit(decoder.apply, static_argnames="cfg")
+extend = jax.jit(decoder.extend, static_argnames="cfg")
 PARAMS = jax.tree.map(
     lambda x: x + 0.1 * jax.random.normal(jax.random.key(2), x.shape), core_spec.init(llama.spec(CFG), jax.random.key(1))
 )
@@ -27,9 +29,10 @@ PARAMS = jax.tree.map(
 def through_layers(x_BTD, position_BT):
     """Logits from embedded tokens at these positions."""
     mask = causal_mask(position_BT, position_BT)
+    rotate = lambda x: rope(x, position_BT, rope_frequencies(CFG.head_size, CFG.rope.theta))
     for l in range(CFG.n_layers):
         layer = jax.tree.map(lambda w: w[l], PARAMS["layers"])
-        x_BTD, _ = llama.block(x_BTD, layer, position_BT, lambda q, k, v: (attention(q, k, v, mask), None), CFG)
+        x_BTD, _ = llama.block(x_BTD, layer, rotate, lambda q, k, v: (attention(q, k, v, mask), None), CFG)
     return llama.unembed(PARAMS, x_BTD, CFG)
 
 
@@ -70,7 +73,7 @@ def test_rows_of_a_batch_do_not_see_each_other(order, seed):
 
 @given(st.permutations((1, 1, 1, 5)) | st.permutations((3, 5)) | st.just((1,) * 8) | st.just((8,)))
 def test_cached_logits_equal_the_full_pass(pieces):
-    cache, start, logits = llama.empty_cache(CFG, B, 12), 0, []
+    cache, start, logits = decoder.empty_cache(CFG, B, 12), 0, []
     for n in pieces:
         piece, cache = extend(PARAMS, TOKENS[:, start : start + n], np.full(B, n, np.int32), cache, cfg=CFG)
         logits.append(piece)
@@ -83,7 +86,7 @@ def test_cached_logits_equal_the_full_pass(pieces):
 def test_padding_of_ragged_prompts_is_never_seen(lengths, padding):
     lengths, whole = np.array(lengths, np.int32), apply(PARAMS, TOKENS, cfg=CFG)
     padded = np.where(np.arange(5) < lengths[:, None], TOKENS[:, :5], padding).astype(np.int32)
-    _, cache = extend(PARAMS, padded, lengths, llama.empty_cache(CFG, B, 12), cfg=CFG)
+    _, cache = extend(PARAMS, padded, lengths, decoder.empty_cache(CFG, B, 12), cfg=CFG)
     rows = np.arange(B)
     after, _ = extend(PARAMS, TOKENS[rows, lengths][:, None], np.ones(B, np.int32), cache, cfg=CFG)
     np.testing.assert_allclose(after[:, 0], whole[rows, lengths], atol=2e-5)
@@ -117,3 +120,10 @@ def test_evaluate_weighs_every_token_once():
 def test_sizes_that_do_not_fit_are_refused(sizes, message):
     with pytest.raises(ValueError, match=message):
         Model(**sizes)
+
+
+def test_loss_is_the_mean_cross_entropy_of_the_next_token():
+    log_p_BTV = jax.nn.log_softmax(apply(PARAMS, TOKENS[:, :-1], cfg=CFG))
+    expected = -np.mean(np.take_along_axis(np.asarray(log_p_BTV), TOKENS[:, 1:, None], -1))
+    loss, _ = llama.loss_fn(PARAMS, (), jnp.asarray(TOKENS), None, llama.Config(model=CFG))
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)

@@ -31,11 +31,11 @@ def test_byte_pairs_compress_and_characters_know_what_they_do_not_know():
     assert characters.decode(characters.encode("aXb")) == "a�b"
 
 
-def test_a_vocabulary_too_small_says_how_much_is_needed():
-    with pytest.raises(UserError, match="needs a vocabulary of 257"):
-        tokenizer.train("bytes", STORIES, 100)
-    with pytest.raises(UserError, match="at least 257"):
-        tokenizer.train("byte-pairs", STORIES, 100)
+def test_a_vocabulary_too_small_says_how_much_is_needed(tmp_path):
+    (tmp_path / "a.txt").write_text("\n".join(STORIES))
+    for kind, message in (("bytes", "needs a vocabulary of 257"), ("byte-pairs", "at least 257")):
+        with pytest.raises(UserError, match=message):
+            text.dataset(text.Text(path=str(tmp_path), tokenizer=kind), 100)
 
 
 def test_split_is_by_document_and_a_copy_is_on_no_side_twice(tmp_path):

@@ -29,10 +29,10 @@ class Case:
         """All arrays `prefix/...`, by the rest of their names."""
         return {name.removeprefix(prefix + "/"): self[name] for name in self._arrays if name.startswith(prefix + "/")}
 
-    def settings(self) -> dict:
+    def settings(self, name: str = "settings") -> dict:
         """The numbers that are no data."""
-        self.unread.discard("settings")
-        return json.loads(str(self._arrays["settings"]))
+        self.unread.discard(name)
+        return json.loads(str(self._arrays[name]))
 
     def check_vjp(self, f, inputs: tuple[str, ...], tolerance: float = 2e-6) -> None:
         """`f` of these inputs must be `out`, and its vector-Jacobian product with `cotangent` each input's `grad/...`.

@@ -42,4 +42,4 @@ def test_every_file_has_its_script_and_the_pinned_versions():
 
 
 def test_files_are_small():
-    assert sum(path.stat().st_size for path in FILES) < 500_000
+    assert all(path.stat().st_size < 400_000 for path in FILES)

@@ -1,84 +1,73 @@
-"""Llama against transformers: logits, loss and the gradient in every parameter; the published models' parameter counts."""
+"""Every family of decoders read from a Hugging Face folder against transformers: logits, loss and the gradient in every parameter; saved, the folder is theirs again.
+The published models' parameter counts."""
+
+import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from panorax.core import spec as core_spec
 from panorax.core.config import load
-from panorax.lm import llama
+from panorax.interop import hf_config, hf_weights
+from panorax.nets import decoder
+from panorax.ops.losses import cross_entropy
+from panorax.parallel.sharding import make_mesh, parameter_shardings
 
-THEIR_NAMES = {
-    "vocab": "vocab_size",
-    "d_model": "hidden_size",
-    "d_ff": "intermediate_size",
-    "n_layers": "num_hidden_layers",
-    "n_heads": "num_attention_heads",
-    "n_kv_heads": "num_key_value_heads",
-    "rope_theta": "rope_theta",
-    "norm_eps": "rms_norm_eps",
-    "tied": "tie_word_embeddings",
-}
+CASES = (
+    "families/llama", "families/llama_tied", "families/llama_linear", "families/llama_dynamic", "families/llama_yarn", "families/llama_llama3",
+    "families/mistral", "families/qwen2", "families/qwen3", "families/gemma", "families/gemma2",
+)
 
 
-def to_ours(theirs: dict, cfg: llama.Model) -> dict:
-    """Our tree from transformers' names, whose matrices are (out, in) with heads as blocks of rows; every entry must be used."""
-    left, D = dict(theirs), cfg.d_model
-
-    def matrices(name):
-        return jnp.stack([left.pop(f"model.layers.{l}.{name}.weight").T for l in range(cfg.n_layers)])
-
-    def heads(name):
-        w_LDF = matrices(name)
-        return w_LDF.reshape(cfg.n_layers, D, -1, D // cfg.n_heads)
-
-    ours = {
-        "embed": left.pop("model.embed_tokens.weight"),
-        "layers": {
-            "attn_norm": matrices("input_layernorm"),
-            "q": heads("self_attn.q_proj"),
-            "k": heads("self_attn.k_proj"),
-            "v": heads("self_attn.v_proj"),
-            "o": matrices("self_attn.o_proj").reshape(cfg.n_layers, cfg.n_heads, -1, D),
-            "mlp_norm": matrices("post_attention_layernorm"),
-            "gate": matrices("mlp.gate_proj"),
-            "up": matrices("mlp.up_proj"),
-            "down": matrices("mlp.down_proj"),
-        },
-        "norm": left.pop("model.norm.weight"),
-    }
-    if not cfg.tied:
-        ours["head"] = left.pop("lm_head.weight").T
-    assert not left, f"weights that have no place here: {', '.join(left)}"
-    return ours
+def folder(case, tmp_path):
+    """A folder as transformers writes it, of a case's weights."""
+    config = case.settings("config")
+    weights, gradients = ({name: np.asarray(x) for name, x in case.group(kind).items()} for kind in ("param", "grad"))
+    for name, tensors in (("weights", weights), ("gradients", gradients)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+        save_file(tensors, tmp_path / name / "model.safetensors")
+    return tmp_path / "weights", tmp_path / "gradients", config
 
 
-@pytest.mark.parametrize("name", ["llama/untied", "llama/tied"])
-def test_logits_loss_and_gradients(golden, name):
+@pytest.mark.parametrize("name", CASES)
+def test_logits_loss_gradients_and_the_way_back(golden, name, tmp_path):
     with golden(name) as case:
-        settings, ids = case.settings(), case["ids"]
-        model = llama.Model(**{ours: settings[theirs] for ours, theirs in THEIR_NAMES.items()})
-        params, gradients = to_ours(case.group("param"), model), to_ours(case.group("grad"), model)
-        assert jax.tree.map(jnp.shape, params) == core_spec.map_spec(lambda p: p.shape, llama.spec(model))
+        directory, gradient_directory, config = folder(case, tmp_path)
+        model, ids = hf_config.read(config), case["ids"]
+        place = parameter_shardings(decoder.spec(model), make_mesh(""))
+        params, gradients = (hf_weights.load(where, model, place) for where in (directory, gradient_directory))
 
         @jax.jit
         def forward_and_backward(params):
-            loss = lambda params: llama.loss_fn(params, (), ids, None, llama.Config(model=model))[0]
-            return llama.apply(params, ids, model), jax.value_and_grad(loss)(params)
+            def loss(params):
+                logits_BTV = decoder.apply(params, ids, model)
+                return jnp.mean(cross_entropy(logits_BTV[:, :-1], ids[:, 1:])), logits_BTV
 
-        our_logits, (our_loss, our_gradients) = forward_and_backward(params)
-        np.testing.assert_allclose(our_logits, case["logits"], rtol=1e-5, atol=2e-5)
-        np.testing.assert_allclose(our_loss, case["loss"], rtol=1e-6)
-        for (path, ours), theirs in zip(jax.tree.leaves_with_path(our_gradients), jax.tree.leaves(gradients), strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=2e-6, err_msg=jax.tree_util.keystr(path))
+            return jax.value_and_grad(loss, has_aux=True)(params)
+
+        (loss, logits), ours = forward_and_backward(params)
+        np.testing.assert_allclose(logits, case["logits"], rtol=1e-5, atol=2e-5)
+        np.testing.assert_allclose(loss, case["loss"], rtol=2e-6)
+        for (path, g), theirs in zip(jax.tree.leaves_with_path(ours), jax.tree.leaves(gradients), strict=True):
+            np.testing.assert_allclose(g, theirs, rtol=1e-4, atol=2e-6, err_msg=jax.tree_util.keystr(path))
+
+        (tmp_path / "b").mkdir()
+        hf_weights.save(tmp_path / "b", params, model)
+        again, written = load_file(tmp_path / "b" / "model.safetensors"), load_file(directory / "model.safetensors")
+        assert again.keys() == written.keys()
+        jax.tree.map(np.testing.assert_array_equal, again, written)
+        assert hf_config.read(hf_config.write(model, 2048)) == model
 
 
 @pytest.mark.parametrize("name", ["counts/llama2_7b", "counts/llama2_70b", "counts/llama3_8b"])
 def test_published_parameter_counts(golden, name):
     with golden(name) as case:
-        settings = case.settings()
-        config = name.replace("counts/", "lm/")
+        theirs, config = case.settings(), name.replace("counts/", "lm/")
         model = load(config, (config,)).get_config().model
-        assert core_spec.count(llama.spec(model)) == settings.pop("parameters")
-        assert {theirs: getattr(model, ours) for ours, theirs in THEIR_NAMES.items() if theirs in settings} == settings
+        assert core_spec.count(decoder.spec(model)) == theirs.pop("parameters")
+        written = hf_config.write(model, 4096)
+        assert {name: written.get(name, written["rope_parameters"].get(name)) for name in theirs} == theirs

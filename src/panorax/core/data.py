@@ -4,6 +4,7 @@ Readers for a user's own files raise UserError with one line that names the file
 """
 
 import functools
+import json
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -100,6 +101,21 @@ def _load_numpy(path: Path, suffixes: tuple[str, ...], **options):
         return np.load(path, allow_pickle=False, **options)
     except (ValueError, OSError, EOFError) as error:
         raise UserError(f"{path} cannot be read as {path.suffix}: {str(error).splitlines()[0]}") from error
+
+
+def read_object(path: Path, optional: bool = False) -> dict:
+    """The object that a JSON file holds; with `optional`, an empty one where there is no file."""
+    if optional and not path.exists():
+        return {}
+    if not path.is_file():
+        raise UserError(f"{path.parent} has no {path.name}")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path} holds no JSON object")
+    return found
 
 
 def read_documents(path: str) -> list[str]:

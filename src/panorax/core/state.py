@@ -41,6 +41,7 @@ class System:
     held_out() is the batch given to `evaluate`, whose metrics are named `eval_...`.
     report(state, key) -> Result runs once, on the host, at the end of a run.
     spec declares `State.params`; extra_axes is a tree prefix of `State.extra` whose leaves are logical axes (None: replicated).
+    pretrained(shardings) -> params, where it is given, are what a run starts from instead of the params of init_state.
     files() are texts the run directory keeps beside the config, such as a tokenizer.
     `system(cfg)` itself touches no data: the first call of batches, held_out or files does.
     """
@@ -53,4 +54,5 @@ class System:
     held_out: Callable[[], Any] = tuple
     report: Callable[[State, jax.Array], Result] = lambda state, key: Result({})
     extra_axes: Any = None
+    pretrained: Callable[[Any], Any] | None = None
     files: Callable[[], dict[str, str]] = dict

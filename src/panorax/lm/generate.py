@@ -1,53 +1,92 @@
-"""Generation with a key/value cache: one compiled prefill, one compiled loop over new tokens."""
+"""Generation with a key/value cache: one compiled prefill, then compiled chunks of new tokens."""
 
-import functools
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
 from panorax.core.errors import UserError
-from panorax.lm.llama import Model, empty_cache, extend
+from panorax.lm.llama import Model
+from panorax.nets.decoder import Cache, empty_cache, extend
 from panorax.ops.sampling import Sampling, sample
 
 
-@functools.partial(jax.jit, static_argnames=("new", "end", "cfg", "sampling"))
-def decode(params, prompt_BT: Int[Array, "B T"], length_B: Int[Array, " B"], key, *, new: int, end: int, cfg: Model, sampling: Sampling):
-    """`new` tokens after each prompt, (B, new) int32. `prompt_BT` is padded on the right, row b holding `length_B[b]` >= 1 tokens.
+@flax.struct.dataclass
+class Decoding:
+    """Rows being written: the newest token of each, not in the cache yet, (B,); which are over, (B,); the cache; how many tokens were drawn."""
 
-    A row that has drawn `end` repeats it. Each token costs one pass of one token through the model.
-    """
+    token: jax.Array
+    done: jax.Array
+    cache: Cache
+    drawn: jax.Array
+
+
+def _draw(logits_BV, done_B, cache, drawn, key, ends: tuple[int, ...], sampling: Sampling) -> Decoding:
+    """The next token of each row; a row that is over repeats the first of `ends`."""
+    token_B = jnp.where(done_B, ends[0], sample(logits_BV, jax.random.fold_in(key, drawn), sampling)).astype(jnp.int32)
+    return Decoding(token_B, done_B | jnp.isin(token_B, jnp.array(ends)), cache, drawn + 1)
+
+
+def prefill(params, prompt_BT: Int[Array, "B T"], length_B: Int[Array, " B"], key, *, room: int, ends: tuple[int, ...], cfg: Model, sampling: Sampling):
+    """Read the prompts, with room for as many tokens after them, and draw the first. `prompt_BT` is padded on the right, row b holding `length_B[b]` >= 1."""
     B, T = prompt_BT.shape
-    logits_BTV, cache = extend(params, prompt_BT, length_B, empty_cache(cfg, B, T + new), cfg)
-    last_BV = logits_BTV[jnp.arange(B), length_B - 1]
+    logits_BTV, cache = extend(params, prompt_BT, length_B, empty_cache(cfg, B, T + room), cfg)
+    return _draw(logits_BTV[jnp.arange(B), length_B - 1], jnp.zeros(B, bool), cache, jnp.int32(0), key, ends, sampling)
 
-    def draw(logits_BV, done_B, n):
-        token_B = jnp.where(done_B, end, sample(logits_BV, jax.random.fold_in(key, n), sampling))
-        return token_B, done_B | (token_B == end)
 
-    def body(carry, n):
-        token_B, done_B, cache = carry
-        logits_B1V, cache = extend(params, token_B[:, None], jnp.ones(B, jnp.int32), cache, cfg)
-        next_B, done_B = draw(logits_B1V[:, 0], done_B, n)
-        return (next_B, done_B, cache), token_B
+def advance(params, decoding: Decoding, key, *, n: int, ends: tuple[int, ...], cfg: Model, sampling: Sampling):
+    """`n` tokens of each row (B, n), and the decoding after them. Each token costs one pass of one token through the model."""
 
-    token_B, done_B = draw(last_BV, jnp.zeros(B, bool), 0)
-    (token_B, _, _), tokens_NB = jax.lax.scan(body, (token_B, done_B, cache), jnp.arange(1, new))
-    return jnp.concatenate([tokens_NB, token_B[None]]).T.astype(jnp.int32)
+    def body(decoding, _):
+        ones_B = jnp.ones_like(decoding.token)
+        logits_B1V, cache = extend(params, decoding.token[:, None], ones_B, decoding.cache, cfg)
+        return _draw(logits_B1V[:, 0], decoding.done, cache, decoding.drawn, key, ends, sampling), decoding.token
+
+    decoding, tokens_NB = jax.lax.scan(body, decoding, length=n)
+    return tokens_NB.T, decoding
+
+
+_prefill = jax.jit(prefill, static_argnames=("room", "ends", "cfg", "sampling"))
+_advance = jax.jit(advance, static_argnames=("n", "ends", "cfg", "sampling"), donate_argnames="decoding")
+
+
+def decode(
+    params, prompts: Sequence[Sequence[int]], key, *, new: int, ends: tuple[int, ...], cfg: Model, sampling: Sampling, chunk: int = 16
+) -> Iterator[np.ndarray]:
+    """Up to `new` tokens after each prompt, in pieces (B, chunk) as they come, until every row has drawn one of `ends`; a row that has repeats it.
+
+    Prompts of different lengths share a batch. Widths are rounded up, so that prompts of similar length share a program.
+    """
+    width, pieces = -(-max(map(len, prompts)) // 16) * 16, -(-new // chunk)
+    padded = np.array([[*row, *[0] * (width - len(row))] for row in prompts], np.int32)
+    lengths = np.array([len(row) for row in prompts], np.int32)
+    said = {"ends": ends, "cfg": cfg, "sampling": sampling}
+    decoding = _prefill(params, padded, lengths, key, room=pieces * chunk, **said)
+    for piece in range(pieces):
+        tokens_BN, decoding = _advance(params, decoding, key, n=chunk, **said)
+        yield np.asarray(tokens_BN)[:, : new - piece * chunk]
+        if np.asarray(decoding.done).all():
+            return
+
+
+def stream(params, prompts: Sequence[Sequence[int]], tokenizer, key, *, new: int, cfg: Model, sampling: Sampling) -> Iterator[list[str]]:
+    """The texts after prompts given as ids, as they grow: every list has a text for each prompt, up to `new` tokens or an end token in the last.
+
+    Raises UserError where there is no prompt, an empty one, or nothing to generate.
+    """
+    if not prompts or new < 1 or not all(map(len, prompts)):
+        raise UserError("give at least one prompt, none of no tokens, and at least one token to generate")
+    rows = [[] for _ in prompts]
+    for tokens_BN in decode(params, prompts, key, new=new, ends=tokenizer.ends, cfg=cfg, sampling=sampling):
+        rows = [[*row, *map(int, more)] for row, more in zip(rows, tokens_BN)]
+        yield [tokenizer.decode(list(itertools.takewhile(lambda token: token not in tokenizer.ends, row))) for row in rows]
 
 
 def generate(params, prompts: Sequence[str], tokenizer, key, *, new: int, cfg: Model, sampling: Sampling) -> list[str]:
-    """The text after each prompt, up to `new` tokens or the end token. An empty prompt starts a document.
-
-    Prompts of different lengths share a batch. Raises UserError where there is no prompt or nothing to generate.
-    """
-    if not prompts or new < 1:
-        raise UserError("give at least one prompt and at least one token to generate")
-    ids = [[tokenizer.end, *tokenizer.encode(prompt)] for prompt in prompts]
-    width = -(-max(map(len, ids)) // 16) * 16  # a multiple of 16, so that prompts of similar length share a program
-    padded = np.array([row + [0] * (width - len(row)) for row in ids], np.int32)
-    lengths = np.array([len(row) for row in ids], np.int32)
-    tokens = np.asarray(decode(params, padded, lengths, key, new=new, end=tokenizer.end, cfg=cfg, sampling=sampling))
-    return [tokenizer.decode(row[: np.argmax(row == tokenizer.end)] if tokenizer.end in row else row) for row in tokens]
+    """The text after each prompt, up to `new` tokens or an end token. An empty prompt starts a document."""
+    *_, texts = stream(params, [tokenizer.prompt(text) for text in prompts], tokenizer, key, new=new, cfg=cfg, sampling=sampling)
+    return texts

@@ -12,9 +12,9 @@ the ends of documents, with nothing masked. The output projection is tied to the
 
 import functools
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -23,16 +23,17 @@ from panorax.core import data
 from panorax.core import spec as core_spec
 from panorax.core.config import Run
 from panorax.core.optim import AdamW, optimizer
-from panorax.core.ranges import Count, Positive, check
+from panorax.core.ranges import Count, Positive, Whole, check
 from panorax.core.spec import P
 from panorax.core.state import State, System
 from panorax.core.step import update
+from panorax.interop import hf_weights
 from panorax.lm.report import report
 from panorax.lm.text import Text, dataset
-from panorax.ops.attention import attention, causal_mask
+from panorax.nets import decoder
 from panorax.ops.losses import cross_entropy
 from panorax.ops.norms import rms_norm
-from panorax.ops.positions import rope, rope_frequencies
+from panorax.ops.positions import Rope
 from panorax.ops.sampling import Sampling
 
 
@@ -52,8 +53,12 @@ class Model:
     """key/value heads [G]"""
     d_ff: Count = 384
     """hidden width of the feed-forward network [F]"""
-    rope_theta: Positive = 10_000.0
-    """pair i of a head turns by theta^(-2i / K) radians per position"""
+    head_dim: Count | None = None
+    """width of a head [K], None for d_model / n_heads"""
+    rope: Rope = Rope()
+    """how queries and keys are turned by their positions"""
+    windows: tuple[Whole, ...] = (0,)
+    """keys that a layer attends to, its own position included, 0 for all before it; one a layer, repeated over the layers"""
     norm_eps: Positive = 1e-5
     """added to the mean square"""
     tied: bool = True
@@ -67,10 +72,17 @@ class Model:
 
     def __post_init__(self):
         check(self)
-        if self.d_model % (2 * self.n_heads):
-            raise ValueError(f"model.d-model {self.d_model} must be an even multiple of model.n-heads {self.n_heads}")
+        if self.head_dim is None and self.d_model % (2 * self.n_heads):
+            raise ValueError(f"model.d-model {self.d_model} must be an even multiple of model.n-heads {self.n_heads}, or model.head-dim given")
+        if self.head_size % 2 or not self.windows:
+            raise ValueError(f"model.head-dim {self.head_size} must be even, and model.windows not empty")
         if self.n_heads % self.n_kv_heads:
             raise ValueError(f"model.n-kv-heads {self.n_kv_heads} must divide model.n-heads {self.n_heads}")
+
+    @property
+    def head_size(self) -> int:
+        """Width of a head [K]."""
+        return self.head_dim or self.d_model // self.n_heads
 
 
 @dataclass(frozen=True)
@@ -87,6 +99,8 @@ class Config:
     """tokens between the starts of held-out windows, at most the context: a smaller one gives every prediction more to read"""
     accumulate: Count = 1
     """micro-batches the batch is cut into, one in memory at a time"""
+    init_from: str | None = None
+    """a Hugging Face folder of this model whose weights the training starts from, instead of random ones"""
     sampling: Sampling = Sampling(temperature=0.7, top_p=0.95)
     """of the text printed at the end"""
 
@@ -98,8 +112,8 @@ class Config:
 
 def spec(cfg: Model):
     """Every parameter; those of the layers are stacked along L."""
-    D, H, G, F = cfg.d_model, cfg.n_heads, cfg.n_kv_heads, cfg.d_ff
-    K, normal, ones = D // H, jax.nn.initializers.normal(D**-0.5), jax.nn.initializers.ones
+    D, H, G, K, F = cfg.d_model, cfg.n_heads, cfg.n_kv_heads, cfg.head_size, cfg.d_ff
+    normal, ones = jax.nn.initializers.normal(D**-0.5), jax.nn.initializers.ones
     to_residual = jax.nn.initializers.normal((2 * cfg.n_layers * D) ** -0.5)  # smaller by the root of the 2 L sums, as in GPT-2
     layer = {
         "attn_norm": P((D,), ("embed",), ones),
@@ -121,15 +135,24 @@ def spec(cfg: Model):
     }
 
 
-def block(x_BTD, layer, position_BT, attend, cfg: Model):
-    """One layer; `attend(q, k, v) -> (values, cache)` says what it attends to, and the cache is returned unchanged."""
-    layer = {name: w if name.endswith("norm") else w.astype(x_BTD.dtype) for name, w in layer.items()}
-    frequencies = rope_frequencies(cfg.d_model // cfg.n_heads, cfg.rope_theta)
-    h_BTD = rms_norm(x_BTD, layer["attn_norm"], cfg.norm_eps)
-    q_BTHK = rope(jnp.einsum("BTD,DHK->BTHK", h_BTD, layer["q"]), position_BT, frequencies)
-    k_BTGK = rope(jnp.einsum("BTD,DGK->BTGK", h_BTD, layer["k"]), position_BT, frequencies)
+def embed(params, tokens_BT: Int[Array, "B T"], cfg: Model) -> Float[Array, "B T D"]:
+    """The residual stream that the first block reads."""
+    return params["embed"][tokens_BT].astype(cfg.dtype)
+
+
+def project(h_BTD, layer, cfg: Model):
+    """Queries, keys and values, before they are turned."""
+    q_BTHK = jnp.einsum("BTD,DHK->BTHK", h_BTD, layer["q"])
+    k_BTGK = jnp.einsum("BTD,DGK->BTGK", h_BTD, layer["k"])
     v_BTGK = jnp.einsum("BTD,DGK->BTGK", h_BTD, layer["v"])
-    out_BTHK, cache = attend(q_BTHK, k_BTGK, v_BTGK)
+    return q_BTHK, k_BTGK, v_BTGK
+
+
+def block(x_BTD, layer, rotate, attend, cfg: Model, project=project):
+    """One layer; `rotate` turns by position, `attend(q, k, v) -> (values, cache)` says what is attended to. The cache is returned unchanged."""
+    h_BTD = rms_norm(x_BTD, layer["attn_norm"], cfg.norm_eps)
+    q_BTHK, k_BTGK, v_BTGK = project(h_BTD, layer, cfg)
+    out_BTHK, cache = attend(rotate(q_BTHK), rotate(k_BTGK), v_BTGK)
     x_BTD = x_BTD + jnp.einsum("BTHK,HKD->BTD", out_BTHK, layer["o"])
     h_BTD = rms_norm(x_BTD, layer["mlp_norm"], cfg.norm_eps)
     return x_BTD + (jax.nn.silu(h_BTD @ layer["gate"]) * (h_BTD @ layer["up"])) @ layer["down"], cache
@@ -142,72 +165,15 @@ def unembed(params, x_BTD, cfg: Model) -> Float[Array, "B T V"]:
     return jnp.einsum("BTD,DV->BTV", h_BTD, w_DV.astype(h_BTD.dtype), preferred_element_type=jnp.float32)
 
 
-def apply(params, tokens_BT: Int[Array, "B T"], cfg: Model) -> Float[Array, "B T V"]:
-    """Logits of the token after each position, from the tokens up to it."""
-    B, T = tokens_BT.shape
-    position_BT = jnp.broadcast_to(jnp.arange(T)[None, :], (B, T))
-    mask_1TT = causal_mask(position_BT[:1], position_BT[:1])
-
-    def layer_step(x_BTD, layer):
-        return block(x_BTD, layer, position_BT, lambda q, k, v: (attention(q, k, v, mask_1TT), None), cfg)
-
-    x_BTD = params["embed"][tokens_BT].astype(cfg.dtype)
-    x_BTD, _ = jax.lax.scan(jax.checkpoint(layer_step) if cfg.remat else layer_step, x_BTD, params["layers"], unroll=cfg.unroll)
-    return unembed(params, x_BTD, cfg)
-
-
-@flax.struct.dataclass
-class Cache:
-    """Keys and values of the tokens so far: k and v (L, B, S, G, K) with room for S tokens, and how many each row holds, (B,)."""
-
-    k: jax.Array
-    v: jax.Array
-    length: jax.Array
-
-
-def empty_cache(cfg: Model, batch: int, room: int) -> Cache:
-    """A cache for `batch` rows of up to `room` tokens: 2 L B S G K numbers of the compute dtype."""
-    k, v = jnp.zeros((2, cfg.n_layers, batch, room, cfg.n_kv_heads, cfg.d_model // cfg.n_heads), cfg.dtype)
-    return Cache(k, v, jnp.zeros(batch, jnp.int32))
-
-
-def extend(params, tokens_BT: Int[Array, "B T"], new_B: Int[Array, " B"], cache: Cache, cfg: Model):
-    """Logits after each of these tokens, given those in the cache, and the cache with the first `new_B` tokens of each row added.
-
-    Tokens after the first `new_B` are padding: later tokens overwrite them before anything attends to them. There must be room:
-    cache.length + new_B <= S; what goes beyond it is lost.
-    """
-    B, T = tokens_BT.shape
-    position_BT = cache.length[:, None] + jnp.arange(T)[None, :]
-    slot_BS = jnp.broadcast_to(jnp.arange(cache.k.shape[2])[None, :], (B, cache.k.shape[2]))
-    mask_BTS = causal_mask(position_BT, slot_BS)
-    row_B1 = jnp.arange(B)[:, None]
-
-    def layer_step(carry, layer):
-        x_BTD, k_LBSGK, v_LBSGK, l = carry
-
-        def attend(q_BTHK, k_BTGK, v_BTGK):
-            k = k_LBSGK.at[l, row_B1, position_BT].set(k_BTGK)
-            v = v_LBSGK.at[l, row_B1, position_BT].set(v_BTGK)
-            return attention(q_BTHK, k[l], v[l], mask_BTS), (k, v)
-
-        x_BTD, (k_LBSGK, v_LBSGK) = block(x_BTD, layer, position_BT, attend, cfg)
-        return (x_BTD, k_LBSGK, v_LBSGK, l + 1), None
-
-    x_BTD = params["embed"][tokens_BT].astype(cfg.dtype)
-    (x_BTD, k, v, _), _ = jax.lax.scan(layer_step, (x_BTD, cache.k, cache.v, 0), params["layers"])
-    return unembed(params, x_BTD, cfg), Cache(k, v, cache.length + new_B)
-
-
 def loss_fn(params, extra, batch: Int[Array, "B T1"], key, cfg: Config):
     """Mean cross entropy of tokens 1 .. T of the T + 1 in a row, given those before each, in nats."""
-    logits_BTV = apply(params, batch[:, :-1], cfg.model)
+    logits_BTV = decoder.apply(params, batch[:, :-1], cfg.model)
     return jnp.mean(cross_entropy(logits_BTV, batch[:, 1:])), (extra, {})
 
 
 def transformation(cfg: Config):
     """AdamW; matrices decay, norm scales do not."""
-    return optimizer(cfg.optim, cfg.run.steps, core_spec.matrices(spec(cfg.model)))
+    return optimizer(cfg.optim, cfg.run.steps, core_spec.matrices(decoder.spec(cfg.model)))
 
 
 def train_step(state: State, batch: Int[Array, "B T1"], key, cfg: Config):
@@ -220,7 +186,7 @@ def evaluate(state: State, batch, key, cfg: Config):
     """Loss per token and bits per byte over the held-out documents, every token predicted once; each document's end counts as a byte."""
 
     def nats(rows_BT1, weight_BT):
-        return jnp.sum(cross_entropy(apply(state.params, rows_BT1[:, :-1], cfg.model), rows_BT1[:, 1:]) * weight_BT)
+        return jnp.sum(cross_entropy(decoder.apply(state.params, rows_BT1[:, :-1], cfg.model), rows_BT1[:, 1:]) * weight_BT)
 
     total = jnp.sum(jax.lax.map(lambda rows: nats(*rows), (batch["rows"], batch["weights"])))
     return {
@@ -231,7 +197,7 @@ def evaluate(state: State, batch, key, cfg: Config):
 
 def init_state(key, cfg: Config) -> State:
     """Fresh parameters and optimiser."""
-    params = core_spec.init(spec(cfg.model), key)
+    params = core_spec.init(decoder.spec(cfg.model), key)
     return State(params, transformation(cfg).init(params), (), jnp.int32(0))
 
 
@@ -239,7 +205,7 @@ def system(cfg: Config) -> System:
     """The model on the text of the config."""
     text = functools.cache(lambda: dataset(cfg.data, cfg.model.vocab))
     return System(
-        spec=spec(cfg.model),
+        spec=decoder.spec(cfg.model),
         init_state=functools.partial(init_state, cfg=cfg),
         train_step=functools.partial(train_step, cfg=cfg),
         evaluate=functools.partial(evaluate, cfg=cfg),
@@ -247,4 +213,5 @@ def system(cfg: Config) -> System:
         held_out=lambda: text().held_out_batch(cfg.batch, cfg.context, cfg.stride),
         report=lambda state, key: report(state.params, text(), key, cfg),
         files=lambda: text().files(),
+        pretrained=cfg.init_from and (lambda shardings: hf_weights.load(Path(cfg.init_from), cfg.model, shardings, jnp.float32)),
     )

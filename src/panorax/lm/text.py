@@ -3,12 +3,15 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from panorax.core import data
+from panorax.core.errors import UserError
 from panorax.core.ranges import Count, PositiveShare
+from panorax.interop import hf_text
 from panorax.lm import corpus, tokenizer
 
 
@@ -20,6 +23,8 @@ class Text:
     """a UTF-8 text file or a folder of them; None for the standard library's sources and the Python reference"""
     tokenizer: Literal["bytes", "characters", "byte-pairs"] = "byte-pairs"
     """trained on the training documents, with at most model.vocab tokens"""
+    pretrained: str | None = None
+    """a Hugging Face folder whose tokenizer.json is used, instead of one trained here"""
     held_out: PositiveShare = 0.04
     """share of the text kept apart, in whole documents"""
     at_most: Count | None = None
@@ -56,7 +61,9 @@ class Tokens:
 def dataset(cfg: Text, vocab: int) -> Tokens:
     """Read, split, train the tokenizer on the training side, encode both. Raises UserError for text that cannot be used."""
     documents = corpus.load(cfg.path, cfg.held_out, cfg.at_most)
-    tokens = tokenizer.train(cfg.tokenizer, documents.train, vocab)
+    tokens = tokenizer.train(cfg.tokenizer, documents.train, vocab) if cfg.pretrained is None else hf_text.tokenizer(Path(cfg.pretrained))
+    if tokens.vocab_size > vocab:
+        raise UserError(f"the {type(tokens).__name__} tokenizer of this text needs a vocabulary of {tokens.vocab_size}: set --model.vocab to at least that")
     encode = lambda texts: np.array([i for text in texts for i in (tokens.end, *tokens.encode(text))] + [tokens.end], np.int32)
     return Tokens(encode(documents.train), encode(documents.held_out), documents, tokens)
 

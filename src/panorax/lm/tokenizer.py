@@ -1,6 +1,7 @@
-"""Text to token ids and back: bytes, characters, or byte-level byte-pair encoding trained on the corpus.
+"""Text to token ids and back: bytes, characters, byte-level byte-pair encoding trained on the corpus, or the tokenizer of a pretrained model.
 
-A tokenizer has `vocab_size`, `end` (the id between documents), `encode(text) -> ids`, `decode(ids) -> text` and `to_json()`.
+A tokenizer has `vocab_size`, `end` (the id between documents), `ends` (ids after which a text is over), `encode(text) -> ids`,
+`prompt(text) -> ids` (with what stands before a text), `decode(ids) -> text` and `to_json()`.
 """
 
 import json
@@ -8,12 +9,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from panorax.core.errors import UserError
+from panorax.lm import chat
 
 END = "<|endoftext|>"
 
 
+class Trained:
+    """What tokenizers made here have in common: the end token closes a document, and opens the next."""
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        return (self.end,)
+
+    def prompt(self, text: str) -> list[int]:
+        return [self.end, *self.encode(text)]
+
+
 @dataclass(frozen=True)
-class Bytes:
+class Bytes(Trained):
     """UTF-8 bytes as ids 0-255; every text can be encoded."""
 
     end: int = 256
@@ -30,7 +43,7 @@ class Bytes:
 
 
 @dataclass(frozen=True)
-class Characters:
+class Characters(Trained):
     """The characters of the training text in the order of their code points; others become the replacement character, which is always there."""
 
     alphabet: str
@@ -59,10 +72,10 @@ class Characters:
 
 
 @dataclass(frozen=True)
-class BytePairs:
+class BytePairs(Trained):
     """Byte-level byte-pair encoding (Sennrich et al. 2016; Radford et al. 2019), by the `tokenizers` library; every text can be encoded."""
 
-    _tokenizer: object = field(repr=False)
+    library: object = field(repr=False)
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int) -> "BytePairs":
@@ -80,20 +93,56 @@ class BytePairs:
 
     @property
     def vocab_size(self) -> int:
-        return self._tokenizer.get_vocab_size()
+        return self.library.get_vocab_size()
 
     @property
     def end(self) -> int:
-        return self._tokenizer.token_to_id(END)
+        return self.library.token_to_id(END)
 
     def encode(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text).ids
+        return self.library.encode(text).ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        return self._tokenizer.decode([int(i) for i in ids])
+        return self.library.decode([int(i) for i in ids])
 
     def to_json(self) -> str:
-        return json.dumps({"kind": "byte-pairs", "tokenizer": json.loads(self._tokenizer.to_str())})
+        return json.dumps({"kind": "byte-pairs", "tokenizer": json.loads(self.library.to_str())})
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """The tokenizer of a pretrained model: a `tokenizer.json` of the `tokenizers` library, the ids that end a text, and its chat template."""
+
+    library: object = field(repr=False)
+    ends: tuple[int, ...]
+    template: str | None = None
+    special: tuple[tuple[str, str], ...] = ()
+    """names and texts of special tokens that the template may use, such as ("bos_token", "<s>")"""
+
+    @property
+    def end(self) -> int:
+        return self.ends[0]
+
+    @property
+    def vocab_size(self) -> int:
+        return self.library.get_vocab_size()
+
+    def encode(self, text: str) -> list[int]:
+        return self.library.encode(text, add_special_tokens=False).ids
+
+    def prompt(self, text: str) -> list[int]:
+        return self.library.encode(text).ids
+
+    def chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
+        """Ids of a conversation, up to where the assistant's answer begins. Raises UserError where there is no template, or it refuses."""
+        return self.encode(chat.render(self.template, messages, dict(self.special)))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self.library.decode([int(i) for i in ids])
+
+    def to_json(self) -> str:
+        kept = {"kind": "pretrained", "ends": self.ends, "template": self.template, "special": self.special}
+        return json.dumps(kept | {"tokenizer": json.loads(self.library.to_str())})
 
 
 TRAIN = {
@@ -104,18 +153,23 @@ TRAIN = {
 
 
 def train(kind: str, texts: Sequence[str], vocab_size: int):
-    """A tokenizer of this kind for these texts. Raises UserError where it needs more ids than `vocab_size`."""
-    tokenizer = TRAIN[kind](texts, vocab_size)
-    if tokenizer.vocab_size > vocab_size:
-        raise UserError(f"the {kind} tokenizer of this text needs a vocabulary of {tokenizer.vocab_size}: set --model.vocab to at least that")
-    return tokenizer
+    """A tokenizer of this kind for these texts; byte-pairs have at most `vocab_size` ids, the others as many as they need."""
+    return TRAIN[kind](texts, vocab_size)
 
 
 def from_json(text: str):
     """The tokenizer that `to_json` wrote."""
     stored = json.loads(text)
-    if stored["kind"] == "byte-pairs":
-        from tokenizers import Tokenizer
+    read = lambda: _read(json.dumps(stored["tokenizer"]))
+    return {
+        "bytes": lambda: Bytes(),
+        "characters": lambda: Characters(stored["alphabet"]),
+        "byte-pairs": lambda: BytePairs(read()),
+        "pretrained": lambda: Pretrained(read(), tuple(stored["ends"]), stored["template"], tuple(map(tuple, stored["special"]))),
+    }[stored["kind"]]()
 
-        return BytePairs(Tokenizer.from_str(json.dumps(stored["tokenizer"])))
-    return {"bytes": lambda: Bytes(), "characters": lambda: Characters(stored["alphabet"])}[stored["kind"]]()
+
+def _read(text: str):
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_str(text)

@@ -73,10 +73,15 @@ def shardings(axes, abstract, mesh: Mesh):
     return jax.tree.map(below, axes, abstract, is_leaf=lambda x: x is None or is_axes(x))
 
 
+def parameter_shardings(spec, mesh: Mesh):
+    """Where each parameter of a spec lives on `mesh`."""
+    return shardings(spec_lib.axes(spec), spec_lib.abstract(spec), mesh)
+
+
 def placement(system: System, state: State, mesh: Mesh) -> Placement:
     """Where everything of a system lives on `mesh`; `state` may be abstract. Optimiser moments lie with their parameters."""
     replicated = NamedSharding(mesh, PartitionSpec())
-    params = shardings(spec_lib.axes(system.spec), state.params, mesh)
+    params = parameter_shardings(system.spec, mesh)
     like_params = jax.tree.structure(state.params)
     opt = jax.tree.map(
         lambda x: params if jax.tree.structure(x) == like_params else replicated,

@@ -1,0 +1,237 @@
+"""Weights of Hugging Face folders (safetensors, one file or shards with an index) as our parameters, and back. Nothing is unpickled.
+
+Their matrices are (out, in), a layer each; ours are (in, heads, ...) and stacked along the layers. A table says for each of our parameters
+their name and how the axes go, in the letters of CONVENTIONS.md: `HK D -> DHK` is a matrix of H K rows and D columns that becomes (D, H, K).
+Every tensor is read when its turn comes, by each device the part it keeps, and put into its place in the stack on the device: the host holds
+one tensor at a time.
+"""
+
+import contextlib
+import itertools
+import json
+import math
+import os
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from panorax.core import spec as core_spec
+from panorax.core.errors import UserError
+from panorax.nets import decoder
+
+TOP = {
+    "embed": ("model.embed_tokens.weight", "V D -> VD"),
+    "norm": ("model.norm.weight", "D -> D"),
+    "head": ("lm_head.weight", "V D -> DV"),
+}
+LAYER = {
+    "attn_norm": ("input_layernorm.weight", "D -> D"),
+    "q": ("self_attn.q_proj.weight", "HK D -> DHK"),
+    "k": ("self_attn.k_proj.weight", "GK D -> DGK"),
+    "v": ("self_attn.v_proj.weight", "GK D -> DGK"),
+    "o": ("self_attn.o_proj.weight", "D HK -> HKD"),
+    "q_bias": ("self_attn.q_proj.bias", "N -> N"),
+    "k_bias": ("self_attn.k_proj.bias", "N -> N"),
+    "v_bias": ("self_attn.v_proj.bias", "N -> N"),
+    "q_norm": ("self_attn.q_norm.weight", "K -> K"),
+    "k_norm": ("self_attn.k_norm.weight", "K -> K"),
+    "mlp_norm": ("post_attention_layernorm.weight", "D -> D"),
+    "gate": ("mlp.gate_proj.weight", "F D -> DF"),
+    "up": ("mlp.up_proj.weight", "F D -> DF"),
+    "down": ("mlp.down_proj.weight", "D F -> FD"),
+}
+WITH_POST_NORMS = {
+    "attn_post_norm": ("post_attention_layernorm.weight", "D -> D"),
+    "mlp_norm": ("pre_feedforward_layernorm.weight", "D -> D"),
+    "mlp_post_norm": ("post_feedforward_layernorm.weight", "D -> D"),
+}
+SHARD_BYTES = 5_000_000_000
+
+
+def table(cfg) -> dict[str, list[tuple[str, str]]]:
+    """For each of our parameters (a layer's as `layers/q`) the names of their tensors, one a layer, and the way of the axes."""
+    spec = decoder.spec(cfg)
+    layer = LAYER | (WITH_POST_NORMS if "attn_post_norm" in spec["layers"] else {})
+    stacked = {f"layers/{ours}": [(f"model.layers.{l}.{layer[ours][0]}", layer[ours][1]) for l in range(cfg.n_layers)] for ours in spec["layers"]}
+    return {ours: [TOP[ours]] for ours in spec if ours != "layers"} | stacked
+
+
+def load(directory: Path, cfg, shardings, dtype=None):
+    """The parameters of the model `cfg` from a folder, placed as `shardings` says (a tree of NamedSharding), in `dtype` or that of the file.
+
+    Every name and shape is checked before anything is read. Raises UserError naming what is missing, damaged, of another shape or unknown.
+    """
+    with Folder(directory) as folder:
+        declared = _flat(decoder.spec(cfg), is_leaf=lambda x: isinstance(x, core_spec.P))
+        names = table(cfg)
+        for ours, tensors in names.items():
+            shape = declared[ours].shape[1:] if ours.startswith("layers/") else declared[ours].shape
+            for name, axes in tensors:
+                folder.check(name, _their_shape(shape, axes))
+        folder.check_nothing_else({name for tensors in names.values() for name, _ in tensors}, "lm_head.weight" if cfg.tied else None)
+        placed = _flat(shardings)
+        params = {ours: _fill(folder, names[ours], declared[ours].shape, placed[ours], dtype) for ours in names}
+    layers = {ours.removeprefix("layers/"): x for ours, x in params.items() if ours.startswith("layers/")}
+    return {ours: x for ours, x in params.items() if "/" not in ours} | {"layers": layers}
+
+
+def save(directory: Path, params, cfg, dtype=None, shard_bytes: int = SHARD_BYTES) -> None:
+    """Write the parameters as safetensors under their names, in `dtype` or their own; more than `shard_bytes` of them as several files with an index."""
+    from safetensors.numpy import save_file
+
+    held, shards, room, total = _flat(params), [], 0, 0
+    for ours, names in table(cfg).items():
+        size = held[ours].size // len(names) * jnp.dtype(dtype or held[ours].dtype).itemsize
+        for l, (name, axes) in enumerate(names):
+            if not shards or size > room:
+                shards.append([])
+                room = shard_bytes
+            shards[-1].append((name, axes, ours, l))
+            room, total = room - size, total + size
+    files = ["model.safetensors"] if len(shards) == 1 else [f"model-{i + 1:05}-of-{len(shards):05}.safetensors" for i in range(len(shards))]
+    for file, shard in zip(files, shards):
+        arrays = {name: _theirs(held[ours][l] if ours.startswith("layers/") else held[ours], axes, dtype) for name, axes, ours, l in shard}
+        save_file(arrays, directory / (file + ".part"), metadata={"format": "pt"})
+        (directory / (file + ".part")).chmod(0o644)  # the library writes files that only their owner can read
+        os.replace(directory / (file + ".part"), directory / file)
+    if len(shards) > 1:
+        where = {name: file for file, shard in zip(files, shards) for name, *_ in shard}
+        index = {"metadata": {"total_size": total}, "weight_map": where}
+        (directory / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
+
+
+class Folder:
+    """The tensors of a folder, by name, read on demand; a context manager that closes its files."""
+
+    def __init__(self, directory: Path):
+        self._directory, self._open = directory, contextlib.ExitStack()
+        index = directory / "model.safetensors.index.json"
+        if index.is_file():
+            files = sorted(set(_weight_map(index).values()))
+        elif (directory / "model.safetensors").is_file():
+            files = ["model.safetensors"]
+        else:
+            raise UserError(f"{directory} has neither model.safetensors nor model.safetensors.index.json; other formats are not read")
+        self._of = {}
+        for file in files:
+            opened = self._safely(file)
+            self._of |= dict.fromkeys(opened.keys(), (file, opened))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self._open.close()
+
+    def _safely(self, file: str):
+        from safetensors import SafetensorError, safe_open
+
+        path = self._directory / file
+        if not path.is_file():
+            raise UserError(f"{self._directory}: the shard {file} is missing")
+        try:
+            return self._open.enter_context(safe_open(path, framework="numpy"))
+        except (SafetensorError, OSError, ValueError) as error:
+            raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+
+    def check(self, name: str, shape: tuple[int, ...]) -> None:
+        """Raise UserError unless the tensor is there, in this shape, as floating point numbers."""
+        if name not in self._of:
+            raise UserError(f"{self._directory} has no tensor {name}")
+        file, opened = self._of[name]
+        there = opened.get_slice(name)
+        if tuple(there.get_shape()) != shape:
+            raise UserError(f"{self._directory / file}: {name} has the shape {tuple(there.get_shape())}, config.json makes it {shape}")
+        if there.get_dtype() not in ("F64", "F32", "F16", "BF16"):
+            raise UserError(f"{self._directory / file}: {name} holds {there.get_dtype()}, not floating point numbers")
+
+    def check_nothing_else(self, used: set[str], ignored: str | None) -> None:
+        """Raise UserError for a tensor that has no place; `ignored` may be there, and old files carry rotary frequencies."""
+        more = sorted(name for name in self._of.keys() - used if name != ignored and not name.endswith("rotary_emb.inv_freq"))
+        if more:
+            raise UserError(f"{self._directory} has tensors that config.json has no place for: {', '.join(more[:3])}{', ...' if len(more) > 3 else ''}")
+
+    def dtype(self, name: str):
+        """The dtype of a tensor."""
+        return {"F64": jnp.float64, "F32": jnp.float32, "F16": jnp.float16, "BF16": jnp.bfloat16}[self._of[name][1].get_slice(name).get_dtype()]
+
+    def read(self, name: str, index) -> np.ndarray:
+        """A part of a tensor, by slices."""
+        file, opened = self._of[name]
+        try:
+            return opened.get_slice(name)[index]
+        except Exception as error:  # the library raises whatever it met in the file
+            raise UserError(f"{self._directory / file} is damaged at {name}: {str(error).splitlines()[0]}") from error
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """Which shard each tensor is in. Raises UserError for an index that is none, or that leads out of its folder."""
+    try:
+        where = json.loads(index.read_text())["weight_map"]
+        good = all(isinstance(file, str) and Path(file).name == file and file.endswith(".safetensors") for file in where.values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{index} is damaged: {type(error).__name__}: {error}") from error
+    if not good:
+        raise UserError(f"{index} names files that are no safetensors of its own folder")
+    return where
+
+
+def _fill(folder: Folder, tensors: list[tuple[str, str]], shape, sharding: NamedSharding, dtype):
+    """One of our parameters, from their tensors of all layers."""
+    dtype, stacked = dtype or folder.dtype(tensors[0][0]), len(shape) > len(tensors[0][1].partition(" -> ")[2])
+    if not stacked:
+        [(name, axes)] = tensors
+        return _arrange(shape, sharding, dtype)(_placed(folder, name, axes, shape, sharding.spec, sharding.mesh), axes)
+    whole = jax.jit(lambda: jnp.zeros(shape, dtype), out_shardings=sharding)()
+    put = _put(shape[1:], sharding)
+    for l, (name, axes) in enumerate(tensors):
+        whole = put(whole, _placed(folder, name, axes, shape[1:], sharding.spec[1:], sharding.mesh), l, axes)
+    return whole
+
+
+def _placed(folder: Folder, name: str, axes: str, shape, spec, mesh) -> jax.Array:
+    """Their tensor as it is in the file, every device holding the part that it will keep: `spec` splits our axes over the mesh."""
+    theirs, _, ours = axes.partition(" -> ")
+    over = dict(itertools.zip_longest(ours, spec))
+    sharding = NamedSharding(mesh, PartitionSpec(*(over[group[0]] for group in theirs.split())))
+    return jax.make_array_from_callback(_their_shape(shape, axes), sharding, lambda index: folder.read(name, index))
+
+
+def _arrange(shape, sharding, dtype):
+    return jax.jit(lambda raw, axes: _ours(raw, axes, shape).astype(dtype or raw.dtype), static_argnums=1, out_shardings=sharding)
+
+
+def _put(shape, sharding):
+    """Put their tensor into layer l of our stack, in place."""
+    put = lambda whole, raw, l, axes: whole.at[l].set(_ours(raw, axes, shape).astype(whole.dtype))
+    return jax.jit(put, static_argnums=3, donate_argnums=0, out_shardings=sharding)
+
+
+def _sizes(shape, axes: str) -> dict[str, int]:
+    return dict(zip(axes.partition(" -> ")[2], shape))
+
+
+def _their_shape(shape, axes: str) -> tuple[int, ...]:
+    return tuple(math.prod(_sizes(shape, axes)[a] for a in group) for group in axes.partition(" -> ")[0].split())
+
+
+def _ours(raw, axes: str, shape):
+    """Their axes split, then put in our order."""
+    theirs, _, ours = axes.partition(" -> ")
+    letters, sizes = theirs.replace(" ", ""), _sizes(shape, axes)
+    return raw.reshape([sizes[a] for a in letters]).transpose([letters.index(a) for a in ours])
+
+
+def _theirs(x: jax.Array, axes: str, dtype) -> np.ndarray:
+    """The way back."""
+    theirs, _, ours = axes.partition(" -> ")
+    moved = x.astype(dtype or x.dtype).transpose([ours.index(a) for a in theirs.replace(" ", "")])
+    return np.ascontiguousarray(jax.device_get(moved.reshape(_their_shape(x.shape, axes))))
+
+
+def _flat(tree, **options) -> dict:
+    """Leaves by path, as `layers/q`."""
+    return {"/".join(k.key for k in path): x for path, x in jax.tree_util.tree_leaves_with_path(tree, **options)}

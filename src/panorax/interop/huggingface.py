@@ -1,0 +1,38 @@
+"""A Hugging Face folder (config.json, safetensors, tokenizer.json, generation_config.json) as ours, and ours as one."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from panorax.core import rundir
+from panorax.core.data import read_object
+from panorax.core.errors import UserError
+from panorax.interop import hf_config, hf_text, hf_weights
+from panorax.lm import llama
+
+
+def model(directory: Path) -> llama.Model:
+    """The model of a folder, computing in float32 until told otherwise. Raises UserError for one that is not supported."""
+    return hf_config.read(read_object(directory / "config.json"))
+
+
+def save(directory: Path, params, cfg: llama.Model, tokens, context: int, dtype=None) -> None:
+    """Write a folder that `transformers` loads as the same model and tokenizer. Raises UserError where no family of theirs computes what `cfg`
+    does, or where the tokenizer is not one of the `tokenizers` library."""
+    config = hf_config.write(cfg, context)
+    if not hasattr(tokens, "library"):
+        raise UserError(f"a {type(tokens).__name__} tokenizer has no Hugging Face form; train with --data.tokenizer byte-pairs")
+    directory.mkdir(parents=True, exist_ok=True)
+    hf_weights.save(directory, params, cfg, dtype)
+    ends = tokens.ends[0] if len(tokens.ends) == 1 else list(tokens.ends)
+    said = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": context} | hf_text.settings(tokens)
+    (directory / "tokenizer.json").write_text(hf_text.library(tokens).to_str(pretty=True), encoding="utf-8")
+    for name, content in (("config", config | {"eos_token_id": ends}), ("tokenizer_config", said), ("generation_config", {"eos_token_id": ends})):
+        rundir.replace(directory / f"{name}.json", json.dumps(content, indent=2) + "\n")
+
+
+def started_from(cfg, directory: Path) -> llama.Config:
+    """`cfg` with the folder's model and tokenizer, to be trained from its weights. Raises UserError for a config of something else."""
+    if not isinstance(cfg, llama.Config):
+        raise UserError(f"--init-from starts language models from Hugging Face folders; this is a config of {type(cfg).__module__}")
+    return dataclasses.replace(cfg, model=model(directory), data=dataclasses.replace(cfg.data, pretrained=str(directory)), init_from=str(directory))

@@ -1,0 +1,104 @@
+"""What every decoder-only Transformer does with its blocks: run them over a text, or over new tokens and a cache of keys and values.
+
+A family of models is a module with
+
+    spec(cfg)                                         every parameter; those of the layers stacked along L under "layers"
+    embed(params, tokens_BT, cfg) -> x_BTD
+    block(x_BTD, layer, rotate, attend, cfg) -> x_BTD, cache     attend(q, k, v) -> values, cache; the cache is returned unchanged
+    unembed(params, x_BTD, cfg) -> logits_BTV
+
+and a config with n_layers, n_kv_heads, head_size, rope, windows, dtype, remat and unroll (`panorax.lm.llama.Model` says what they are).
+"""
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from panorax.core.config import module_of
+from panorax.ops.attention import attention, causal_mask, sliding_window_mask
+from panorax.ops.positions import rope
+
+
+def spec(cfg):
+    """Every parameter of the model that `cfg` describes."""
+    return module_of(cfg).spec(cfg)
+
+
+def apply(params, tokens_BT: Int[Array, "B T"], cfg) -> Float[Array, "B T V"]:
+    """Logits of the token after each position, from the tokens up to it."""
+    net, (B, T) = module_of(cfg), tokens_BT.shape
+    position_BT = jnp.broadcast_to(jnp.arange(T)[None, :], (B, T))
+    rotate = _rotation(position_BT, jnp.int32(T), cfg)
+    mask_N1TT, mask_L = _masks(position_BT[:1], position_BT[:1], cfg)
+
+    def step(x_BTD, layer_and_mask):
+        layer, n = layer_and_mask
+        return net.block(x_BTD, _cast(layer, cfg), rotate, lambda q, k, v, **how: (attention(q, k, v, mask_N1TT[n], **how), None), cfg)
+
+    x_BTD = net.embed(params, tokens_BT, cfg)
+    x_BTD, _ = jax.lax.scan(jax.checkpoint(step) if cfg.remat else step, x_BTD, (params["layers"], mask_L), unroll=cfg.unroll)
+    return net.unembed(params, x_BTD, cfg)
+
+
+@flax.struct.dataclass
+class Cache:
+    """Keys and values of the tokens so far: k and v (L, B, S, G, K) with room for S tokens, and how many each row holds, (B,)."""
+
+    k: jax.Array
+    v: jax.Array
+    length: jax.Array
+
+
+def empty_cache(cfg, batch: int, room: int) -> Cache:
+    """A cache for `batch` rows of up to `room` tokens: 2 L B S G K numbers of the compute dtype."""
+    k, v = jnp.zeros((2, cfg.n_layers, batch, room, cfg.n_kv_heads, cfg.head_size), cfg.dtype)
+    return Cache(k, v, jnp.zeros(batch, jnp.int32))
+
+
+def extend(params, tokens_BT: Int[Array, "B T"], new_B: Int[Array, " B"], cache: Cache, cfg):
+    """Logits after each of these tokens, given those in the cache, and the cache with the first `new_B` tokens of each row added.
+
+    Tokens after the first `new_B` are padding: later tokens overwrite them before anything attends to them. There must be room:
+    cache.length + new_B <= S; what goes beyond it is lost.
+    """
+    net, (B, T) = module_of(cfg), tokens_BT.shape
+    position_BT = cache.length[:, None] + jnp.arange(T)[None, :]
+    slot_BS = jnp.broadcast_to(jnp.arange(cache.k.shape[2])[None, :], (B, cache.k.shape[2]))
+    rotate = _rotation(position_BT, jnp.max(cache.length + new_B), cfg)
+    mask_NBTS, mask_L = _masks(position_BT, slot_BS, cfg)
+    row_B1 = jnp.arange(B)[:, None]
+
+    def step(carry, layer_and_mask):
+        (x_BTD, k_LBSGK, v_LBSGK, l), (layer, n) = carry, layer_and_mask
+
+        def attend(q_BTHK, k_BTGK, v_BTGK, **how):
+            k = k_LBSGK.at[l, row_B1, position_BT].set(k_BTGK)
+            v = v_LBSGK.at[l, row_B1, position_BT].set(v_BTGK)
+            return attention(q_BTHK, k[l], v[l], mask_NBTS[n], **how), (k, v)
+
+        x_BTD, (k_LBSGK, v_LBSGK) = net.block(x_BTD, _cast(layer, cfg), rotate, attend, cfg)
+        return (x_BTD, k_LBSGK, v_LBSGK, l + 1), None
+
+    x_BTD = net.embed(params, tokens_BT, cfg)
+    (x_BTD, k, v, _), _ = jax.lax.scan(step, (x_BTD, cache.k, cache.v, 0), (params["layers"], mask_L))
+    return net.unembed(params, x_BTD, cfg), Cache(k, v, cache.length + new_B)
+
+
+def _cast(layer, cfg):
+    """The matrices of a layer in the compute dtype; scales of norms stay as they are, for norms compute in float32."""
+    return {name: w if name.endswith("norm") else w.astype(cfg.dtype) for name, w in layer.items()}
+
+
+def _rotation(position_BT, length, cfg):
+    """The function that turns queries and keys at these positions of a text of `length` tokens."""
+    frequencies = cfg.rope.frequencies(cfg.head_size, length)
+    return lambda x_BTHK: rope(x_BTHK, position_BT, frequencies) * cfg.rope.magnitude
+
+
+def _masks(query_BT, key_BS, cfg) -> tuple[Bool[Array, "N B T S"], np.ndarray]:
+    """A mask for each distinct window, and which of them each layer uses, (L,)."""
+    distinct = tuple(dict.fromkeys(cfg.windows))
+    mask_NBTS = jnp.stack([sliding_window_mask(query_BT, key_BS, w) if w else causal_mask(query_BT, key_BS) for w in distinct])
+    return mask_NBTS, np.resize([distinct.index(w) for w in cfg.windows], cfg.n_layers)

@@ -1,0 +1,68 @@
+"""transformers' decoder families with random weights, windows and long-context rotary embeddings: config.json, logits, loss, gradients.
+
+Texts are longer than the windows and than the contexts that rotary embeddings are stretched from. Every parameter is drawn, biases and
+norms too; weights are multiples of 1/16, so that they compress.
+"""
+
+import numpy as np
+import torch
+import transformers
+from torch.nn.functional import cross_entropy
+
+from case import Arrays, named, normal
+
+PACKAGES = ("torch", "transformers")
+SIZES = {
+    "vocab_size": 13,
+    "hidden_size": 16,
+    "intermediate_size": 8,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+}
+STRETCHED = {"factor": 4.0, "original_max_position_embeddings": 8}
+CASES = {
+    "llama": ("Llama", {"vocab_size": 19, "num_hidden_layers": 3}),
+    "llama_tied": ("Llama", {"hidden_size": 24, "num_attention_heads": 6, "num_key_value_heads": 2, "rms_norm_eps": 1e-5, "rope_theta": 5e5, "tie_word_embeddings": True}),
+    "llama_linear": ("Llama", {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 4.0}}),
+    "llama_dynamic": ("Llama", {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 4.0}, "max_position_embeddings": 8}),
+    "llama_yarn": ("Llama", {"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4, "beta_fast": 1.0, "beta_slow": 0.1, **STRETCHED}, "head_dim": 16}),
+    "llama_llama3": (
+        "Llama",
+        {"rope_parameters": {"rope_type": "llama3", "rope_theta": 1e2, "low_freq_factor": 0.1, "high_freq_factor": 1.0, **STRETCHED}, "head_dim": 16},
+    ),
+    "mistral": ("Mistral", {"sliding_window": 4, "head_dim": 8}),
+    "qwen2": ("Qwen2", {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1, "tie_word_embeddings": True}),
+    "qwen3": ("Qwen3", {"head_dim": 8}),
+    "gemma": ("Gemma", {"head_dim": 8}),
+    "gemma2": ("Gemma2", {"head_dim": 8, "sliding_window": 4, "query_pre_attn_scalar": 16, "attn_logit_softcapping": 1.0, "final_logit_softcapping": 2.0}),
+}  # fmt: skip
+
+
+def family_case(family: str, options: dict, rng: np.random.RandomState) -> Arrays:
+    config = getattr(transformers, family + "Config")(**(SIZES | options))
+    model = getattr(transformers, family + "ForCausalLM")(config).eval()
+    model.set_attn_implementation("eager")
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            draw = normal(rng, *p.shape, mean=1.0 if "norm" in name else 0.0, std=0.2)
+            p.copy_(torch.tensor(np.round(draw * 16) / 16))
+    ids = rng.randint(1, config.vocab_size, (2, 13))  # id 0 is padding for Gemma: its embedding has no gradient there
+    logits = model(torch.tensor(ids)).logits
+    loss = cross_entropy(logits[:, :-1].flatten(0, 1), torch.tensor(ids)[:, 1:].flatten())
+    loss.backward()
+    parameters = dict(model.named_parameters())
+    return {
+        "config": np.array(config.to_json_string()),
+        **{f"param/{name}": p.detach().numpy() for name, p in parameters.items()},
+        **{f"grad/{name}": p.grad.numpy() for name, p in parameters.items()},
+        "ids": ids,
+        "logits": logits.detach().numpy(),
+        "loss": loss.detach().numpy(),
+    }
+
+
+def generate() -> Arrays:
+    rng = np.random.RandomState(11)
+    cases = [named(name, family_case(*case, rng)) for name, case in CASES.items()]
+    return {name: x for case in cases for name, x in case.items()}
