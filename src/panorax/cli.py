@@ -1,4 +1,4 @@
-"""The command line: list, show, run, generate, export, bench. A user's mistake is one line and exit code 2."""
+"""The command line: list, show, run, plan, generate, export, bench. A user's mistake is one line and exit code 2."""
 
 import argparse
 import dataclasses
@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit code: 0 done, 2 a user's mistake, 128 + n stopped by signal n (130 SIGINT, 143 SIGTERM) with everything saved."""
     parser = _parser()
     args, args.overrides = parser.parse_known_args(sys.argv[1:] if argv is None else argv)
-    if args.overrides and args.command is not run:
+    if args.overrides and args.command not in (run, plan):
         parser.error(f"unknown argument {args.overrides[0]}")
     try:
         return args.command(args)
@@ -85,6 +85,14 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--workdir", type=Path, required=True, help="directory of the run")
     sub.add_argument("--to", type=Path, required=True, help="the folder to write")
     sub.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    sub = add("plan", plan, "memory and time that a system needs on a cluster, from its shapes; takes the options of run too")
+    sub.add_argument("system")
+    sub.add_argument("--devices", type=int, default=1)
+    sub.add_argument("--mesh", default="", help="how they are used, such as fsdp=8,tensor=8 (default fsdp=DEVICES)")
+    sub.add_argument("--chip", default="h200", help="a100, h100, h200, tpu-v4, tpu-v5e, tpu-v5p or tpu-v6e")
+    sub.add_argument("--memory", help="of a device, such as 80GB (default that of the chip)")
+    sub.add_argument("--utilisation", type=float, default=0.4, help="share of the chip's peak that a step reaches")
+    sub.add_argument("--json", action="store_true", help="as JSON")
     sub = add("bench", bench, "time the training step of a system: compile time, steps per second")
     sub.add_argument("system")
     sub.add_argument("--smoke", action="store_true", help="the smallest size")
@@ -239,6 +247,34 @@ def export(args) -> int:
     huggingface.save(args.to, params, model, tokenizer, runs.config_of(args.workdir).context, args.dtype)
     print(f"written to {args.to}")
     return 0
+
+
+def plan(args) -> int:
+    from panorax import plan as plans
+
+    args.smoke = False
+    name, _, cfg = _config(args)
+    cfg = config.override(cfg, args.overrides, f"panorax plan {name}")
+    implementation = config.module_of(cfg)
+    if not hasattr(implementation, "system"):
+        raise UserError(f"{name} is a study: it has no training step to plan")
+    if args.chip not in plans.CHIPS or args.devices < 1 or not 0 < args.utilisation <= 1:
+        raise UserError(f"--chip is one of {', '.join(plans.CHIPS)}, --devices at least 1, --utilisation above 0 and at most 1")
+    said = plans.report(name, implementation.system(cfg), cfg, args.devices, args.mesh, args.chip, _bytes(args.memory), args.utilisation)
+    print(json.dumps(said, indent=2) if args.json else plans.shown(said))
+    return 0
+
+
+def _bytes(text: str | None) -> float | None:
+    """80GB, 24GiB or a number of bytes."""
+    units = {"GB": 1e9, "GiB": 2**30, "MB": 1e6, "MiB": 2**20, "TB": 1e12, "B": 1, "": 1}
+    if text is None:
+        return None
+    number = text.rstrip("BGMTi")
+    try:
+        return float(number) * units[text[len(number) :]]
+    except (KeyError, ValueError):
+        raise UserError(f"--memory {text} is no size: give one such as 80GB or 24GiB") from None
 
 
 def bench(args) -> int:

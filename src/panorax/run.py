@@ -62,7 +62,7 @@ def train(system: System, run: config.Run, directory: Path, mesh: str = "", cloc
     abstract = jax.eval_shape(system.init_state, key_init)
     place = placement(system, abstract, make_mesh(mesh))
     ways = place.stacked_batch.num_devices // place.stacked_batch.mesh.shape["tensor"]
-    if any(x.shape[0] % ways for x in jax.tree.leaves(system.batches(0))):
+    if any(x.shape[0] % ways for x in jax.tree.leaves(system.batch)):
         raise UserError(f"--mesh {mesh} splits a batch {ways} ways, which does not divide its rows; change batch or the mesh")
     with Checkpoints(directory / "checkpoints", run.keep) as checkpoints:
         if checkpoints.latest() is None:

@@ -19,7 +19,7 @@ SOURCES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "pallas_kernels").rglo
 PANORAX = ROOT / "src" / "panorax"
 FLOORS = {"core": 0, "ops": 1, "nets": 2, "interop": 2, "parallel": 2}  # everything else is a system or the top
 MAY_USE = {"core": {"core"}, "parallel": {"core", "parallel"}, "ops": {"core", "ops"}, "nets": {"core", "ops", "nets"}}
-TOP = {"run", "cli", "bench", "catalogue", "readme"}
+TOP = {"run", "cli", "plan", "bench", "catalogue", "readme"}
 TREES = {path: ast.parse(path.read_text()) for path in SOURCES}
 
 

@@ -24,7 +24,7 @@ IS_STUDY = {entry.id: hasattr(importlib.import_module(entry.module), "study") fo
 STUDIES = tuple(name for entry in CATALOGUE for name in entry.configs if IS_STUDY[entry.id])
 TRAINED = tuple(name for name in CONFIGS if name not in STUDIES)
 DISTINCT = tuple({load(name).smoke(): name for name in reversed(TRAINED)}.values())  # presets share a smoke config
-BATCHED = tuple(name for name in DISTINCT if jax.tree.leaves(config.module_of(load(name).smoke()).system(load(name).smoke()).batches(0)))
+BATCHED = tuple(name for name in DISTINCT if jax.tree.leaves(config.module_of(load(name).smoke()).system(load(name).smoke()).batch))
 
 
 @functools.cache
@@ -52,26 +52,9 @@ def test_full_size_traces_and_a_step_keeps_the_state_as_it_is(name):
     cfg = load(name).get_config()
     system = config.module_of(cfg).system(cfg)
     state = jax.eval_shape(system.init_state, KEY)
-    small = load(name).smoke()
-    batch = config.module_of(small).system(small).batches(0)
-    if jax.tree.leaves(batch):
-        wide = {"batch": getattr(cfg, "batch", None), "context": getattr(cfg, "context", None)}
-        batch = _widened(batch, small, wide)
-    after, metrics = jax.eval_shape(system.train_step, state, batch, KEY)
+    after, metrics = jax.eval_shape(system.train_step, state, system.batch, KEY)
     assert like(after) == like(state)
     assert "loss" in metrics and all(m.shape == () for m in metrics.values())
-
-
-def _widened(batch, small, wide):
-    """The smoke batch's shapes at the full config's batch size and context."""
-
-    def widen(x):
-        shape = [wide["batch"], *x.shape[1:]]
-        if wide["context"] and len(shape) == 2:
-            shape[1] = wide["context"] + x.shape[1] - small.context
-        return jax.ShapeDtypeStruct(tuple(shape), x.dtype)
-
-    return jax.tree.map(widen, batch)
 
 
 @pytest.mark.parametrize("name, n", [pair for entry in CATALOGUE for pair in entry.parameters])
@@ -114,7 +97,8 @@ def test_four_devices_equal_one(name):
         out_shardings=(place.state, place.replicated),
     )
     state = jax.jit(system.init_state, out_shardings=place.state)(KEY)
-    four, _ = sharded(state, jax.device_put(batches, place.stacked_batch))
+    with jax.set_mesh(place.replicated.mesh):
+        four, _ = sharded(state, jax.device_put(batches, place.stacked_batch))
     close(one.params, four.params, rtol=1e-3, atol=1e-4)
 
 
@@ -150,6 +134,7 @@ def test_one_batch_is_overfitted(name):
 def test_batches_are_a_function_of_the_step(name):
     system, *_ = smoke(name)
     same(system.batches(5), system.batches(5))
+    assert like(system.batches(5)) == like(system.batch)
     assert any(not np.array_equal(a, b) for a, b in zip(jax.tree.leaves(system.batches(5)), jax.tree.leaves(system.batches(6))))
 
 

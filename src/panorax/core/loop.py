@@ -75,9 +75,10 @@ def fit(
     train_step = dropping(system.train_step) if run.on_nan == "skip" else system.train_step
     key_train, key_eval = jax.random.split(key)
     held_out = jax.device_put(system.held_out(), place.replicated)
-    evaluate = clock.compile(
-        lambda state, batch: system.evaluate(state, batch, key_eval), state, held_out, in_shardings=(place.state, place.replicated)
-    )
+    with jax.set_mesh(place.replicated.mesh):
+        evaluate = clock.compile(
+            lambda state, batch: system.evaluate(state, batch, key_eval), state, held_out, in_shardings=(place.state, place.replicated)
+        )
     programs = {}
 
     def train(state, start, n):
@@ -108,7 +109,7 @@ def fit(
 
     step, skipped, pending, evaluation = int(state.step), 0, None, None
     log.start(step, run.steps)
-    with Interrupts() as interrupts:
+    with Interrupts() as interrupts, jax.set_mesh(place.replicated.mesh):
         while step < run.steps and not interrupts.received:
             n = min(run.chunk, run.steps - step)
             state, metrics = train(state, step, n)

@@ -37,7 +37,7 @@ class System:
 
     init_state(key) -> State; train_step(state, batch, key) -> (state, metrics); evaluate(state, batch, key) -> metrics
     are pure and untransformed: `jit`, `vmap` over seeds and sharding are applied by the caller.
-    batches(step) -> batch is a pure function of the step (numpy arrays; `()` for a system that makes its own data).
+    batches(step) -> batch is a pure function of the step (numpy arrays; `()` for a system that makes its own data), of the shapes of `batch`.
     held_out() is the batch given to `evaluate`, whose metrics are named `eval_...`.
     report(state, key) -> Result runs once, on the host, at the end of a run.
     spec declares `State.params`; extra_axes is a tree prefix of `State.extra` whose leaves are logical axes (None: replicated).
@@ -50,6 +50,7 @@ class System:
     init_state: Callable[[jax.Array], State]
     train_step: Callable[[State, Any, jax.Array], tuple[State, dict[str, jax.Array]]]
     evaluate: Callable[[State, Any, jax.Array], dict[str, jax.Array]]
+    batch: Any = ()
     batches: Callable[[int], Any] = lambda step: ()
     held_out: Callable[[], Any] = tuple
     report: Callable[[State, jax.Array], Result] = lambda state, key: Result({})

@@ -148,12 +148,13 @@ def init_state(key, cfg: Config) -> State:
 
 def system(cfg: Config) -> System:
     """Flow matching between noise and the data of the config."""
-    source = module_of(cfg.data)
+    source, rows = module_of(cfg.data), lambda dtype, *shape: jax.ShapeDtypeStruct((cfg.batch, *shape), dtype)
     return System(
         spec=spec(cfg),
         init_state=functools.partial(init_state, cfg=cfg),
         train_step=functools.partial(train_step, cfg=cfg),
         evaluate=functools.partial(evaluate, cfg=cfg),
+        batch={"x": rows(jnp.float32, *source.shape(cfg.data)), "label": rows(jnp.int32)},
         batches=lambda step: source.batch(cfg.data, cfg.batch, cfg.run.seed, step),
         held_out=lambda: source.held_out(cfg.data),
         report=functools.partial(report, cfg=cfg),

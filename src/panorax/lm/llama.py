@@ -209,6 +209,7 @@ def system(cfg: Config) -> System:
         init_state=functools.partial(init_state, cfg=cfg),
         train_step=functools.partial(train_step, cfg=cfg),
         evaluate=functools.partial(evaluate, cfg=cfg),
+        batch=jax.ShapeDtypeStruct((cfg.batch, cfg.context + 1), jnp.int32),
         batches=lambda step: data.windows(text().train, cfg.batch, cfg.context + 1, cfg.run.seed, step),
         held_out=lambda: text().held_out_batch(cfg.batch, cfg.context, cfg.stride),
         report=lambda state, key: report(state.params, text(), key, cfg),

@@ -10,6 +10,8 @@ A family of models is a module with
 and a config with n_layers, n_kv_heads, head_size, rope, windows, dtype, remat and unroll (`panorax.lm.llama.Model` says what they are).
 """
 
+from typing import Any
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -17,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from panorax.core.config import module_of
+from panorax.core.layout import split_batch, whole_rows
 from panorax.ops.attention import attention, causal_mask, sliding_window_mask
 from panorax.ops.positions import rope
 
@@ -35,9 +38,10 @@ def apply(params, tokens_BT: Int[Array, "B T"], cfg) -> Float[Array, "B T V"]:
 
     def step(x_BTD, layer_and_mask):
         layer, n = layer_and_mask
-        return net.block(x_BTD, _cast(layer, cfg), rotate, lambda q, k, v, **how: (attention(q, k, v, mask_N1TT[n], **how), None), cfg)
+        x_BTD, _ = net.block(x_BTD, _cast(layer, cfg), rotate, lambda q, k, v, **how: (attention(q, k, v, mask_N1TT[n], **how), None), cfg)
+        return split_batch(x_BTD), None
 
-    x_BTD = net.embed(params, tokens_BT, cfg)
+    x_BTD = split_batch(net.embed(params | {"embed": whole_rows(params["embed"])}, tokens_BT, cfg))
     x_BTD, _ = jax.lax.scan(jax.checkpoint(step) if cfg.remat else step, x_BTD, (params["layers"], mask_L), unroll=cfg.unroll)
     return net.unembed(params, x_BTD, cfg)
 
@@ -46,9 +50,9 @@ def apply(params, tokens_BT: Int[Array, "B T"], cfg) -> Float[Array, "B T V"]:
 class Cache:
     """Keys and values of the tokens so far: k and v (L, B, S, G, K) with room for S tokens, and how many each row holds, (B,)."""
 
-    k: jax.Array
-    v: jax.Array
-    length: jax.Array
+    k: Any
+    v: Any
+    length: Any
 
 
 def empty_cache(cfg, batch: int, room: int) -> Cache:

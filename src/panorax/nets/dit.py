@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from panorax.core import spec as core_spec
+from panorax.core.layout import split_batch, whole_rows
 from panorax.core.ranges import Count, check
 from panorax.core.spec import P
 from panorax.nets import mlp
@@ -62,9 +63,9 @@ def spec(cfg: Config, shape: tuple[int, ...], classes: int):
 def apply(params, x_BYXC: Float[Array, "B Y X C"], t_B: Float[Array, " B"], label_B: Int[Array, " B"], cfg: Config) -> Float[Array, "B Y X C"]:
     """The field at x, time t in [0, 1] and class label. Raises ValueError where the patch does not divide the image."""
     tokens_BND, grid = patchify(x_BYXC, cfg.patch)
-    h_BND = mlp.dense(params["patch"], tokens_BND) + _positions(grid, cfg.d_model)[None]
+    h_BND = split_batch(mlp.dense(params["patch"], tokens_BND) + _positions(grid, cfg.d_model)[None])
     c_BD = mlp.dense(params["time"][0], sinusoidal(1000 * t_B, cfg.d_model))
-    c_BD = jax.nn.silu(mlp.dense(params["time"][1], jax.nn.silu(c_BD)) + params["label"][label_B])
+    c_BD = jax.nn.silu(mlp.dense(params["time"][1], jax.nn.silu(c_BD)) + whole_rows(params["label"])[label_B])
     everything = jnp.ones((1, h_BND.shape[1], h_BND.shape[1]), bool)
 
     def block(h_BND, layer):
@@ -72,7 +73,7 @@ def apply(params, x_BYXC: Float[Array, "B Y X C"], t_B: Float[Array, " B"], labe
         q, k, v = jnp.einsum("BND,DZHK->ZBNHK", _norm(h_BND) * (1 + scale) + shift, layer["qkv"])
         h_BND = h_BND + gate * jnp.einsum("BNHK,HKD->BND", attention(q, k, v, everything), layer["o"])
         inner = jax.nn.gelu((_norm(h_BND) * (1 + scale_ff) + shift_ff) @ layer["up"])
-        return h_BND + gate_ff * (inner @ layer["down"]), None
+        return split_batch(h_BND + gate_ff * (inner @ layer["down"])), None
 
     h_BND, _ = jax.lax.scan(block, h_BND, params["blocks"])
     shift, scale = _modulation(c_BD, params["modulation"])

@@ -8,16 +8,17 @@ fully sharded data parallelism, ZeRO-3 (`fsdp`), and Megatron's tensor paralleli
 import math
 
 import jax
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from panorax.core import spec as spec_lib
 from panorax.core.errors import UserError
+from panorax.core.layout import BATCH_AXES
 from panorax.core.loop import Placement
 from panorax.core.state import State, System
 
 MESH_AXES = ("data", "fsdp", "tensor")
 RULES = {
-    "batch": ("data", "fsdp"),
+    "batch": BATCH_AXES,
     "embed": ("fsdp",),
     "vocab": ("tensor",),
     "heads": ("tensor",),
@@ -26,23 +27,29 @@ RULES = {
 }
 
 
-def make_mesh(sizes: str = "") -> Mesh:
-    """The mesh of `data=2,fsdp=2`; axes left out have size 1, and an empty text means one device.
-
-    Raises UserError for an unknown axis, a size that is no positive integer, or more devices than there are.
-    """
-    shape = dict.fromkeys(MESH_AXES, 1)
-    for part in filter(None, sizes.split(",")):
+def mesh_sizes(text: str = "") -> dict[str, int]:
+    """The size of every mesh axis in `data=2,fsdp=2`; axes left out have size 1. Raises UserError for an unknown axis or a size that is no positive integer."""
+    sizes = dict.fromkeys(MESH_AXES, 1)
+    for part in filter(None, text.split(",")):
         axis, _, size = part.partition("=")
         if axis not in MESH_AXES or not size.isdecimal() or int(size) < 1:
             raise UserError(f"bad mesh {part!r}: give sizes as {'=N,'.join(MESH_AXES)}=N")
-        shape[axis] = int(size)
-    needed, there = math.prod(shape.values()), jax.device_count()
+        sizes[axis] = int(size)
+    return sizes
+
+
+def make_mesh(text: str = "") -> Mesh:
+    """The mesh of `data=2,fsdp=2`; an empty text means one device. Raises UserError for a bad text, or more devices than there are."""
+    sizes, there = mesh_sizes(text), jax.device_count()
+    needed = math.prod(sizes.values())
     if needed > there:
-        raise UserError(f"mesh {sizes} needs {needed} devices, there are {there}")
-    return jax.make_mesh(
-        tuple(shape.values()), MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES), devices=jax.devices()[:needed]
-    )
+        raise UserError(f"mesh {text} needs {needed} devices, there are {there}")
+    return jax.make_mesh(tuple(sizes.values()), MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES), devices=jax.devices()[:needed])
+
+
+def planned_mesh(sizes: dict[str, int]) -> AbstractMesh:
+    """A mesh of devices that need not be there, to ask how things would lie on it."""
+    return AbstractMesh(tuple(sizes.values()), tuple(sizes), axis_types=(AxisType.Auto,) * len(sizes))
 
 
 def partition(axes: tuple[str | None, ...], shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:

@@ -1,0 +1,76 @@
+import dataclasses
+import json
+
+import jax
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+from panorax import cli, plan
+from panorax.core.config import module_of
+from panorax.configs.generative import flow_matching as digits
+from panorax.configs.lm import llama as small_llama
+from panorax.lm import llama
+from panorax.parallel.sharding import make_mesh, mesh_sizes, placement, planned_mesh
+from panorax.run import with_shardings
+
+MODEL = llama.Model(vocab=512, d_model=128, n_layers=4, n_heads=8, n_kv_heads=4, d_ff=256)
+LM = dataclasses.replace(small_llama.get_config(), model=MODEL, batch=16, context=128, stride=128)
+REMAT = dataclasses.replace(LM, model=dataclasses.replace(MODEL, remat=True))
+
+
+@pytest.mark.parametrize(
+    "cfg, mesh", [(LM, ""), (LM, "fsdp=4"), (LM, "fsdp=2,tensor=2"), (REMAT, "fsdp=4"), (digits.get_config(), "fsdp=4")]
+)
+def test_the_plan_is_what_the_compiler_allocates(cfg, mesh):
+    system = module_of(cfg).system(cfg)
+    planned, key = plan.plan(system, mesh_sizes(mesh)), jax.eval_shape(lambda: jax.random.key(0))
+    state = jax.eval_shape(system.init_state, key)
+    place = placement(system, state, make_mesh(mesh))
+    batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=NamedSharding(place.replicated.mesh, PartitionSpec(("data", "fsdp")))), system.batch)
+    with jax.set_mesh(place.replicated.mesh):
+        step = jax.jit(system.train_step, donate_argnums=0, out_shardings=(place.state, place.replicated))
+        allocated = step.lower(with_shardings(state, place.state), batch, key).compile().memory_analysis()
+    held = sum(planned[name] for name in ("parameters", "optimizer", "extra"))
+    assert held <= allocated.argument_size_in_bytes <= 1.01 * held + 64_000
+    assert 0.75 < (planned["gradients"] + planned["activations"]) / allocated.temp_size_in_bytes < 1.35
+
+
+def test_every_part_shrinks_by_the_devices_that_split_it():
+    system = llama.system(LM)
+    one, four, tensor = (plan.plan(system, mesh_sizes(mesh)) for mesh in ("", "fsdp=4", "tensor=4"))
+    assert four["parameters"] * 4 < 1.05 * one["parameters"] and four["optimizer"] * 4 < 1.05 * one["optimizer"]
+    assert tensor["parameters"] * 4 < 1.05 * one["parameters"]
+    assert one["flops"] == four["flops"] == tensor["flops"]
+
+
+def test_a_mesh_that_is_only_planned_lies_like_one_that_is_there():
+    system = llama.system(LM)
+    state = jax.eval_shape(system.init_state, jax.random.key(0))
+    there, planned = (placement(system, state, mesh).state for mesh in (make_mesh("fsdp=2,tensor=2"), planned_mesh(mesh_sizes("fsdp=2,tensor=2"))))
+    assert jax.tree.map(lambda s: s.spec, there) == jax.tree.map(lambda s: s.spec, planned)
+
+
+def test_the_command_says_what_fits(capsys):
+    assert cli.main("plan lm/llama3_8b --devices 64 --memory 80GB --json --batch 64 --accumulate 1".split()) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["mesh"] == "fsdp=64" and said["memory"] == 80e9 and said["bytes_per_device"]["parameters"] == pytest.approx(8_030_261_248 * 4 / 64, rel=1e-3)
+    assert said["cache_bytes_per_token"] == 2 * 32 * 8 * 128 * 2
+    assert cli.main("plan lm/llama2_70b --devices 8".split()) == 0
+    assert "DOES NOT FIT" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        ("lm/llama --devices 3 --mesh data=2", "of 2 devices, not 3"),
+        ("lm/llama --devices 3", "splits a batch 3 ways"),
+        ("lm/llama --chip abacus", "--chip is one of a100"),
+        ("lm/llama --memory lots", "is no size"),
+        ("theory/concentration", "it has no training step"),
+        ("lm/llama --model.n-layer 3", "unknown option"),
+    ],
+)
+def test_a_wrong_question_is_one_line(capsys, args, message):
+    assert cli.main(["plan", *args.split()]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
