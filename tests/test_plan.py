@@ -32,7 +32,7 @@ def test_the_plan_is_what_the_compiler_allocates(cfg, mesh):
         allocated = step.lower(with_shardings(state, place.state), batch, key).compile().memory_analysis()
     held = sum(planned[name] for name in ("parameters", "optimizer", "extra"))
     assert held <= allocated.argument_size_in_bytes <= 1.01 * held + 64_000
-    assert 0.75 < (planned["gradients"] + planned["activations"]) / allocated.temp_size_in_bytes < 1.35
+    assert 0.7 < (planned["gradients"] + planned["activations"]) / allocated.temp_size_in_bytes < 1.35
 
 
 def test_every_part_shrinks_by_the_devices_that_split_it():

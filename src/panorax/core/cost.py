@@ -6,11 +6,14 @@ of turns being unknown.
 """
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var
 
 REDUCTIONS = {"reduce_sum", "reduce_max", "reduce_min", "reduce_and", "reduce_or", "reduce_prod", "argmax", "argmin"}
+CALLS = {"jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call"}
 MATERIALISES = {
     "dot_general", "conv_general_dilated", "gather", "scatter", "scatter-add", "dynamic_update_slice", "sort", "top_k", "cumsum", "cumlogsumexp",
     "random_bits", "threefry2x32", "scan", "while", "cond", "concatenate", *REDUCTIONS,
@@ -58,32 +61,65 @@ def _flops(jaxpr: Jaxpr) -> int:
     return total
 
 
+@dataclass(eq=False)
+class _Value:
+    """What one equation makes, with its bytes."""
+
+    bytes: int
+
+
+@dataclass(frozen=True)
+class _Operation:
+    """An equation with calls opened: what it reads and makes, and the programs inside it (of a scan, a branch or a recomputation)."""
+
+    name: str
+    reads: list[_Value]
+    makes: list[_Value]
+    inside: list[Jaxpr]
+
+
+def _operations(jaxpr: Jaxpr, env: dict[Var, _Value]) -> Iterator[_Operation]:
+    """The equations of `jaxpr` in order, the values of its variables put into `env`."""
+    for eqn in jaxpr.eqns:
+        reads = [env.setdefault(v, _Value(_bytes(v))) if isinstance(v, Var) else None for v in eqn.invars]
+        if eqn.primitive.name in CALLS:
+            [called] = _subs(eqn)
+            inner = {v: value if value is not None else _Value(0) for v, value in zip(called.invars, reads)}
+            yield from _operations(called, inner)
+            env |= {v: inner.setdefault(r, _Value(_bytes(r))) if isinstance(r, Var) else _Value(_bytes(v)) for v, r in zip(eqn.outvars, called.outvars)}
+        else:
+            env |= {v: _Value(_bytes(v)) for v in eqn.outvars}
+            yield _Operation(eqn.primitive.name, [r for r in reads if r is not None], [env[v] for v in eqn.outvars], _subs(eqn))
+
+
 def _peak(jaxpr: Jaxpr, results: bool = True) -> int:
-    last, stored = {}, {v for v in jaxpr.outvars if isinstance(v, Var)} if results else set()
-    last |= dict.fromkeys(stored, len(jaxpr.eqns))
-    for n, eqn in reversed(list(enumerate(jaxpr.eqns))):
-        heavy = eqn.primitive.name in MATERIALISES or bool(_subs(eqn))
+    env = {v: _Value(_bytes(v)) for v in (*jaxpr.invars, *jaxpr.constvars)}
+    arguments = set(env.values())
+    operations = list(_operations(jaxpr, env))
+    stored = {env[v] for v in jaxpr.outvars if isinstance(v, Var)} if results else set()
+    last = dict.fromkeys(stored, len(operations))
+    for n, op in reversed(list(enumerate(operations))):
+        heavy = op.name in MATERIALISES or bool(op.inside)
         # a fused operation is carried out where its results are read
-        when = n if heavy or stored & set(eqn.outvars) else max((last.get(v, n) for v in eqn.outvars), default=n)
-        for v in eqn.invars:
-            if isinstance(v, Var):
-                last[v] = max(last.get(v, -1), when)
-                if heavy and eqn.primitive.name not in REDUCTIONS:
-                    stored.add(v)
-        stored |= set(eqn.outvars) if heavy else set()
-    arguments, live, most, dies = {*jaxpr.invars, *jaxpr.constvars}, 0, 0, {}
-    for n, eqn in enumerate(jaxpr.eqns):
-        made = [v for v in eqn.outvars if v in stored and v not in arguments]
-        size = sum(_bytes(v) for v in made)
-        returned = sum(_bytes(v) for sub in _subs(eqn) for v in sub.outvars if isinstance(v, Var)) if eqn.primitive.name != "scan" else 0
-        inside = max((_peak(sub) for sub in _subs(eqn)), default=0)
-        most = max(most, live + size + max(inside - returned, 0))
-        live += size
+        when = n if heavy or stored & set(op.makes) else max((last.get(v, n) for v in op.makes), default=n)
+        for v in op.reads:
+            last[v] = max(last.get(v, -1), when)
+        if heavy:
+            stored |= {*op.makes, *(() if op.name in REDUCTIONS else op.reads)}
+    live, most, dies = 0, 0, {}
+    for n, op in enumerate(operations):
+        made = [v for v in op.makes if v in stored and v not in arguments]
+        returned = 0 if op.name == "scan" else sum(_bytes(v) for sub in op.inside for v in sub.outvars)
+        inside = max((_peak(sub) for sub in op.inside), default=0)
+        live += sum(v.bytes for v in made)
+        most = max(most, live + max(inside - returned, 0))
         for v in made:
             dies.setdefault(last.get(v, n), []).append(v)
-        live -= sum(_bytes(v) for v in dies.pop(n, ()))
-    return max(most, live)
+        live -= sum(v.bytes for v in dies.pop(n, ()))
+    return most
 
 
 def _bytes(v) -> int:
-    return 0 if isinstance(v, Literal) or not hasattr(v.aval, "dtype") or jax.dtypes.issubdtype(v.aval.dtype, jax.dtypes.extended) else v.aval.size * v.aval.dtype.itemsize
+    """Bytes of a variable; literals and keys take none."""
+    dtype = getattr(v.aval, "dtype", None)
+    return 0 if isinstance(v, Literal) or dtype is None or jax.dtypes.issubdtype(dtype, jax.dtypes.extended) else v.aval.size * dtype.itemsize
