@@ -15,7 +15,7 @@ from panorax.run import with_shardings
 
 MODEL = llama.Model(vocab=512, d_model=128, n_layers=4, n_heads=8, n_kv_heads=4, d_ff=256)
 LM = dataclasses.replace(small_llama.get_config(), model=MODEL, batch=16, context=128, stride=128)
-REMAT = dataclasses.replace(LM, model=dataclasses.replace(MODEL, remat=True))
+REMAT = dataclasses.replace(LM, model=dataclasses.replace(MODEL, remat="layers"))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,6 @@ from panorax.lm.llama import Config, Model
 def get_config() -> Config:
     model = Model(
         vocab=32_000, d_model=8192, n_layers=80, n_heads=64, n_kv_heads=8, d_ff=28_672,
-        tied=False, dtype="bfloat16", remat=True,
+        tied=False, dtype="bfloat16", remat="layers",
     )  # fmt: skip
     return dataclasses.replace(llama2_7b.get_config(), model=model)

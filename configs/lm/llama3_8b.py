@@ -14,6 +14,6 @@ from panorax.ops.positions import Rope
 def get_config() -> Config:
     model = Model(
         vocab=128_256, d_model=4096, n_layers=32, n_heads=32, n_kv_heads=8, d_ff=14_336, rope=Rope(500_000.0),
-        tied=False, dtype="bfloat16", remat=True,
+        tied=False, dtype="bfloat16", remat="layers",
     )  # fmt: skip
     return dataclasses.replace(llama2_7b.get_config(), model=model, context=8192, stride=8192)

@@ -58,7 +58,7 @@ def compiled_step(cfg, mesh: str, devices):
 def main() -> int:
     jax.config.update("jax_platforms", "cpu")
     devices = topologies.get_topology_desc(platform="cuda", target_config=H200, topology="1x1x8").devices
-    model = Model(vocab=32_000, d_model=1024, n_layers=8, n_heads=16, n_kv_heads=8, d_ff=2816, dtype="bfloat16", remat=True)
+    model = Model(vocab=32_000, d_model=1024, n_layers=8, n_heads=16, n_kv_heads=8, d_ff=2816, dtype="bfloat16", remat="layers")
     small = dataclasses.replace(llama.get_config(), model=model, batch=32, context=1024, stride=1024)
     large = dataclasses.replace(llama3_8b.get_config(), batch=8, context=2048, stride=2048, accumulate=1)
     for name, cfg, mesh in (*(("130M", small, mesh) for mesh in ("data=8", "fsdp=8", "fsdp=2,tensor=4", "tensor=8")), ("8B", large, "fsdp=8")):

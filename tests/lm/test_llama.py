@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -94,7 +95,7 @@ def test_padding_of_ragged_prompts_is_never_seen(lengths, padding):
 
 def test_remat_unrolling_untied_head_and_bfloat16():
     reference = apply(PARAMS, TOKENS, cfg=CFG)
-    remat = dataclasses.replace(CFG, remat=True)
+    remat = dataclasses.replace(CFG, remat="layers")
     np.testing.assert_allclose(apply(PARAMS, TOKENS, cfg=remat), reference, atol=1e-6)
     np.testing.assert_allclose(apply(PARAMS, TOKENS, cfg=dataclasses.replace(CFG, unroll=2)), reference, atol=1e-6)
     untied = {**PARAMS, "head": PARAMS["embed"].T}
@@ -127,3 +128,18 @@ def test_loss_is_the_mean_cross_entropy_of_the_next_token():
     expected = -np.mean(np.take_along_axis(np.asarray(log_p_BTV), TOKENS[:, 1:, None], -1))
     loss, _ = llama.loss_fn(PARAMS, (), jnp.asarray(TOKENS), None, llama.Config(model=CFG))
     np.testing.assert_allclose(loss, expected, rtol=1e-6)
+
+
+def test_recomputing_more_keeps_less_and_changes_no_gradient():
+    def loss(params, cfg):
+        return llama.loss_fn(params, (), jnp.asarray(TOKENS), None, llama.Config(model=cfg))[0]
+
+    gradients, kept = {}, []
+    for remat in ("none", "products", "layers"):
+        cfg = dataclasses.replace(CFG, remat=remat)
+        gradients[remat] = jax.jit(jax.grad(loss), static_argnames="cfg")(PARAMS, cfg=cfg)
+        residuals = jax.tree.leaves(jax.eval_shape(lambda params: jax.vjp(functools.partial(loss, cfg=cfg), params)[1], PARAMS))
+        kept.append(sum(x.size for x in residuals))
+    assert kept[0] > kept[1] > kept[2]
+    for remat in ("products", "layers"):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), gradients["none"], gradients[remat])

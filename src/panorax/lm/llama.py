@@ -65,8 +65,8 @@ class Model:
     """the output projection is the embedding, transposed"""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """of activations and matrix products; parameters, norms, softmax and loss are float32"""
-    remat: bool = False
-    """recompute a layer in the backward pass: only its input is kept, (L, B, T, D) in all"""
+    remat: Literal["none", "products", "layers"] = "none"
+    """recomputed in the backward pass: nothing; all but products with weights; all but the input of each layer, (L, B, T, D) in all"""
     unroll: Count = 1
     """layers in one turn of the scan: more of them run faster and compile slower"""
 

@@ -10,6 +10,7 @@ A family of models is a module with
 and a config with n_layers, n_kv_heads, head_size, rope, windows, dtype, remat and unroll (`panorax.lm.llama.Model` says what they are).
 """
 
+import functools
 from typing import Any
 
 import flax.struct
@@ -22,6 +23,13 @@ from panorax.core.config import module_of
 from panorax.core.layout import split_batch, whole_rows
 from panorax.ops.attention import attention, causal_mask, sliding_window_mask
 from panorax.ops.positions import rope
+
+
+REMAT = {
+    "none": lambda step: step,
+    "products": functools.partial(jax.checkpoint, policy=jax.checkpoint_policies.dots_with_no_batch_dims_saveable),
+    "layers": jax.checkpoint,
+}
 
 
 def spec(cfg):
@@ -42,7 +50,7 @@ def apply(params, tokens_BT: Int[Array, "B T"], cfg) -> Float[Array, "B T V"]:
         return split_batch(x_BTD), None
 
     x_BTD = split_batch(net.embed(params | {"embed": whole_rows(params["embed"])}, tokens_BT, cfg))
-    x_BTD, _ = jax.lax.scan(jax.checkpoint(step) if cfg.remat else step, x_BTD, (params["layers"], mask_L), unroll=cfg.unroll)
+    x_BTD, _ = jax.lax.scan(REMAT[cfg.remat](step), x_BTD, (params["layers"], mask_L), unroll=cfg.unroll)
     return net.unembed(params, x_BTD, cfg)
 
 
