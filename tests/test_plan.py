@@ -9,6 +9,7 @@ from panorax import cli, plan
 from panorax.core.config import module_of
 from panorax.configs.generative import flow_matching as digits
 from panorax.configs.lm import llama as small_llama
+from panorax.configs.rl import ppo
 from panorax.lm import llama
 from panorax.parallel.sharding import make_mesh, mesh_sizes, placement, planned_mesh
 from panorax.run import with_shardings
@@ -18,21 +19,33 @@ LM = dataclasses.replace(small_llama.get_config(), model=MODEL, batch=16, contex
 REMAT = dataclasses.replace(LM, model=dataclasses.replace(MODEL, remat="layers"))
 
 
-@pytest.mark.parametrize(
-    "cfg, mesh", [(LM, ""), (LM, "fsdp=4"), (LM, "fsdp=2,tensor=2"), (REMAT, "fsdp=4"), (digits.get_config(), "fsdp=4")]
-)
-def test_the_plan_is_what_the_compiler_allocates(cfg, mesh):
-    system = module_of(cfg).system(cfg)
-    planned, key = plan.plan(system, mesh_sizes(mesh)), jax.eval_shape(lambda: jax.random.key(0))
+PPO = dataclasses.replace(ppo.get_config(), n_envs=512)
+
+
+def allocated(cfg, mesh):
+    """What the compiler allocates for a training step on each device of a mesh."""
+    system, key = module_of(cfg).system(cfg), jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(system.init_state, key)
     place = placement(system, state, make_mesh(mesh))
-    batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=NamedSharding(place.replicated.mesh, PartitionSpec(("data", "fsdp")))), system.batch)
+    rows = NamedSharding(place.replicated.mesh, PartitionSpec(("data", "fsdp")))
+    batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=rows), system.batch)
     with jax.set_mesh(place.replicated.mesh):
         step = jax.jit(system.train_step, donate_argnums=0, out_shardings=(place.state, place.replicated))
-        allocated = step.lower(with_shardings(state, place.state), batch, key).compile().memory_analysis()
+        return step.lower(with_shardings(state, place.state), batch, key).compile().memory_analysis()
+
+
+@pytest.mark.parametrize("cfg, mesh", [(LM, ""), (LM, "fsdp=4"), (LM, "fsdp=2,tensor=2"), (REMAT, "fsdp=4"), (digits.get_config(), "fsdp=4")])
+def test_the_plan_is_what_the_compiler_allocates(cfg, mesh):
+    planned, there = plan.plan(module_of(cfg).system(cfg), mesh_sizes(mesh)), allocated(cfg, mesh)
     held = sum(planned[name] for name in ("parameters", "optimizer", "extra"))
-    assert held <= allocated.argument_size_in_bytes <= 1.01 * held + 64_000
-    assert 0.7 < (planned["gradients"] + planned["activations"]) / allocated.temp_size_in_bytes < 1.35
+    assert held <= there.argument_size_in_bytes <= 1.01 * held + 64_000
+    assert 0.7 < (planned["gradients"] + planned["activations"]) / there.temp_size_in_bytes < 1.35
+
+
+@pytest.mark.parametrize("cfg", [PPO, LM, digits.get_config()], ids=["ppo", "llama", "digits"])
+def test_four_devices_share_the_activations(cfg):
+    one, four = (allocated(cfg, mesh).temp_size_in_bytes for mesh in ("", "fsdp=4"))
+    assert four < 0.32 * one
 
 
 def test_every_part_shrinks_by_the_devices_that_split_it():

@@ -15,7 +15,7 @@ BATCH_AXES = ("data", "fsdp")
 def split_batch(x: jax.Array) -> jax.Array:
     """`x`, an activation whose first axis is the batch, split over the devices as the batch is; as it comes where they do not divide it."""
     axes = _split_axes()
-    if not axes or x.shape[0] % math.prod(axes.values()):
+    if not axes or x.ndim == 0 or x.shape[0] % math.prod(axes.values()):
         return x
     return jax.lax.with_sharding_constraint(x, PartitionSpec(tuple(axes), *[PartitionSpec.UNCONSTRAINED] * (x.ndim - 1)))
 

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 
 from panorax.core import spec as core_spec
 from panorax.core.config import Run, module_of
+from panorax.core.layout import split_batch
 from panorax.core.optim import AdamW, optimizer
 from panorax.core.ranges import Count, NonNegative, Positive, Share, Whole, check
 from panorax.core.state import State, System
@@ -145,7 +146,7 @@ def to_batch(params, taken: Trajectory, cfg: Config, envs: Environments) -> Batc
 
     V(s') is that of what the action led to, also at a time limit and at the rollout's end.
     """
-    before = jax.tree.map(lambda x: x.reshape(-1, 1, *x.shape[2:]), taken)
+    before = jax.tree.map(lambda x: split_batch(x.reshape(-1, 1, *x.shape[2:])), taken)
     memory, next_memory = jax.tree.map(lambda x: x[:, 0], (before.memory, before.next_memory))
     _, policy, value = apply(params, memory, before.observation, before.first, cfg, envs)
     _, _, next_value = apply(params, next_memory, before.next_observation, jnp.zeros_like(before.first), cfg, envs)
@@ -198,7 +199,7 @@ def train_step(state: State, batch, key, cfg: Config, envs: Environments):
 
     def minibatch(state, inputs):
         rows, key = inputs
-        return update(loss, tx, state, jax.tree.map(lambda x: x[rows], examples), key)
+        return update(loss, tx, state, jax.tree.map(lambda x: split_batch(x[rows]), examples), key)
 
     state, metrics = jax.lax.scan(minibatch, state.replace(extra=()), (rows, jax.random.split(key_updates, len(rows))))
     metrics = jax.tree.map(jnp.mean, metrics) | episode_metrics(running.episodes)

@@ -7,6 +7,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from panorax.core.layout import split_batch
 from panorax.rl import episodes
 from panorax.rl.environment import Environments, Observation
 
@@ -53,6 +54,7 @@ def rollout(act: Act, envs: Environments, running: Running, key: jax.Array, leng
 
     def step(running, key):
         key_act, key_env = jax.random.split(key)
+        running = jax.tree.map(split_batch, running)  # every device steps its own environments
         memory, action = act(running.memory, running.observation, running.first, key_act)
         state, observation, after = envs.step(key_env, running.envs, action)
         ended = after.terminated | after.truncated
