@@ -4,7 +4,7 @@ import operator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-RELATIONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+RELATIONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq}
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,7 @@ class Claim:
     """`metric relation bound`, where the bound is a number or the name of another metric of the same run."""
 
     metric: str
-    relation: Literal["<", "<=", ">", ">="]
+    relation: Literal["<", "<=", ">", ">=", "=="]
     bound: float | str
     source: str
 
