@@ -1,6 +1,9 @@
 """A run from the outside: its directory, resuming, mistakes."""
 
 import json
+import os
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -68,11 +71,11 @@ def test_a_run_is_resumed_on_another_mesh(tmp_path, story):
     jax.tree.map(close, state_of(tmp_path / "whole").params, state_of(tmp_path / "moved").params)
 
 
-def test_four_devices_give_the_numbers_of_one(tmp_path, story):
-    for name, mesh in (("one", "data=1"), ("data", "data=4"), ("fsdp", "data=2,fsdp=2"), ("tensor", "fsdp=2,tensor=2")):
+def test_many_devices_give_the_numbers_of_one(tmp_path, story):
+    for name, mesh in (("one", "data=1"), ("data", "data=4"), ("fsdp", "data=2,fsdp=2"), ("tensor", "fsdp=2,tensor=2"), ("all", "data=2,fsdp=2,tensor=2")):
         assert panorax("--workdir", tmp_path / name, "--mesh", mesh, *story) == 0
     one = state_of(tmp_path / "one").params
-    for name in ("data", "fsdp", "tensor"):
+    for name in ("data", "fsdp", "tensor", "all"):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), one, state_of(tmp_path / name).params)
 
 
@@ -98,9 +101,11 @@ def test_generate_continues_prompts(tmp_path, story, capsys):
         (["run", "llama", "--smoke", "--model.n-layer", "3"], "unknown option --model.n-layer; did you mean '--model.n-layers'?"),
         (["run", "llama", "--smoke", "--model.n-layers", "x"], "invalid literal for int"),
         (["run", "llama", "--smoke", "--data.path", "nowhere.txt"], "data path nowhere.txt does not exist"),
-        (["run", "llama", "--smoke", "--mesh", "data=64"], "needs 64 devices, there are 4"),
+        (["run", "llama", "--smoke", "--mesh", "data=64"], "needs 64 devices, there are 8"),
         (["run", "llama", "--smoke", "--mesh", "rows=2"], "bad mesh 'rows=2'"),
         (["run", "llama", "--smoke", "--mesh", "data=4", "--batch=6"], "--mesh data=4 splits a batch 4 ways, which does not divide its rows"),
+        (["run", "scaling/zero", "--devices", "16", "--batch", "16"], "this needs 16 devices, there are 8"),
+        (["run", "tensor-parallel", "--model.n-kv-heads", "4"], "model.n-kv-heads 4 must be a multiple of devices 8"),
         (["run", "llama", "--smoke", "--batch", "0"], "batch must be at least 1 and below 2^31, got 0"),
         (["run", "llama", "--resume"], "no run of lm/llama to resume"),
         (["run", "mine.py"], "config file mine.py does not exist"),
@@ -113,6 +118,14 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys, ar
     assert cli.main(args) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1 and error.startswith("panorax: ")
+
+
+@pytest.mark.parametrize("said, devices", [({}, 8), ({"JAX_NUM_CPU_DEVICES": "3"}, 3), ({"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}, 2)], ids=str)
+def test_a_cpu_is_asked_for_devices_unless_its_user_has_said_how_many(said, devices):
+    quiet = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES")}
+    program = "import jax; from panorax import cli; cli._start_jax(8); print(jax.device_count())"
+    done = subprocess.run([sys.executable, "-c", program], env=quiet | said, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == devices
 
 
 @pytest.mark.parametrize("args", [["lst"], ["list", "--jso"], ["bench"], ["list", "extra"]])

@@ -5,6 +5,7 @@ import dataclasses
 import importlib
 import json
 import logging
+import math
 import os
 import sys
 from pathlib import Path
@@ -155,8 +156,11 @@ def _config(args):
     return name, module, module.smoke() if args.smoke else module.get_config()
 
 
-def _start_jax() -> None:
-    """Compiled programs are kept between processes; the storage below checkpoints logs what it raises anyway, and is told not to."""
+def _start_jax(devices: int = 1) -> None:
+    """Compiled programs are kept between processes; the storage below checkpoints logs what it raises anyway, and is told not to.
+
+    A CPU counts as one device unless told otherwise: more are asked of it here, where its user has not said how many it shall be.
+    """
     import jax
 
     for name in ("absl", "asyncio"):
@@ -164,6 +168,9 @@ def _start_jax() -> None:
 
     jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(config.cache_dir() / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    said = jax.config.jax_num_cpu_devices > 0 or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if devices > 1 and not said:
+        jax.config.update("jax_num_cpu_devices", min(devices, 1024))  # a mesh of more is refused with what there is
 
 
 def run(args) -> int:
@@ -174,6 +181,7 @@ def run(args) -> int:
         return 0 if {"--help", "-h"} & {*args.overrides} else 2
     from panorax import run as runs
     from panorax.core.claims import Verdict
+    from panorax.parallel.sharding import mesh_sizes
 
     name, module, cfg = _config(args)
     if args.init_from:
@@ -181,7 +189,7 @@ def run(args) -> int:
 
         cfg = huggingface.started_from(cfg, args.init_from)
     cfg = config.override(cfg, args.overrides, f"panorax run {name}")
-    _start_jax()
+    _start_jax(max(getattr(cfg, "devices", 1), math.prod(mesh_sizes(args.mesh).values())))
     directory = args.workdir or (runs.newest_directory(name) if args.resume else runs.default_directory(name))
     record = runs.run(name, module, cfg, directory, args.resume, args.mesh)
     print(f"\n{name}: {record['wall_seconds']} s, {record['compile_seconds']} s of it compiling; everything is in {directory}")

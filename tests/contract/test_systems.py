@@ -86,11 +86,11 @@ def test_seeds_trained_side_by_side_are_seeds_trained_alone(name):
 
 
 @pytest.mark.parametrize("name", DISTINCT)
-def test_four_devices_equal_one(name):
+def test_eight_devices_equal_one(name):
     system, steps, init = smoke(name)
     batches = stacked(system.batches, 0, 2)
     one, _ = steps(init(KEY), batches)
-    place = placement(system, jax.eval_shape(init, KEY), make_mesh("data=2,fsdp=2"))
+    place = placement(system, jax.eval_shape(init, KEY), make_mesh("data=2,fsdp=2,tensor=2"))
     sharded = jax.jit(
         lambda state, batches: scan_steps(system.train_step, state, batches, KEY, 2),
         in_shardings=(place.state, place.stacked_batch),
@@ -98,8 +98,8 @@ def test_four_devices_equal_one(name):
     )
     state = jax.jit(system.init_state, out_shardings=place.state)(KEY)
     with jax.set_mesh(place.replicated.mesh):
-        four, _ = sharded(state, jax.device_put(batches, place.stacked_batch))
-    close(one.params, four.params, rtol=1e-3, atol=1e-4)
+        eight, _ = sharded(state, jax.device_put(batches, place.stacked_batch))
+    close(one.params, eight.params, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", DISTINCT)

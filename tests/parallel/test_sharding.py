@@ -13,7 +13,7 @@ from panorax.core.errors import UserError
 from panorax.lm import llama
 from panorax.parallel.sharding import MESH_AXES, RULES, make_mesh, partition, placement, shardings
 
-MESHES = [make_mesh(sizes) for sizes in ("", "data=4", "fsdp=4", "data=2,fsdp=2", "fsdp=2,tensor=2")]
+MESHES = [make_mesh(sizes) for sizes in ("", "data=4", "fsdp=4", "data=2,fsdp=2", "fsdp=2,tensor=2", "data=2,fsdp=2,tensor=2")]
 NAMES = st.sampled_from([None, *RULES])
 
 
@@ -54,7 +54,7 @@ def test_extra_axes_are_a_prefix_and_none_means_everywhere():
     assert found["b"].is_fully_replicated
 
 
-@pytest.mark.parametrize("text, message", [("rows=2", "bad mesh 'rows=2'"), ("data", "bad mesh"), ("data=0", "bad mesh"), ("data=x", "bad mesh"), ("data=5", "needs 5 devices, there are 4")])
+@pytest.mark.parametrize("text, message", [("rows=2", "bad mesh 'rows=2'"), ("data", "bad mesh"), ("data=0", "bad mesh"), ("data=x", "bad mesh"), ("data=9", "needs 9 devices, there are 8")])
 def test_a_mesh_that_cannot_be(text, message):
     with pytest.raises(UserError, match=message):
         make_mesh(text)
