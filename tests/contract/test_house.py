@@ -141,7 +141,7 @@ def test_every_package_is_installed():
 
 
 def test_tests_mirror_the_source():
-    for folder in ("core", "ops", "nets", "lm", "rl", "generative", "theory", "interop", "parallel"):
+    for folder in ("core", "ops", "nets", "lm", "rl", "generative", "theory", "scaling", "interop", "parallel"):
         tested = {p.stem.removeprefix("test_") for p in (ROOT / "tests" / folder).glob("test_*.py")}
         there = {p.stem for p in (PANORAX / folder).glob("*.py")}
         assert tested <= there | {folder}, f"tests/{folder} tests what src/panorax/{folder} does not have: {tested - there}"

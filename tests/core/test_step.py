@@ -9,6 +9,7 @@ from jax.sharding import AxisType, PartitionSpec
 
 from panorax.core.state import State
 from panorax.core.step import update
+from panorax.scaling.measures import collectives
 
 TX = optax.sgd(0.1)
 X, Y = np.random.default_rng(0).normal(size=(2, 8, 3)).astype(np.float32)
@@ -48,16 +49,38 @@ def test_accumulation_changes_nothing_but_memory(key, n):
     assert int(parts.extra) == n
 
 
-def test_inside_shard_map_parameters_equal_those_of_one_device(key):
-    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_inside_shard_map_an_update_equals_that_of_one_device_and_has_one_all_reduce(key, accumulate):
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
     whole = PartitionSpec()
+    per_device = lambda state, batch, key: update(loss_fn, TX, state, batch, key, accumulate)
+    sharded = jax.jit(jax.shard_map(per_device, mesh=mesh, in_specs=(whole, PartitionSpec("data"), whole), out_specs=(whole, whole)))
+    many, metrics = sharded(fresh(), (X, Y), key)
+    one, one_metrics = step(fresh(), (X, Y), key)
+    np.testing.assert_allclose(many.params["w"], one.params["w"], rtol=1e-5)
+    np.testing.assert_allclose(many.params["b"], one.params["b"], rtol=1e-5)
+    for name, value in one_metrics.items():
+        np.testing.assert_allclose(metrics[name], value, rtol=1e-5)
+    assert int(many.extra) == accumulate
+    [found] = collectives(sharded.lower(fresh(), (X, Y), key).compile().as_text())
+    assert (found.kind, found.times) == ("all-reduce", 1)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_inside_shard_map_a_split_parameter_keeps_the_gradient_of_its_part(key, accumulate):
+    """Each of 3 devices holds one weight and gathers them: what the transpose of the gathering sums is not summed again."""
+    mesh = jax.make_mesh((3,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:3])
+    whole, part = PartitionSpec(), PartitionSpec("data")
+    where = State({"w": part, "b": whole}, whole, whole, whole)
+
+    def gathered(params, extra, batch, key):
+        return loss_fn(params | {"w": jax.lax.all_gather(params["w"], "data", tiled=True)}, extra, batch, key)
 
     def per_device(state, batch, key):
-        state, metrics = update(loss_fn, TX, state, batch, key)
-        return state.params, metrics
+        return update(gathered, TX, state, batch, key, accumulate)[0]
 
-    sharded = jax.shard_map(per_device, mesh=mesh, in_specs=(whole, PartitionSpec("data"), whole), out_specs=(whole, whole))
-    params, metrics = jax.jit(sharded)(fresh(), (X, Y), key)
-    one, one_metrics = step(fresh(), (X, Y), key)
-    np.testing.assert_allclose(params["w"], one.params["w"], rtol=1e-5)
-    np.testing.assert_allclose(metrics["loss"], one_metrics["loss"], rtol=1e-5)
+    rows = (X[:6], Y[:6])
+    many = jax.jit(jax.shard_map(per_device, mesh=mesh, in_specs=(where, part, whole), out_specs=where))(fresh(), rows, key)
+    one, _ = step(fresh(), rows, key)
+    np.testing.assert_allclose(many.params["w"], one.params["w"], rtol=1e-5)
+    np.testing.assert_allclose(many.params["b"], one.params["b"], rtol=1e-5)
