@@ -41,7 +41,7 @@ def apply(params, tokens_BT: Int[Array, "B T"], cfg) -> Float[Array, "B T V"]:
     """Logits of the token after each position, from the tokens up to it."""
     net, (B, T) = module_of(cfg), tokens_BT.shape
     position_BT = jnp.broadcast_to(jnp.arange(T)[None, :], (B, T))
-    rotate = _rotation(position_BT, jnp.int32(T), cfg)
+    rotate = rotation(position_BT, T, cfg)
     mask_N1TT, mask_L = _masks(position_BT[:1], position_BT[:1], cfg)
 
     def step(x_BTD, layer_and_mask):
@@ -78,7 +78,7 @@ def extend(params, tokens_BT: Int[Array, "B T"], new_B: Int[Array, " B"], cache:
     net, (B, T) = module_of(cfg), tokens_BT.shape
     position_BT = cache.length[:, None] + jnp.arange(T)[None, :]
     slot_BS = jnp.broadcast_to(jnp.arange(cache.k.shape[2])[None, :], (B, cache.k.shape[2]))
-    rotate = _rotation(position_BT, jnp.max(cache.length + new_B), cfg)
+    rotate = rotation(position_BT, jnp.max(cache.length + new_B), cfg)
     mask_NBTS, mask_L = _masks(position_BT, slot_BS, cfg)
     row_B1 = jnp.arange(B)[:, None]
 
@@ -103,7 +103,7 @@ def _cast(layer, cfg):
     return {name: w if name.endswith("norm") else w.astype(cfg.dtype) for name, w in layer.items()}
 
 
-def _rotation(position_BT, length, cfg):
+def rotation(position_BT, length, cfg):
     """The function that turns queries and keys at these positions of a text of `length` tokens."""
     frequencies = cfg.rope.frequencies(cfg.head_size, length)
     return lambda x_BTHK: rope(x_BTHK, position_BT, frequencies) * cfg.rope.magnitude

@@ -35,9 +35,9 @@ from panorax.core import spec as core_spec
 from panorax.core.ranges import Count, Positive, Whole, check
 from panorax.core.state import Result
 from panorax.lm import llama
+from panorax.nets import decoder
 from panorax.ops.attention import attention, causal_mask
 from panorax.ops.norms import rms_norm
-from panorax.ops.positions import rope, rope_frequencies
 from panorax.scaling.measures import bytes_on_a_device, collectives, devices_in_a_row, distance, executions
 
 SPLIT = ("vocab", "heads", "kv_heads", "mlp")  # the logical axes that devices share out among themselves
@@ -84,11 +84,9 @@ def attention_column(h_BTD, layer, model: llama.Model) -> Float[Array, "B T h K"
     """Attention of this device's h = H / N query heads, which have their G / N key/value heads with them."""
     B, T, _ = h_BTD.shape
     position_BT = jnp.broadcast_to(jnp.arange(T)[None, :], (B, T))
-    frequencies = rope_frequencies(model.d_model // model.n_heads, model.rope_theta)
-    q_BThK = rope(jnp.einsum("BTD,DhK->BThK", h_BTD, layer["q"]), position_BT, frequencies)
-    k_BTgK = rope(jnp.einsum("BTD,DgK->BTgK", h_BTD, layer["k"]), position_BT, frequencies)
-    v_BTgK = jnp.einsum("BTD,DgK->BTgK", h_BTD, layer["v"])
-    return attention(q_BThK, k_BTgK, v_BTgK, causal_mask(position_BT[:1], position_BT[:1]))
+    rotate = decoder.rotation(position_BT, T, model)
+    q_BThK, k_BTgK, v_BTgK = llama.project(h_BTD, layer, model)
+    return attention(rotate(q_BThK), rotate(k_BTgK), v_BTgK, causal_mask(position_BT[:1], position_BT[:1]))
 
 
 def mlp_column(h_BTD, layer) -> Float[Array, "B T f"]:

@@ -19,8 +19,7 @@ Layout: parameters are two arrays, `layers` (L, n), one row a layer, and `outer`
 multiple of N (less than N of them), and a device holds 1/N of every row. The step is two programs, `gradients` and `apply_gradients`, so that what is
 kept between them are arrays whose bytes can be read off the devices; within stage 2, the whole gradient exists for a moment before it is scattered,
 where DeepSpeed scatters it in buckets. The CPU's compiler carries bfloat16 through collectives as float32: counted are elements.
-Simplified: `steps` updates on one batch of random tokens drawn from the key; no weight decay, no loss scaling (bfloat16 needs none).
-"""
+Simplified: `steps` updates on one batch of random tokens drawn from the key; no weight decay, no loss scaling (bfloat16 needs none)."""
 
 import functools
 import math
@@ -37,6 +36,7 @@ from panorax.core.ranges import Count, Positive, Share, Whole, check
 from panorax.core.state import Result
 from panorax.core.step import copies
 from panorax.lm import llama
+from panorax.nets import decoder
 from panorax.ops.attention import attention, causal_mask
 from panorax.ops.losses import cross_entropy
 from panorax.scaling.measures import Collective, bytes_on_a_device, collectives, devices_in_a_row, distance, executions
@@ -97,10 +97,11 @@ def language_model_loss(packed, tokens_BT1: Int[Array, "B T1"], whole, model: ll
     """`llama.loss_fn` of packed parameters; `whole(row)` makes a full row of what a device holds of it, where it is needed and no earlier."""
     outer = unpack(whole(packed["outer"]), shapes(model)["outer"])
     position_BT = jnp.broadcast_to(jnp.arange(tokens_BT1.shape[1] - 1)[None, :], tokens_BT1[:, 1:].shape)
+    rotate = decoder.rotation(position_BT, position_BT.shape[1], model)
     attend = lambda q, k, v: (attention(q, k, v, causal_mask(position_BT, position_BT)), None)
 
     def layer_step(x_BTD, row):
-        return llama.block(x_BTD, unpack(whole(row), shapes(model)["layers"]), position_BT, attend, model)
+        return llama.block(x_BTD, unpack(whole(row), shapes(model)["layers"]), rotate, attend, model)
 
     x_BTD, _ = jax.lax.scan(jax.checkpoint(layer_step), outer["embed"][tokens_BT1[:, :-1]].astype(model.dtype), packed["layers"])
     return jnp.mean(cross_entropy(llama.unembed(outer, x_BTD, model), tokens_BT1[:, 1:]))
@@ -118,8 +119,7 @@ def reduce_scatter(rows):
 
 def gradients(params, tokens: Int[Array, "B T1"], stage: int, model: llama.Model):
     """On one device: the mean loss over all, and its gradient as the stage keeps it."""
-    n = jax.lax.axis_size("data")
-    share = lambda params, whole: language_model_loss(params, tokens, whole, model) / n
+    share = lambda params, whole: language_model_loss(params, tokens, whole, model) / jax.lax.axis_size("data")
     if stage == 3:
         loss, grads = jax.value_and_grad(share)(params, gather)
     else:
@@ -174,12 +174,12 @@ class Trained:
 def train(stage: int, mesh: Mesh, params, tokens, cfg: Config) -> Trained:
     """`steps` updates from the same parameters; bytes are what is there when gradients have been computed and not yet applied."""
     find, move, params_at, opt_at = programs(stage, mesh, cfg)
-    put = lambda tree, spec: jax.device_put(tree, jax.tree.map(lambda s: NamedSharding(mesh, s), spec))
+    put = lambda tree, spec: jax.device_put(tree, jax.tree.map(functools.partial(NamedSharding, mesh), spec))
     master = pack(params, mesh.size, jnp.float32)
     opt = put({"master": master, "first": jax.tree.map(jnp.zeros_like, master), "second": jax.tree.map(jnp.zeros_like, master)}, opt_at)
     packed, tokens = put(pack(params, mesh.size, cfg.model.dtype), params_at), put(tokens, PartitionSpec("data"))
     find = find.lower(packed, tokens).compile()
-    _, first = find(packed, tokens)
+    first = find(packed, tokens)[1]
     move = move.lower(first, opt, jnp.float32(1)).compile()
     losses = []
     for t in range(1, cfg.steps + 1):
@@ -193,8 +193,8 @@ def train(stage: int, mesh: Mesh, params, tokens, cfg: Config) -> Trained:
 
 def trees(packed, model: llama.Model) -> dict:
     """Packed arrays, wherever they are, as trees of Llama's shapes on the host."""
-    packed = jax.device_get(packed)
-    return {"outer": unpack(packed["outer"], shapes(model)["outer"]), "layers": jax.vmap(lambda row: unpack(row, shapes(model)["layers"]))(packed["layers"])}
+    outer, layers = jax.device_get((packed["outer"], packed["layers"]))
+    return {"outer": unpack(outer, shapes(model)["outer"]), "layers": jax.vmap(lambda row: unpack(row, shapes(model)["layers"]))(layers)}
 
 
 def formula(stage: int, n: int, itemsize: int) -> float:
