@@ -54,32 +54,31 @@ class Keys:
         """A positive integer that must be there unless it has a default."""
         value = self.take(name, default)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise UserError(f"config.json: {name} must be a positive integer, got {value!r}")
+            raise UserError(f"{name} must be a positive integer, got {value!r}")
         return value
 
     def must(self, name: str, *allowed) -> None:
         """Raise UserError where a key has a value that is not built here."""
         value = self.take(name, allowed[0])
         if value not in allowed:
-            raise UserError(f"config.json: {name} {value!r} is not supported, only {' or '.join(map(repr, allowed))}")
+            raise UserError(f"{name} {value!r} is not supported, only {' or '.join(map(repr, allowed))}")
 
     def done(self) -> None:
         unknown = sorted(self._left.keys() - WITHOUT_EFFECT)
         if unknown:
-            raise UserError(f"config.json has keys whose meaning is not known here: {', '.join(unknown)}")
+            raise UserError(f"keys whose meaning is not known here: {', '.join(unknown)}")
 
 
 def read(config: dict) -> llama.Model:
     """The model that a config.json describes. Raises UserError naming what is missing, of a wrong kind, or not supported."""
-    if not isinstance(config, dict) or config.get("model_type") not in READERS:
-        kind = config.get("model_type") if isinstance(config, dict) else None
-        raise UserError(f"config.json: model_type {kind!r} is not supported, only {', '.join(READERS)}")
-    keys = Keys(config)
+    kind, keys = str(config.get("model_type")), Keys(config)
     try:
-        model = READERS[config["model_type"]](keys)
-    except (TypeError, ValueError) as error:
+        if kind not in READERS:
+            raise UserError(f"model_type {kind!r} is not supported, only {', '.join(READERS)}")
+        model = READERS[kind](keys)
+        keys.done()
+    except (UserError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(f"config.json: {error}") from error
-    keys.done()
     return model
 
 
@@ -130,10 +129,10 @@ def _rope(keys: Keys) -> Rope:
     """`rope_theta` and `rope_scaling`, or `rope_parameters`."""
     theta, context = keys.take("rope_theta", 10_000.0), keys.take("max_position_embeddings", 2048)
     said = {"rope_theta": theta, "max_position_embeddings": context} | (keys.take("rope_scaling") or {}) | (keys.take("rope_parameters") or {})
-    kind = said.pop("rope_type", said.pop("type", "default"))
+    kind = str(said.pop("rope_type", said.pop("type", "default")))
     said.pop("type", None)
     if kind not in ROPES:
-        raise UserError(f"config.json: rope_type {kind!r} is not supported, only {', '.join(ROPES)}")
+        raise UserError(f"rope_type {kind!r} is not supported, only {', '.join(ROPES)}")
     rope, names = ROPES[kind]
     if kind in ("yarn", "llama3"):
         said.setdefault("original_max_position_embeddings", context)
@@ -143,7 +142,7 @@ def _rope(keys: Keys) -> Rope:
     theta = float(said.pop("rope_theta"))
     unknown = sorted(name for name in said.keys() - {"max_position_embeddings"} if said[name] is not None)
     if unknown:
-        raise UserError(f"config.json: rope_type {kind!r} has keys whose meaning is not known here: {', '.join(unknown)}")
+        raise UserError(f"rope_type {kind!r} has keys whose meaning is not known here: {', '.join(unknown)}")
     return rope(theta, **values)
 
 
@@ -152,7 +151,7 @@ def _windows(keys: Keys, window: int, default: Callable[[int], bool], layers: in
     types = keys.take("layer_types") or ["sliding_attention" if default(l) else "full_attention" for l in range(layers)]
     unknown = set(types) - {"sliding_attention", "full_attention"}
     if unknown or len(types) != layers:
-        raise UserError(f"config.json: layer_types must name full_attention or sliding_attention for each of {layers} layers")
+        raise UserError(f"layer_types must name full_attention or sliding_attention for each of {layers} layers")
     windows = tuple(window if kind == "sliding_attention" else 0 for kind in types)
     return windows[: next(n for n in range(1, layers + 1) if (windows[:n] * layers)[:layers] == windows)]  # the pattern that repeats
 

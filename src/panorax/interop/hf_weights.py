@@ -6,11 +6,11 @@ Every tensor is read when its turn comes, by each device the part it keeps, and 
 one tensor at a time.
 """
 
-import contextlib
 import itertools
 import json
 import math
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import jax
@@ -48,6 +48,7 @@ WITH_POST_NORMS = {
     "mlp_norm": ("pre_feedforward_layernorm.weight", "D -> D"),
     "mlp_post_norm": ("post_feedforward_layernorm.weight", "D -> D"),
 }
+DTYPES = {"F64": jnp.float64, "F32": jnp.float32, "F16": jnp.float16, "BF16": jnp.bfloat16}
 SHARD_BYTES = 5_000_000_000
 
 
@@ -64,16 +65,11 @@ def load(directory: Path, cfg, shardings, dtype=None):
 
     Every name and shape is checked before anything is read. Raises UserError naming what is missing, damaged, of another shape or unknown.
     """
-    with Folder(directory) as folder:
-        declared = _flat(decoder.spec(cfg), is_leaf=lambda x: isinstance(x, core_spec.P))
-        names = table(cfg)
-        for ours, tensors in names.items():
-            shape = declared[ours].shape[1:] if ours.startswith("layers/") else declared[ours].shape
-            for name, axes in tensors:
-                folder.check(name, _their_shape(shape, axes))
-        folder.check_nothing_else({name for tensors in names.values() for name, _ in tensors}, "lm_head.weight" if cfg.tied else None)
-        placed = _flat(shardings)
-        params = {ours: _fill(folder, names[ours], declared[ours].shape, placed[ours], dtype) for ours in names}
+    declared, names, found, placed = _flat(decoder.spec(cfg), is_leaf=lambda x: isinstance(x, core_spec.P)), table(cfg), tensors(directory), _flat(shardings)
+    shape = lambda ours: declared[ours].shape[1:] if ours.startswith("layers/") else declared[ours].shape
+    expected = {name: _their_shape(shape(ours), axes) for ours, theirs in names.items() for name, axes in theirs}
+    check(found, expected, "lm_head.weight" if cfg.tied else None, directory)
+    params = {ours: _fill(found, names[ours], declared[ours].shape, placed[ours], dtype) for ours in names}
     layers = {ours.removeprefix("layers/"): x for ours, x in params.items() if ours.startswith("layers/")}
     return {ours: x for ours, x in params.items() if "/" not in ours} | {"layers": layers}
 
@@ -103,68 +99,65 @@ def save(directory: Path, params, cfg, dtype=None, shard_bytes: int = SHARD_BYTE
         (directory / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
 
 
-class Folder:
-    """The tensors of a folder, by name, read on demand; a context manager that closes its files."""
+@dataclass(frozen=True)
+class Tensor:
+    """Where a tensor lies: its file, dtype, shape, and the byte at which it begins."""
 
-    def __init__(self, directory: Path):
-        self._directory, self._open = directory, contextlib.ExitStack()
-        index = directory / "model.safetensors.index.json"
-        if index.is_file():
-            files = sorted(set(_weight_map(index).values()))
-        elif (directory / "model.safetensors").is_file():
-            files = ["model.safetensors"]
-        else:
-            raise UserError(f"{directory} has neither model.safetensors nor model.safetensors.index.json; other formats are not read")
-        self._of = {}
-        for file in files:
-            opened = self._safely(file)
-            self._of |= dict.fromkeys(opened.keys(), (file, opened))
+    path: Path
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
 
-    def __enter__(self):
-        return self
 
-    def __exit__(self, *exc):
-        self._open.close()
+def tensors(directory: Path) -> dict[str, Tensor]:
+    """The tensors of a folder by name. Raises UserError where a file is missing or its header is not sound; the `safetensors` library judges that."""
+    index = directory / "model.safetensors.index.json"
+    if not index.is_file() and not (directory / "model.safetensors").is_file():
+        raise UserError(f"{directory} has neither model.safetensors nor model.safetensors.index.json; other formats are not read")
+    files = sorted(set(_weight_map(index).values())) if index.is_file() else ["model.safetensors"]
+    return {name: tensor for file in files for name, tensor in _of_file(directory / file).items()}
 
-    def _safely(self, file: str):
-        from safetensors import SafetensorError, safe_open
 
-        path = self._directory / file
-        if not path.is_file():
-            raise UserError(f"{self._directory}: the shard {file} is missing")
-        try:
-            return self._open.enter_context(safe_open(path, framework="numpy"))
-        except (SafetensorError, OSError, ValueError) as error:
-            raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+def _of_file(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError, safe_open
 
-    def check(self, name: str, shape: tuple[int, ...]) -> None:
-        """Raise UserError unless the tensor is there, in this shape, as floating point numbers."""
-        if name not in self._of:
-            raise UserError(f"{self._directory} has no tensor {name}")
-        file, opened = self._of[name]
-        there = opened.get_slice(name)
-        if tuple(there.get_shape()) != shape:
-            raise UserError(f"{self._directory / file}: {name} has the shape {tuple(there.get_shape())}, config.json makes it {shape}")
-        if there.get_dtype() not in ("F64", "F32", "F16", "BF16"):
-            raise UserError(f"{self._directory / file}: {name} holds {there.get_dtype()}, not floating point numbers")
+    if not path.is_file():
+        raise UserError(f"{path.parent}: the shard {path.name} is missing")
+    try:
+        with safe_open(path, framework="numpy"), path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+    header.pop("__metadata__", None)
+    return {name: Tensor(path, said["dtype"], tuple(said["shape"]), 8 + size + said["data_offsets"][0]) for name, said in header.items()}
 
-    def check_nothing_else(self, used: set[str], ignored: str | None) -> None:
-        """Raise UserError for a tensor that has no place; `ignored` may be there, and old files carry rotary frequencies."""
-        more = sorted(name for name in self._of.keys() - used if name != ignored and not name.endswith("rotary_emb.inv_freq"))
-        if more:
-            raise UserError(f"{self._directory} has tensors that config.json has no place for: {', '.join(more[:3])}{', ...' if len(more) > 3 else ''}")
 
-    def dtype(self, name: str):
-        """The dtype of a tensor."""
-        return {"F64": jnp.float64, "F32": jnp.float32, "F16": jnp.float16, "BF16": jnp.bfloat16}[self._of[name][1].get_slice(name).get_dtype()]
+def check(found: dict[str, Tensor], expected: dict[str, tuple[int, ...]], ignored: str | None, directory: Path) -> None:
+    """Raise UserError unless every expected tensor is there, in its shape, as floating point numbers, and nothing else is.
 
-    def read(self, name: str, index) -> np.ndarray:
-        """A part of a tensor, by slices."""
-        file, opened = self._of[name]
-        try:
-            return opened.get_slice(name)[index]
-        except Exception as error:  # the library raises whatever it met in the file
-            raise UserError(f"{self._directory / file} is damaged at {name}: {str(error).splitlines()[0]}") from error
+    `ignored` may be there, and old files carry rotary frequencies.
+    """
+    for name, shape in expected.items():
+        if name not in found:
+            raise UserError(f"{directory} has no tensor {name}")
+        if found[name].shape != shape:
+            raise UserError(f"{found[name].path}: {name} has the shape {found[name].shape}, config.json makes it {shape}")
+        if found[name].dtype not in DTYPES:
+            raise UserError(f"{found[name].path}: {name} holds {found[name].dtype}, not floating point numbers")
+    more = sorted(name for name in found.keys() - expected.keys() if name != ignored and not name.endswith("rotary_emb.inv_freq"))
+    if more:
+        raise UserError(f"{directory} has tensors that config.json has no place for: {', '.join(more[:3])}{', ...' if len(more) > 3 else ''}")
+
+
+def read(tensor: Tensor, index: tuple[slice, ...]) -> np.ndarray:
+    """A part of a tensor: its rows are read, not mapped, so that what has been placed leaves the memory."""
+    rows, dtype = range(*index[0].indices(tensor.shape[0])), jnp.dtype(DTYPES[tensor.dtype])
+    row = math.prod(tensor.shape[1:])
+    numbers = np.fromfile(tensor.path, dtype, len(rows) * row, offset=tensor.offset + rows.start * row * dtype.itemsize)
+    if numbers.size != len(rows) * row:
+        raise UserError(f"{tensor.path} has become shorter")
+    return numbers.reshape(len(rows), *tensor.shape[1:])[(slice(None), *index[1:])]
 
 
 def _weight_map(index: Path) -> dict[str, str]:
@@ -179,25 +172,26 @@ def _weight_map(index: Path) -> dict[str, str]:
     return where
 
 
-def _fill(folder: Folder, tensors: list[tuple[str, str]], shape, sharding: NamedSharding, dtype):
+def _fill(found: dict[str, Tensor], theirs: list[tuple[str, str]], shape, sharding: NamedSharding, dtype):
     """One of our parameters, from their tensors of all layers."""
-    dtype, stacked = dtype or folder.dtype(tensors[0][0]), len(shape) > len(tensors[0][1].partition(" -> ")[2])
+    dtype, stacked = dtype or DTYPES[found[theirs[0][0]].dtype], len(shape) > len(theirs[0][1].partition(" -> ")[2])
     if not stacked:
-        [(name, axes)] = tensors
-        return _arrange(shape, sharding, dtype)(_placed(folder, name, axes, shape, sharding.spec, sharding.mesh), axes)
+        [(name, axes)] = theirs
+        return _arrange(shape, sharding, dtype)(_placed(found[name], axes, shape, sharding.spec, sharding.mesh), axes)
     whole = jax.jit(lambda: jnp.zeros(shape, dtype), out_shardings=sharding)()
     put = _put(shape[1:], sharding)
-    for l, (name, axes) in enumerate(tensors):
-        whole = put(whole, _placed(folder, name, axes, shape[1:], sharding.spec[1:], sharding.mesh), l, axes)
+    for l, (name, axes) in enumerate(theirs):
+        raw = _placed(found[name], axes, shape[1:], sharding.spec[1:], sharding.mesh)
+        whole = jax.block_until_ready(put(whole, raw, l, axes))  # one at a time: nothing is read ahead
     return whole
 
 
-def _placed(folder: Folder, name: str, axes: str, shape, spec, mesh) -> jax.Array:
+def _placed(tensor: Tensor, axes: str, shape, spec, mesh) -> jax.Array:
     """Their tensor as it is in the file, every device holding the part that it will keep: `spec` splits our axes over the mesh."""
     theirs, _, ours = axes.partition(" -> ")
     over = dict(itertools.zip_longest(ours, spec))
     sharding = NamedSharding(mesh, PartitionSpec(*(over[group[0]] for group in theirs.split())))
-    return jax.make_array_from_callback(_their_shape(shape, axes), sharding, lambda index: folder.read(name, index))
+    return jax.make_array_from_callback(_their_shape(shape, axes), sharding, lambda index: read(tensor, index))
 
 
 def _arrange(shape, sharding, dtype):
