@@ -210,8 +210,10 @@ def _record(record: dict, path: Path, smoke: bool) -> None:
 
 
 def generate(args) -> int:
-    _start_jax()
     from panorax.lm import writing
+    from panorax.parallel.sharding import mesh_sizes
+
+    _start_jax(math.prod(mesh_sizes(args.mesh).values()))
 
     params, cfg, tokenizer, sampling = (_of_run if args.workdir else _of_folder)(args)
     said = {name: getattr(args, name) for name in ("temperature", "top_k", "top_p", "min_p") if getattr(args, name) is not None}
