@@ -19,25 +19,29 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit code: 0 done, 2 a user's mistake, 128 + n stopped by signal n (130 SIGINT, 143 SIGTERM) with everything saved."""
     parser = _parser()
     args, args.overrides = parser.parse_known_args(sys.argv[1:] if argv is None else argv)
+    args.speaks = True
     if args.overrides and args.command not in (run, plan):
         parser.error(f"unknown argument {args.overrides[0]}")
     try:
         return args.command(args)
     except UserError as error:
-        print(f"panorax: {error}", file=sys.stderr)
-        return 2
+        return _stopped(args, 2, str(error))
     except ModuleNotFoundError as error:
-        print(f"panorax: the package {error.name!r} is missing; README.md says which extra brings it", file=sys.stderr)
-        return 2
+        return _stopped(args, 2, f"the package {error.name!r} is missing; README.md says which extra brings it")
     except Interrupted as stop:
-        print(f"panorax: {stop}; everything is saved, --resume continues", file=sys.stderr)
-        return 128 + stop.signal
+        return _stopped(args, 128 + stop.signal, f"{stop}; everything is saved, --resume continues")
     except KeyboardInterrupt:
-        print("panorax: interrupted; --resume continues from the newest checkpoint", file=sys.stderr)
-        return 130
+        return _stopped(args, 130, "interrupted; --resume continues from the newest checkpoint")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _stopped(args, code: int, reason: str) -> int:
+    """Of many processes that stop for one reason, the first says it."""
+    if args.speaks:
+        print(f"panorax: {reason}", file=sys.stderr)
+    return code
 
 
 class _Parser(argparse.ArgumentParser):
@@ -67,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--init-from", type=Path, help="Hugging Face folder whose model, weights and tokenizer a language model starts from")
     sub.add_argument("--record", action="store_true", help="write the result beside the config, for the catalogue")
     sub.add_argument("--mesh", default="", help="devices to spread over, such as data=2,fsdp=2")
+    sub.add_argument("--distributed", action="store_true", help="one of the processes that a launcher started: join the others")
     sub = add("generate", generate, "text from a trained language model: a run, or a Hugging Face folder")
     source = sub.add_mutually_exclusive_group(required=True)
     source.add_argument("--workdir", type=Path, help="directory of a run")
@@ -176,10 +181,11 @@ def _start_jax(devices: int = 1) -> None:
 def run(args) -> int:
     if args.system is None:
         known = "\n  ".join(CONFIGS)
-        print(f"usage: panorax run CONFIG|FILE.py [--smoke] [--workdir DIR] [--resume] [--record] [--mesh data=N,fsdp=N] [OPTIONS]\n\n"
+        print(f"usage: panorax run CONFIG|FILE.py [--smoke] [--workdir DIR] [--resume] [--record] [--mesh data=N,fsdp=N] [--distributed] [OPTIONS]\n\n"
               f"`panorax run CONFIG --help` lists its options. Configs:\n  {known}")  # fmt: skip
         return 0 if {"--help", "-h"} & {*args.overrides} else 2
     from panorax import run as runs
+    from panorax.core import processes
     from panorax.core.claims import Verdict
     from panorax.parallel.sharding import mesh_sizes
 
@@ -189,22 +195,28 @@ def run(args) -> int:
 
         cfg = huggingface.started_from(cfg, args.init_from)
     cfg = config.override(cfg, args.overrides, f"panorax run {name}")
-    _start_jax(max(getattr(cfg, "devices", 1), math.prod(mesh_sizes(args.mesh).values())))
-    directory = args.workdir or (runs.newest_directory(name) if args.resume else runs.default_directory(name))
+    if args.record and args.smoke:
+        raise UserError("a smoke run is not recorded: its numbers say nothing")
+    _start_jax(1 if args.distributed else max(getattr(cfg, "devices", 1), math.prod(mesh_sizes(args.mesh).values())))
+    if args.distributed:
+        processes.join()
+        args.speaks = processes.is_first()
+    choose = runs.newest_directory if args.resume else runs.default_directory
+    directory = args.workdir or Path(processes.first(lambda: str(choose(name))))
     record = runs.run(name, module, cfg, directory, args.resume, args.mesh)
+    if not args.speaks:
+        return 0
     print(f"\n{name}: {record['wall_seconds']} s, {record['compile_seconds']} s of it compiling; everything is in {directory}")
     for file in sorted(directory.glob("samples*.txt")):
         print(file.read_text())
     for verdict in record["claims"]:
         print(Verdict(**verdict))
     if args.record:
-        _record(record, Path(module.__file__).with_suffix(".json"), args.smoke)
+        _record(record, Path(module.__file__).with_suffix(".json"))
     return 0
 
 
-def _record(record: dict, path: Path, smoke: bool) -> None:
-    if smoke:
-        raise UserError("a smoke run is not recorded: its numbers say nothing")
+def _record(record: dict, path: Path) -> None:
     path.write_text(json.dumps(record, indent=2) + "\n")
     print(f"recorded in {path}")
 

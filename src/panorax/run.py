@@ -1,6 +1,10 @@
-"""One run: a config becomes a directory with its metrics, curves, samples, checkpoints and a result that says which claims held."""
+"""One run: a config becomes a directory with its metrics, curves, samples, checkpoints and a result that says which claims held.
+
+On many processes all do the same, each on its devices; the first one alone holds the directory and writes there, all of them the checkpoints.
+"""
 
 import dataclasses
+import hashlib
 import importlib.metadata
 import json
 import subprocess
@@ -11,8 +15,8 @@ from types import ModuleType
 
 import jax
 
-from panorax.core import claims, config, metrics, rundir, spec
-from panorax.core.checkpoint import Checkpoints
+from panorax.core import claims, config, metrics, processes, rundir, spec
+from panorax.core.checkpoint import Checkpoints, saved
 from panorax.core.errors import UserError
 from panorax.core.loop import Clock, fit
 from panorax.core.state import Result, State, System
@@ -25,13 +29,11 @@ def run(name: str, module: ModuleType, cfg, directory: Path, resume: bool, mesh:
     """Run `cfg` in `directory` and return the content of its result.json. `module` is the config module, for its claims."""
     clock, source = Clock(), provenance()
     implementation = config.module_of(cfg)
-    with rundir.entered(directory, cfg, resume, lambda: newest_step(directory)):
+    with processes.on_first(lambda: rundir.entered(directory, cfg, resume, lambda: newest_step(directory))):
         if hasattr(implementation, "study"):
             result, facts = implementation.study(cfg, jax.random.key(cfg.seed)), {"seed": cfg.seed}
         else:
             result, facts = train(implementation.system(cfg), cfg.run, directory, mesh, clock)
-        for file, figure in result.figures.items():
-            write_figure(directory / file, figure)
         record = {
             "config": name,
             "claims": claims.verdicts(getattr(module, "CLAIMS", ()), result.metrics),
@@ -41,39 +43,40 @@ def run(name: str, module: ModuleType, cfg, directory: Path, resume: bool, mesh:
             "compile_seconds": round(clock.compiling, 1),
             **source,
         }
-        rundir.replace(directory / "result.json", json.dumps(record, indent=2) + "\n")
+        processes.first(lambda: write(directory, result, record))
     return record
 
 
 def newest_step(directory: Path) -> int | None:
     """Where the run in `directory` stands, `None` if nothing of it was saved."""
-    if not (directory / "checkpoints").is_dir():
-        return None
-    with Checkpoints(directory / "checkpoints") as checkpoints:
-        return checkpoints.latest()
+    return max(saved(directory / "checkpoints"), default=None)
 
 
 def train(system: System, run: config.Run, directory: Path, mesh: str = "", clock: Clock | None = None) -> tuple[Result, dict]:
-    """Train a system in `directory`, from its newest checkpoint if there is one: its metrics and figures, and facts of the run."""
+    """Train a system in `directory`, from its newest checkpoint if there is one: its metrics and figures, and facts of the run.
+
+    With many processes the first one alone makes the report, from the whole state, which must then fit on one device.
+    """
     clock = clock or Clock()
-    directory.mkdir(parents=True, exist_ok=True)
-    rundir.keep(directory, system.files())
     key_init, key_fit, key_report = jax.random.split(jax.random.key(run.seed), 3)
     abstract = jax.eval_shape(system.init_state, key_init)
-    place = placement(system, abstract, make_mesh(mesh))
-    ways = place.stacked_batch.num_devices // place.stacked_batch.mesh.shape["tensor"]
-    if any(x.shape[0] % ways for x in jax.tree.leaves(system.batch)):
-        raise UserError(f"--mesh {mesh} splits a batch {ways} ways, which does not divide its rows; change batch or the mesh")
+    devices = make_mesh(mesh)
+    place = placement(system, abstract, devices)
+    over = ",".join(f"{axis}={size}" for axis, size in devices.shape.items() if size > 1) or "data=1"
+    check_data(system, directory, devices.size // devices.shape["tensor"], over)
     with Checkpoints(directory / "checkpoints", run.keep) as checkpoints:
         if checkpoints.latest() is None:
             state = first_state(system, key_init, place.state, clock)
         else:
             state = checkpoints.restore(with_shardings(abstract, place.state))
-        with metrics.Log(directory, int(state.step)) as log:
+        with processes.on_first(lambda: metrics.Log(directory, int(state.step)), otherwise=metrics.Silence()) as log:
             state, evaluation = fit(system, run, state, key_fit, place, log, checkpoints, clock)
+    facts = {"seed": run.seed, "steps": run.steps, "parameters": spec.count(system.spec), "mesh": over}
+    state = processes.gathered(state, place.replicated)
+    if not processes.is_first():
+        return Result(evaluation), facts
     report = system.report(state, key_report)
     figures = {"curves.png": metrics.curves(metrics.read_metrics(directory / "metrics.jsonl")), **report.figures}
-    facts = {"seed": run.seed, "steps": run.steps, "parameters": spec.count(system.spec), "mesh": mesh or "data=1"}
     return Result({**evaluation, **report.metrics}, figures), facts
 
 
@@ -83,6 +86,29 @@ def first_state(system: System, key: jax.Array, shardings: State, clock: Clock) 
         return clock.compile(system.init_state, key, out_shardings=shardings)(key)
     rest = clock.compile(lambda key: system.init_state(key).replace(params=()), key, out_shardings=shardings.replace(params=()))(key)
     return rest.replace(params=system.pretrained(shardings.params))
+
+
+def check_data(system: System, directory: Path, ways: int, mesh: str) -> None:
+    """Read the data on every process and keep in `directory` what is made from them.
+
+    Raises UserError where they cannot be read, are not those the run was started with, are not the same for all processes, or where a batch
+    cannot be split `ways` ways.
+    """
+
+    def digest():
+        files, batch = system.files(), jax.tree.leaves(system.batches(0))
+        if processes.is_first():
+            with rundir.writing(directory):
+                directory.mkdir(parents=True, exist_ok=True)
+                rundir.keep(directory, files)
+        if any(x.shape[0] % ways for x in jax.tree.leaves(system.batch)):
+            raise UserError(f"--mesh {mesh} splits a batch {ways} ways, which does not divide its rows; change batch or the mesh")
+        return hashlib.sha256(b"".join([json.dumps(files).encode(), *(x.tobytes() for x in batch)])).hexdigest()
+
+    digests = processes.everyone(digest)
+    for other, found in enumerate(digests):
+        if found != digests[0]:
+            raise UserError(f"process {other} reads other data than process 0; all hosts need the same files")
 
 
 def config_of(directory: Path):
@@ -105,12 +131,15 @@ def with_shardings(abstract, shardings):
     return jax.tree.map(put, shardings, abstract, is_leaf=lambda x: isinstance(x, jax.sharding.Sharding))
 
 
-def write_figure(path: Path, figure) -> None:
-    """A str as a text file, a matplotlib Figure as a picture."""
-    if isinstance(figure, str):
-        path.write_text(figure)
-    else:
-        figure.savefig(path, dpi=110)
+def write(directory: Path, result: Result, record: dict) -> None:
+    """The figures of a result, a str as a text file and a matplotlib Figure as a picture, and the record as result.json."""
+    with rundir.writing(directory):
+        for file, figure in result.figures.items():
+            if isinstance(figure, str):
+                (directory / file).write_text(figure)
+            else:
+                figure.savefig(directory / file, dpi=110)
+        rundir.replace(directory / "result.json", json.dumps(record, indent=2) + "\n")
 
 
 def provenance() -> dict:

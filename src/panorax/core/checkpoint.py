@@ -1,16 +1,18 @@
 """Checkpoints: orbax's v1 API behind one class. Saved asynchronously, the newest `keep` kept, restored onto any mesh.
 
 Beside each checkpoint lies a seal, the SHA-256 of its files, written once it is complete. A checkpoint that no longer matches its seal, or cannot
-be read, is set aside under the name `STEP.damaged`, and the one before it is used.
+be read, is set aside under the name `STEP.damaged`, and the one before it is used. With many processes all write to the same directory; the first
+one seals, judges and sets aside, and all restore the same step.
 """
 
 import contextlib
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
+from panorax.core import processes
 from panorax.core.errors import UserError
 from panorax.core.state import State
 
@@ -31,7 +33,9 @@ class Checkpoints:
     def __enter__(self):
         return self
 
-    def __exit__(self, *exc):
+    def __exit__(self, error, *_):
+        if not processes.all_here(error):
+            return
         try:
             self._finish()
         finally:
@@ -48,8 +52,11 @@ class Checkpoints:
         step = int(state.step)
         if step != self.latest():
             self._finish()
-            with self._writing(step):
+
+            def start():
                 self._saving = step, self._orbax.save_checkpointables_async(step, {"state": state}, force=True)
+
+            self._write(step, start)
 
     def restore(self, abstract: State) -> State:
         """The newest checkpoint that is whole, with the shapes, dtypes and shardings of `abstract` (a tree of ShapeDtypeStruct).
@@ -57,57 +64,83 @@ class Checkpoints:
         Raises UserError where there is none, or where none has this structure.
         """
         self._finish()
-        steps = sorted((int(p.name) for p in self.directory.glob("*") if p.name.isdecimal()), reverse=True)
+        steps = processes.first(lambda: saved(self.directory))
         if not steps:
             raise UserError(f"no checkpoint to resume from in {self.directory}")
         wrong = {}
         for step in steps:
-            wrong[step] = damage(self.directory, step)
-            if wrong[step] is None:
-                try:
-                    state = self._orbax.load_checkpointables(step, {"state": abstract})["state"]
-                except Exception as error:  # orbax and its storage raise whatever they met
-                    wrong[step] = str(error).strip().splitlines()[0]
-                else:
-                    self._set_aside({s: reason for s, reason in wrong.items() if reason})
-                    return state
+            state, reason = None, processes.first(lambda: damage(self.directory, step))
+            if reason is None:
+                state, reason = self._load(step, abstract)
+            if reason is None:
+                self._set_aside(wrong)
+                return state
+            wrong[step] = reason
         raise UserError(f"no checkpoint in {self.directory} is whole and fits this config; step {steps[0]}: {wrong[steps[0]]}")
 
+    def _load(self, step: int, abstract: State) -> tuple[State | None, str | None]:
+        """The state saved at `step`, or what kept a process from loading it."""
+        loaded = {}
+
+        def load():
+            try:
+                loaded.update(self._orbax.load_checkpointables(step, {"state": abstract}))
+            except Exception as error:  # orbax and its storage raise whatever they met
+                return str(error).strip().splitlines()[0][:300]
+
+        reason = next(filter(None, processes.everyone(load)), None)
+        return loaded.get("state"), reason
+
     def _finish(self) -> None:
-        """Wait for the save under way and seal it; seals of checkpoints that are gone go."""
+        """Wait for the save under way and seal it."""
         if self._saving:
             step, saving = self._saving
             self._saving = None
-            with self._writing(step):
-                saving.result()
-                seal(self.directory, step)
-            for path in self.directory.glob("*.sha256"):
-                if not (self.directory / path.stem).exists():
-                    path.unlink()
+            self._write(step, saving.result)
+            self._write(step, lambda: seal(self.directory, step) if processes.is_first() else None)
 
-    @contextlib.contextmanager
-    def _writing(self, step: int) -> Iterator[None]:
-        """Whatever keeps a checkpoint from being written becomes one line; those before it are untouched."""
+    def _write(self, step: int, f: Callable[[], None]) -> None:
+        """Whatever keeps a checkpoint from being written on any process becomes one line on all; those before it are untouched."""
+
+        def write():
+            try:
+                f()
+            except Exception as error:  # orbax and its storage raise whatever they met
+                reason = str(error).strip().splitlines()[0][:300]
+                raise UserError(f"the checkpoint of step {step} could not be written to {self.directory}: {reason}") from error
+
         try:
-            yield
-        except Exception as error:  # orbax and its storage raise whatever they met
+            processes.everyone(write)
+        except UserError:
             self._failed = True
-            reason = str(error).strip().splitlines()[0][:300]
-            raise UserError(f"the checkpoint of step {step} could not be written to {self.directory}: {reason}") from error
+            raise
 
     def _set_aside(self, wrong: dict[int, str]) -> None:
-        for step, reason in wrong.items():
-            print(f"panorax: the checkpoint of step {step} is damaged ({reason}); the one before it is used", file=sys.stderr)
-            with contextlib.suppress(OSError):
-                (self.directory / str(step)).rename(self.directory / f"{step}.damaged")
         if wrong:
+            processes.first(lambda: set_aside(self.directory, wrong))
             self._orbax.close()
             self._open()
 
 
+def saved(directory: Path) -> list[int]:
+    """Steps of the checkpoints in a directory, the newest first."""
+    return sorted((int(p.name) for p in directory.glob("*") if p.name.isdecimal()), reverse=True)
+
+
+def set_aside(directory: Path, wrong: dict[int, str]) -> None:
+    """Rename the checkpoints of these steps, and say why."""
+    for step, reason in wrong.items():
+        print(f"panorax: the checkpoint of step {step} is damaged ({reason}); the one before it is used", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            (directory / str(step)).rename(directory / f"{step}.damaged")
+
+
 def seal(directory: Path, step: int) -> None:
-    """Write the SHA-256 of every file of a checkpoint beside it."""
+    """Write the SHA-256 of every file of a checkpoint beside it; seals of checkpoints that are gone go."""
     (directory / f"{step}.sha256").write_text(json.dumps(digests(directory / str(step)), indent=0))
+    for path in directory.glob("*.sha256"):
+        if not (directory / path.stem).exists():
+            path.unlink()
 
 
 def digests(folder: Path) -> dict[str, str]:

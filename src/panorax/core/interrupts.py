@@ -7,13 +7,13 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """While entered, the first of either signal is remembered in `received` and does nothing else; a second ends the process at once.
+    """While entered, the first of either signal is remembered in `received` (0 before it) and does nothing else; a second ends the process at once.
 
     Python delivers signals to the main thread, so in any other one this changes nothing.
     """
 
     def __init__(self):
-        self.received: int | None = None
+        self.received = 0
         self._before = {}
 
     def __enter__(self):

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from panorax.core import processes
 from panorax.core.checkpoint import Checkpoints
 from panorax.core.config import Run
 from panorax.core.errors import Interrupted, UserError
@@ -70,19 +71,21 @@ def fit(
     """Train from `state` to `run.steps`, evaluating, logging and saving on the way; `state` is donated.
 
     Returns the final state, saved, and its evaluation. Raises UserError when the loss is not finite: the newest checkpoint is then a good one.
-    Raises Interrupted after SIGINT or SIGTERM, everything saved.
+    Raises Interrupted after SIGINT or SIGTERM to any process, everything saved.
     """
     train_step = dropping(system.train_step) if run.on_nan == "skip" else system.train_step
     key_train, key_eval = jax.random.split(key)
-    held_out = jax.device_put(system.held_out(), place.replicated)
+    held_out = processes.put(system.held_out(), place.replicated)
     with jax.set_mesh(place.replicated.mesh):
         evaluate = clock.compile(
-            lambda state, batch: system.evaluate(state, batch, key_eval), state, held_out, in_shardings=(place.state, place.replicated)
-        )
+            lambda state, batch: system.evaluate(state, batch, key_eval),
+            state, held_out,
+            in_shardings=(place.state, place.replicated), out_shardings=place.replicated,
+        )  # fmt: skip
     programs = {}
 
     def train(state, start, n):
-        batches = jax.device_put(stacked(system.batches, start, n), place.stacked_batch)
+        batches = processes.put(stacked(system.batches, start, n), place.stacked_batch)
         if n not in programs:
             programs[n] = clock.compile(
                 lambda state, batches: scan_steps(train_step, state, batches, key_train, n),
@@ -109,8 +112,9 @@ def fit(
 
     step, skipped, pending, evaluation = int(state.step), 0, None, None
     log.start(step, run.steps)
+    vote = processes.Vote()
     with Interrupts() as interrupts, jax.set_mesh(place.replicated.mesh):
-        while step < run.steps and not interrupts.received:
+        while step < run.steps and not (stop := vote(interrupts.received)):
             n = min(run.chunk, run.steps - step)
             state, metrics = train(state, step, n)
             if pending:
@@ -129,7 +133,7 @@ def fit(
             settle(*pending)
         checkpoints.save(state)
         if step < run.steps:
-            raise Interrupted(interrupts.received, step)
+            raise Interrupted(stop, step)
         return state, evaluation or look(step, state)
 
 

@@ -67,6 +67,19 @@ class Log:
             self._width = 0
 
 
+class Silence:
+    """The log of a process that is not the first of its run."""
+
+    def start(self, step: int, steps: int) -> None:
+        pass
+
+    def train(self, step: int, metrics: dict[str, float]) -> None:
+        pass
+
+    def evaluation(self, step: int, metrics: dict[str, float]) -> None:
+        pass
+
+
 def read_metrics(path: Path) -> list[dict]:
     """The records of a metrics.jsonl; a last line cut short by a crash is left out."""
     lines = path.read_text().split("\n") if path.exists() else []

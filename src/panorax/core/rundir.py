@@ -9,6 +9,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,23 +25,37 @@ def entered(directory: Path, cfg, resume: bool, step: Callable[[], int | None]) 
     """Hold `directory` for the run of `cfg`: a new one, or with `resume` the one that was started there. `step()` is where that one stands.
 
     Raises UserError where the directory cannot be written, another process holds it, it does or does not hold a run already, or
-    holds one of something else.
+    holds one of something else. What is refused before its first step, for its data or its mesh, leaves nothing behind.
     """
     written = directory / "config.json"
     if written.exists() and not resume:
         raise UserError(f"{directory} already holds a run; --resume continues it, another --workdir starts a new one")
     if resume and not written.exists():
         raise UserError(f"{directory} holds no run to resume")
-    with _writing(directory):
+    with writing(directory):
+        new = not directory.exists()
         directory.mkdir(parents=True, exist_ok=True)
         with _locked(directory):
+            before = set(directory.iterdir())
             if resume:
                 changed = differences(config.from_json(written.read_text()), cfg)
                 refuse(directory, changed)
                 with (directory / "resumes.jsonl").open("a") as file:
                     file.write(json.dumps({"step": step() or 0, "changed": changed}, default=str) + "\n")
             replace(written, config.to_json(cfg))
-            yield
+            try:
+                yield
+            except UserError:
+                if not resume and not (directory / "metrics.jsonl").exists():
+                    _forget(set(directory.iterdir()) - before)
+                    if new:
+                        directory.rmdir()
+                raise
+
+
+def _forget(paths: set[Path]) -> None:
+    for path in paths:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def differences(before, after) -> dict[str, tuple]:
@@ -87,7 +102,7 @@ def _locked(directory: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _writing(directory: Path) -> Iterator[None]:
+def writing(directory: Path) -> Iterator[None]:
     """A disk that cannot be written is said in one line; other errors pass."""
     try:
         yield

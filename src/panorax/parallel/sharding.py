@@ -39,11 +39,17 @@ def mesh_sizes(text: str = "") -> dict[str, int]:
 
 
 def make_mesh(text: str = "") -> Mesh:
-    """The mesh of `data=2,fsdp=2`; an empty text means one device. Raises UserError for a bad text, or more devices than there are."""
-    sizes, there = mesh_sizes(text), jax.device_count()
+    """The mesh of `data=2,fsdp=2`. An empty text means one device, or with many processes all devices of all as `data`.
+
+    Raises UserError for a bad text, more devices than there are, or with many processes fewer: one without a part of the mesh could not run its programs.
+    """
+    processes, there = jax.process_count(), jax.device_count()
+    sizes = mesh_sizes(text or (f"data={there}" if processes > 1 else ""))
     needed = math.prod(sizes.values())
     if needed > there:
         raise UserError(f"mesh {text} needs {needed} devices, there are {there}")
+    if processes > 1 and needed < there:
+        raise UserError(f"mesh {text} uses {needed} devices; a run on {processes} processes uses all {there} of theirs")
     return jax.make_mesh(tuple(sizes.values()), MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES), devices=jax.devices()[:needed])
 
 
