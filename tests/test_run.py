@@ -120,6 +120,22 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys, ar
     assert message in error and error.count("\n") == 1 and error.startswith("panorax: ")
 
 
+@pytest.mark.parametrize("text, message", [(b"", "holds no text"), (b" \n", "holds no text"), (b"a", "fewer than one window"), (b"caf\xe9 " * 99, "is not UTF-8 text (byte 3)")])
+def test_text_that_cannot_be_trained_on_is_one_line(tmp_path, capsys, text, message):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "text.txt").write_bytes(text)
+    for path in (tmp_path / "a" / "text.txt", tmp_path / "a"):
+        assert cli.main(["run", "llama", "--smoke", f"--data.path={path}", "--workdir", str(tmp_path / "run")]) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", [b"ab c" * 100_000, b"a\0b\n" * 300, b"\xef\xbb\xbfhello\r\n" * 99], ids=["one huge line", "zero bytes", "byte order mark"])
+def test_unusual_text_is_trained_on(tmp_path, text):
+    (tmp_path / "a.txt").write_bytes(text)
+    assert cli.main(["run", "llama", "--smoke", f"--data.path={tmp_path / 'a.txt'}", "--workdir", str(tmp_path / "run")]) == 0
+
+
 @pytest.mark.parametrize("said, devices", [({}, 8), ({"JAX_NUM_CPU_DEVICES": "3"}, 3), ({"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}, 2)], ids=str)
 def test_a_cpu_is_asked_for_devices_unless_its_user_has_said_how_many(said, devices):
     quiet = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES")}
