@@ -104,6 +104,7 @@ def test_generate_continues_prompts(tmp_path, story, capsys):
         (["run", "llama", "--smoke", "--mesh", "data=64"], "needs 64 devices, there are 8"),
         (["run", "llama", "--smoke", "--mesh", "rows=2"], "bad mesh 'rows=2'"),
         (["run", "llama", "--smoke", "--mesh", "data=4", "--batch=6"], "--mesh data=4 splits a batch 4 ways, which does not divide its rows"),
+        (["run", "concentration", "--smoke", "--mesh", "data=2"], "is a study: it makes the meshes"),
         (["run", "scaling/zero", "--devices", "16", "--batch", "16"], "this needs 16 devices, there are 8"),
         (["run", "tensor-parallel", "--model.n-kv-heads", "4"], "model.n-kv-heads 4 must be a multiple of devices 8"),
         (["run", "llama", "--smoke", "--batch", "0"], "batch must be at least 1 and below 2^31, got 0"),

@@ -29,6 +29,8 @@ def run(name: str, module: ModuleType, cfg, directory: Path, resume: bool, mesh:
     """Run `cfg` in `directory` and return the content of its result.json. `module` is the config module, for its claims."""
     clock, source = Clock(), provenance()
     implementation = config.module_of(cfg)
+    if mesh and hasattr(implementation, "study"):
+        raise UserError(f"{name} is a study: it makes the meshes that it compares, and takes no --mesh")
     with processes.on_first(lambda: rundir.entered(directory, cfg, resume, lambda: newest_step(directory))):
         if hasattr(implementation, "study"):
             result, facts = implementation.study(cfg, jax.random.key(cfg.seed)), {"seed": cfg.seed}

@@ -14,7 +14,8 @@ from panorax.core import config, spec
 from panorax.core.checkpoint import Checkpoints
 from panorax.core.loop import scan_steps, stacked
 from panorax.core.state import Result
-from panorax.parallel.sharding import make_mesh, placement
+from panorax.parallel.sharding import make_mesh, mesh_sizes, placement
+from panorax.plan import plan
 from panorax.run import run, with_shardings
 
 KEY = jax.random.key(3)
@@ -55,6 +56,15 @@ def test_full_size_traces_and_a_step_keeps_the_state_as_it_is(name):
     after, metrics = jax.eval_shape(system.train_step, state, system.batch, KEY)
     assert like(after) == like(state)
     assert "loss" in metrics and all(m.shape == () for m in metrics.values())
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_system_is_planned_at_full_size(name):
+    cfg = load(name).get_config()
+    system = config.module_of(cfg).system(cfg)
+    needs = plan(system, mesh_sizes("fsdp=2"))
+    assert needs["parameters"] <= 4 * spec.count(system.spec) < 2.2 * needs["parameters"]
+    assert all(x > 0 for part, x in needs.items() if part != "extra") and needs["extra"] >= 0
 
 
 @pytest.mark.parametrize("name, n", [pair for entry in CATALOGUE for pair in entry.parameters])

@@ -62,7 +62,8 @@ def rollout(act: Act, envs: Environments, running: Running, key: jax.Array, leng
             running.observation, running.first, running.memory, action,
             after.reward, after.terminated, after.truncated, after.observation, memory,
         )  # fmt: skip
-        return Running(state, observation, ended, memory, episodes.record(running.episodes, after.reward, ended)), taken
+        running = Running(state, observation, ended, memory, episodes.record(running.episodes, after.reward, ended))
+        return running, jax.tree.map(split_batch, taken)
 
     return jax.lax.scan(step, running, jax.random.split(key, length))
 
