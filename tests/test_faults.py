@@ -1,11 +1,13 @@
 """Nothing is lost: killed, interrupted, started twice, resumed as something else, a loss that is not finite."""
 
+import errno
 import json
 import multiprocessing
 import os
 import random
 import resource
 import signal
+import threading
 import time
 
 import jax
@@ -14,7 +16,7 @@ import pytest
 
 from panorax import cli, run
 from panorax.core import config
-from panorax.core.metrics import read_metrics
+from panorax.core.metrics import Log, read_metrics
 
 STORIES = "\n".join(f"once upon a time {i} frogs sat on {i * i % 91} leaves" for i in range(400))
 SMALL = "--model.vocab=257 --model.d-model=16 --model.n-layers=1 --model.d-ff=16 --context=8 --stride=8 --batch=4 --optim.warmup=0".split()
@@ -55,9 +57,9 @@ def params(directory):
 
 def wait_for_step(directory, step):
     """Until the run in `directory` has written metrics of this step."""
-    deadline = time.time() + 60
+    deadline = time.monotonic() + 60
     while not any(r["step"] >= step for r in read_metrics(directory / "metrics.jsonl")):
-        assert time.time() < deadline
+        assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
@@ -96,9 +98,9 @@ def test_a_signal_saves_first_and_says_so_by_its_exit_code(processes, story, tmp
 
 def test_a_second_signal_ends_it_at_once(processes, story, tmp_path):
     process = start(processes, [*story, "--run.steps=100000", "--run.chunk=50000"], tmp_path / "a")
-    deadline = time.time() + 60
+    deadline = time.monotonic() + 60
     while not (tmp_path / "a" / "metrics.jsonl").exists():
-        assert time.time() < deadline
+        assert time.monotonic() < deadline
         time.sleep(0.01)
     time.sleep(2)
     for _ in range(20):  # the first is remembered, the next kills
@@ -174,3 +176,66 @@ def test_a_directory_that_cannot_be_written_is_one_line(story, tmp_path, capsys)
     assert cli.main([*story, "--workdir", str(tmp_path / "file" / "a")]) == 2
     error = capsys.readouterr().err
     assert "cannot write" in error and error.count("\n") == 1
+
+
+def read_only(f, when):
+    """`f`, except that it fails as on a file system mounted read-only once `when(*args)`; permissions do not bind root, who may run this."""
+
+    def fails(*args, **kwargs):
+        if when(*args):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), "somewhere")
+        return f(*args, **kwargs)
+
+    return fails
+
+
+@pytest.mark.parametrize(
+    "owner, name, when, message",
+    [
+        (Log, "_write", lambda log, step, *_: step > 4, "cannot write somewhere: Read-only file system; what was saved before is intact"),
+        (os, "mkdir", lambda path, *_: "8.orbax" in str(path), "the checkpoint of step 8 could not be written to"),
+    ],
+)
+def test_a_directory_that_becomes_read_only_is_one_line_and_what_was_saved_stays(story, tmp_path, monkeypatch, capsys, owner, name, when, message):
+    args, threads = [*story, "--workdir", str(tmp_path / "a"), "--run.save-every=4", "--run.chunk=2"], {*threading.enumerate()}
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, read_only(getattr(owner, name), when))
+        assert cli.main(args) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert all(thread.daemon for thread in {*threading.enumerate()} - threads)  # nothing keeps the process from ending
+    assert run.newest_step(tmp_path / "a") == 4
+    assert cli.main([*args, "--resume"]) == 0
+    assert cli.main([*args[:-3], str(tmp_path / "whole"), *args[-2:]]) == 0
+    jax.tree.map(np.testing.assert_array_equal, params(tmp_path / "whole"), params(tmp_path / "a"))
+
+
+def a_day_ago(monkeypatch):
+    now, now_ns = time.time, time.time_ns
+    monkeypatch.setattr(time, "time", lambda: now() - 86400)
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns() - 86400 * 10**9)
+
+
+def test_a_clock_set_back_by_a_day_changes_nothing(story, tmp_path, monkeypatch):
+    args = [*story, "--run.save-every=2", "--run.chunk=2", "--optim.schedule=constant"]
+    assert cli.main([*args, "--workdir", str(tmp_path / "whole")]) == 0
+    assert cli.main([*args, "--workdir", str(tmp_path / "cut"), "--run.steps=4"]) == 0
+    a_day_ago(monkeypatch)
+    assert cli.main([*args, "--workdir", str(tmp_path / "cut"), "--resume"]) == 0
+    assert run.newest_step(tmp_path / "cut") == 8
+    assert sorted(p.name for p in (tmp_path / "cut" / "checkpoints").iterdir()) == ["6", "6.sha256", "8", "8.sha256"]
+    jax.tree.map(np.testing.assert_array_equal, params(tmp_path / "whole"), params(tmp_path / "cut"))
+    of = lambda name: [r for r in read_metrics(tmp_path / name / "metrics.jsonl") if r["split"] == "train"]
+    assert of("whole") == of("cut")
+
+
+def test_the_newest_run_is_the_one_started_last_whatever_the_clock_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    started = []
+    for again in range(3):
+        started.append(run.default_directory("lm/llama"))
+        started[-1].mkdir(parents=True)
+        (started[-1] / "config.json").write_text("")
+        if again == 1:
+            a_day_ago(monkeypatch)
+    assert sorted(started) == started and len(set(started)) == 3 and run.newest_directory("lm/llama") == started[-1]

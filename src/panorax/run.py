@@ -7,9 +7,11 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
+import re
 import subprocess
 import sys
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 
@@ -22,6 +24,7 @@ from panorax.core.loop import Clock, fit
 from panorax.core.state import Result, State, System
 from panorax.parallel.sharding import make_mesh, placement
 
+STARTED = "%Y%m%d-%H%M%S"
 VERSIONS = ("panorax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -164,15 +167,26 @@ def _commit() -> str:
 
 
 def default_directory(name: str) -> Path:
-    """runs/<name>/<time>, a new one for every run."""
-    return Path("runs") / name.removesuffix(".py").replace("/", "-") / time.strftime("%Y%m%d-%H%M%S")
+    """runs/<name>/<time>, a new one for every run: a second after the newest where the clock has gone back, so that names stay in order."""
+    now = datetime.fromtimestamp(time.time())
+    after = [datetime.strptime(path.name, STARTED) + timedelta(seconds=1) for path in _started(name)]
+    return _runs(name) / max([now, *after]).strftime(STARTED)
 
 
 def newest_directory(name: str) -> Path:
     """The newest run of `name` in the default place."""
-    found = sorted(default_directory(name).parent.glob("*/config.json"))
+    found = _started(name)
     if not found:
-        raise UserError(f"no run of {name} to resume in {default_directory(name).parent}; give --workdir")
-    return found[-1].parent
+        raise UserError(f"no run of {name} to resume in {_runs(name)}; give --workdir")
+    return found[-1]
+
+
+def _runs(name: str) -> Path:
+    return Path("runs") / name.removesuffix(".py").replace("/", "-")
+
+
+def _started(name: str) -> list[Path]:
+    """Runs in the default place, the newest last."""
+    return sorted(p.parent for p in _runs(name).glob("*/config.json") if re.fullmatch(r"\d{8}-\d{6}", p.parent.name))
 
 

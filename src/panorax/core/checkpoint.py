@@ -28,7 +28,9 @@ class Checkpoints:
         from orbax.checkpoint import v1 as ocp
 
         policy = ocp.training.preservation_policies.LatestN(self._keep)
-        self._orbax = ocp.training.Checkpointer(self.directory, preservation_policy=policy, cleanup_tmp_directories=True)
+        context = ocp.Context()
+        context.asynchronous.create_directories_asynchronously = False  # where that fails, threads would wait 5 minutes for it, and exit for them
+        self._orbax = ocp.training.Checkpointer(self.directory, preservation_policy=policy, cleanup_tmp_directories=True, context=context)
 
     def __enter__(self):
         return self
