@@ -195,6 +195,8 @@ def run(args) -> int:
 
         cfg = huggingface.started_from(cfg, args.init_from)
     cfg = config.override(cfg, args.overrides, f"panorax run {name}")
+    if args.init_from:
+        huggingface.refuse_another_model(cfg, args.init_from)
     if args.record and args.smoke:
         raise UserError("a smoke run is not recorded: its numbers say nothing")
     _start_jax(1 if args.distributed else max(getattr(cfg, "devices", 1), math.prod(mesh_sizes(args.mesh).values())))
@@ -225,8 +227,9 @@ def generate(args) -> int:
     from panorax.lm import writing
     from panorax.parallel.sharding import mesh_sizes
 
+    if args.workdir and (args.mesh or args.dtype):
+        raise UserError("--mesh and --dtype are for a --model; a run is read as it was written, on one device")
     _start_jax(math.prod(mesh_sizes(args.mesh).values()))
-
     params, cfg, tokenizer, sampling = (_of_run if args.workdir else _of_folder)(args)
     said = {name: getattr(args, name) for name in ("temperature", "top_k", "top_p", "min_p") if getattr(args, name) is not None}
     sampling = dataclasses.replace(sampling, **said)

@@ -157,8 +157,9 @@ def test_training_starts_from_the_folder_and_goes_on(folder, tmp_path, capsys):
     np.testing.assert_allclose(read_metrics(tmp_path / "a" / "metrics.jsonl")[0]["loss"], loss, rtol=1e-4)
     ran(capsys, *args, "--resume", "--run.steps", 4)
     assert run.newest_step(tmp_path / "a") == 4
-    assert "d-model was 16 and is now 32" in ran(capsys, *args, "--resume", "--model.d-model", 32, code=2)
-    assert "has the shape" in ran(capsys, *start, tmp_path / "b", "--model.d-ff", 32, code=2)
+    assert "--model.d-model 32 contradicts" in ran(capsys, *args, "--resume", "--model.d-model", 32, code=2)
+    assert "--model.d-ff 32 contradicts" in ran(capsys, *start, tmp_path / "b", "--model.d-ff", 32, code=2)
+    assert not (tmp_path / "b").exists()
 
 
 def test_a_run_is_exported_as_a_folder_that_says_the_same(tmp_path, capsys):

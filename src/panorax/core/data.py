@@ -111,7 +111,8 @@ def read_object(path: Path, optional: bool = False) -> dict:
         raise UserError(f"{path.parent} has no {path.name}")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        json.dumps(found, ensure_ascii=False).encode()  # refuses halves of characters, which no tokenizer takes
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is no JSON: {error}") from error
     if not isinstance(found, dict):
         raise UserError(f"{path} holds no JSON object")

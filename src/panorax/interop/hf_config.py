@@ -5,17 +5,18 @@ Keys that are absent have the defaults of the `transformers` library. Both spell
 its version 5 `rope_parameters`), the newer one is written.
 """
 
-import dataclasses
-from collections.abc import Callable
+import reprlib
+from collections.abc import Callable, Set
 
 from panorax.core.errors import UserError
+from panorax.core.ranges import INT32
 from panorax.lm import gemma, llama, qwen
 from panorax.ops.positions import DynamicNTKRope, LinearRope, Llama3Rope, Rope, YarnRope
 
 WITHOUT_EFFECT = {
-    "architectures", "model_type", "transformers_version", "_name_or_path", "torch_dtype", "dtype", "use_cache", "initializer_range",
+    "architectures", "transformers_version", "_name_or_path", "torch_dtype", "dtype", "use_cache", "initializer_range",
     "attention_dropout", "bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "pretraining_tp", "max_position_embeddings",
-    "cache_implementation", "_attn_implementation", "return_dict", "output_attentions", "output_hidden_states", "id2label", "label2id",
+    "cache_implementation", "_attn_implementation", "_attn_implementation_autoset", "return_dict", "output_attentions", "output_hidden_states", "id2label", "label2id",
 }  # fmt: skip
 SIZES = {
     "vocab": "vocab_size",
@@ -40,51 +41,90 @@ ROPES = {  # ours -> theirs, for each rope_type
 }  # fmt: skip
 
 
-class Keys:
-    """A config.json being read: what is taken is used, what is left at the end must be without effect."""
+NEEDED = ("factor", "low_freq_factor", "high_freq_factor")
+TINY, HUGE = 1e-37, 3e38  # what float32 holds
+MOST_LAYERS = 4096  # of a config that is meant, and not damaged
 
-    def __init__(self, values: dict):
-        self._left = dict(values)
+
+class Keys:
+    """Keys of a config.json being read: what is taken is used, what is left at the end must be without effect."""
+
+    def __init__(self, values, where: str = "config.json"):
+        if not isinstance(values, dict):
+            raise UserError(f"{where} must be an object, got {reprlib.repr(values)}")
+        self._left, self._where = dict(values), where
 
     def take(self, name: str, default=None):
         """The value of a key, `default` where it is absent."""
         return self._left.pop(name, default)
 
-    def size(self, name: str, default: int | None = None) -> int:
-        """A positive integer that must be there unless it has a default."""
+    def _number(self, name: str, default, kinds: tuple[type, ...], low: float, high: float, said: str):
         value = self.take(name, default)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise UserError(f"{name} must be a positive integer, got {value!r}")
+        if type(value) not in kinds or not low <= value <= high:
+            raise UserError(f"{self._where}: {name} must be {said}, got {reprlib.repr(value)}")
         return value
+
+    def size(self, name: str, default: int | None = None, most: int = INT32) -> int:
+        """A positive integer that must be there unless it has a default."""
+        return self._number(name, default, (int,), 1, most, f"a positive integer, at most {most}")
+
+    def whole(self, name: str, default: int) -> int:
+        """An integer from 0 on."""
+        return self._number(name, default, (int,), 0, INT32, "an integer from 0 on")
+
+    def number(self, name: str, default: float | None = None) -> float:
+        """A positive number of float32 that must be there unless it has a default."""
+        return float(self._number(name, default, (int, float), TINY, HUGE, "a positive number"))
+
+    def flag(self, name: str, default: bool) -> bool:
+        """True or false."""
+        return self._number(name, default, (bool,), False, True, "true or false")
+
+    def optional(self, read: Callable, name: str, default=None):
+        """What `read(name, default)` returns, None where the key is null or, without a default, absent."""
+        if self._left.get(name, default) is None:
+            return self.take(name)
+        return read(name, default)
 
     def must(self, name: str, *allowed) -> None:
         """Raise UserError where a key has a value that is not built here."""
         value = self.take(name, allowed[0])
         if value not in allowed:
-            raise UserError(f"{name} {value!r} is not supported, only {' or '.join(map(repr, allowed))}")
+            raise UserError(f"{self._where}: {name} {reprlib.repr(value)} is not supported, only {' or '.join(map(repr, allowed))}")
 
-    def done(self) -> None:
-        unknown = sorted(self._left.keys() - WITHOUT_EFFECT)
+    def done(self, without_effect: Set[str] = frozenset()) -> None:
+        """Raise UserError for keys that are left."""
+        unknown = sorted(self._left.keys() - without_effect)
         if unknown:
-            raise UserError(f"keys whose meaning is not known here: {', '.join(unknown)}")
+            raise UserError(f"{self._where} has keys whose meaning is not known here: {', '.join(unknown)}")
 
 
 def read(config: dict) -> llama.Model:
     """The model that a config.json describes. Raises UserError naming what is missing, of a wrong kind, or not supported."""
-    kind, keys = str(config.get("model_type")), Keys(config)
+    keys = Keys(config)
+    kind = keys.take("model_type")
+    if not isinstance(kind, str) or kind not in READERS:
+        raise UserError(f"config.json: model_type {reprlib.repr(kind)} is not supported, only {', '.join(READERS)}")
     try:
-        if kind not in READERS:
-            raise UserError(f"model_type {kind!r} is not supported, only {', '.join(READERS)}")
         model = READERS[kind](keys)
-        keys.done()
-    except (UserError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise UserError(f"config.json: {error}") from error
+    except ValueError as error:  # sizes that do not fit each other
+        raise UserError("config.json: " + _renamed(str(error), "model.", SIZES)) from error
+    keys.done(WITHOUT_EFFECT)
     return model
+
+
+def _renamed(message: str, prefix: str, names: dict[str, str]) -> str:
+    """A message about our fields as one about their keys."""
+    for ours, theirs in names.items():
+        message = message.replace(prefix + ours.replace("_", "-"), theirs)
+    return message
 
 
 def write(model: llama.Model, context: int) -> dict:
     """The config.json of a model trained on texts of `context` tokens. Raises UserError where no family of theirs is like it."""
     kind = model_type(model)
+    if kind in ("llama", "gemma2") and model.d_model % model.n_heads:
+        raise UserError(f"the {kind} family of Hugging Face wants n-heads to divide d-model: {model.n_heads} and {model.d_model} do not")
     said = {theirs: getattr(model, ours) for ours, theirs in SIZES.items()} | {"head_dim": model.head_size}
     said |= {"model_type": kind, "architectures": [ARCHITECTURES[kind]], "max_position_embeddings": getattr(model.rope, "context", context)}
     rope_type, (_, names) = next((name, rope) for name, rope in ROPES.items() if rope[0] is type(model.rope))
@@ -95,14 +135,16 @@ def write(model: llama.Model, context: int) -> dict:
 
 def model_type(model: llama.Model) -> str:
     """The name of their family that computes what `model` computes."""
-    uniform = len(set(model.windows)) == 1
-    if type(model) is llama.Model and uniform:
+    windows = set(_each_window(model))
+    if len(windows - {0}) > 1:
+        raise UserError(f"no Hugging Face family has windows of several widths, as {' and '.join(map(str, sorted(windows - {0})))} are")
+    if type(model) is llama.Model and len(windows) == 1:
         return "mistral" if model.windows[0] else "llama"
     if type(model) is qwen.Model and model.bias != model.head_norm:
         return "qwen2" if model.bias else "qwen3"
     if type(model) is gemma.Model and model.post_norms:
         return "gemma2"
-    if type(model) is gemma.Model and model.windows == (0,) and model.attention_cap is model.logit_cap is model.query_scale is None:
+    if type(model) is gemma.Model and windows == {0} and model.attention_cap is model.logit_cap is model.query_scale is None:
         return "gemma"
     raise UserError("no Hugging Face family computes what this model computes: mixed windows need Qwen or Gemma 2, Qwen one of bias and head-norm")
 
@@ -110,16 +152,16 @@ def model_type(model: llama.Model) -> str:
 def _sizes(keys: Keys, kv_heads: int | None = None, head_dim: int | None = None, tied: bool = False) -> dict:
     """Fields that all families share, with the defaults of this one; `head_dim` is None where it is the width over the heads."""
     heads, width = keys.size("num_attention_heads"), keys.size("hidden_size")
-    size = keys.take("head_dim", head_dim)
+    size = keys.optional(keys.size, "head_dim", head_dim)
     return {
         "vocab": keys.size("vocab_size"),
         "d_model": width,
-        "n_layers": keys.size("num_hidden_layers"),
+        "n_layers": keys.size("num_hidden_layers", most=MOST_LAYERS),
         "n_heads": heads,
-        "n_kv_heads": keys.take("num_key_value_heads", kv_heads) or heads,
+        "n_kv_heads": keys.optional(keys.size, "num_key_value_heads", kv_heads) or heads,
         "d_ff": keys.size("intermediate_size"),
-        "norm_eps": float(keys.take("rms_norm_eps", 1e-6)),
-        "tied": bool(keys.take("tie_word_embeddings", tied)),
+        "norm_eps": keys.number("rms_norm_eps", 1e-6),
+        "tied": keys.flag("tie_word_embeddings", tied),
         "head_dim": None if size is None or size * heads == width else size,
         "rope": _rope(keys),
     }
@@ -127,33 +169,45 @@ def _sizes(keys: Keys, kv_heads: int | None = None, head_dim: int | None = None,
 
 def _rope(keys: Keys) -> Rope:
     """`rope_theta` and `rope_scaling`, or `rope_parameters`."""
-    theta, context = keys.take("rope_theta", 10_000.0), keys.take("max_position_embeddings", 2048)
-    said = {"rope_theta": theta, "max_position_embeddings": context} | (keys.take("rope_scaling") or {}) | (keys.take("rope_parameters") or {})
-    kind = str(said.pop("rope_type", said.pop("type", "default")))
-    said.pop("type", None)
-    if kind not in ROPES:
-        raise UserError(f"rope_type {kind!r} is not supported, only {', '.join(ROPES)}")
+    theta, context = keys.number("rope_theta", 10_000.0), keys.optional(keys.size, "max_position_embeddings")
+    scaling, parameters = keys.take("rope_scaling"), keys.take("rope_parameters")
+    if scaling is not None and parameters is not None and scaling != parameters:
+        raise UserError("config.json: rope_scaling and rope_parameters say different things")
+    name, found = ("rope_scaling", scaling) if parameters is None else ("rope_parameters", parameters)
+    found = {key: x for key, x in found.items() if x is not None} if isinstance(found, dict) else found
+    said = Keys({} if found is None else found, f"config.json: {name}")
+    older = said.take("type", "default")
+    kind = said.take("rope_type", older)
+    if not isinstance(kind, str) or kind not in ROPES:
+        raise UserError(f"config.json: {name}: rope_type {reprlib.repr(kind)} is not supported, only {', '.join(ROPES)}")
     rope, names = ROPES[kind]
-    if kind in ("yarn", "llama3"):
-        said.setdefault("original_max_position_embeddings", context)
-    whole = {f.name for f in dataclasses.fields(rope) if f.type is bool or f.name == "context"}
-    values = {ours: said.pop(theirs) for ours, theirs in names.items() if said.get(theirs) is not None}
-    values = {name: x if name in whole else float(x) for name, x in values.items()}
-    theta = float(said.pop("rope_theta"))
-    unknown = sorted(name for name in said.keys() - {"max_position_embeddings"} if said[name] is not None)
-    if unknown:
-        raise UserError(f"rope_type {kind!r} has keys whose meaning is not known here: {', '.join(unknown)}")
-    return rope(theta, **values)
+    values = {"theta": said.number("rope_theta", theta)}
+    for ours, theirs in names.items():
+        if ours == "context":
+            values[ours] = said.size(theirs, context)
+        elif ours == "whole":
+            values[ours] = said.flag(theirs, True)
+        else:
+            values[ours] = said.number(theirs) if theirs in NEEDED else said.optional(said.number, theirs)
+    said.done()
+    try:
+        return rope(**{ours: x for ours, x in values.items() if x is not None})
+    except ValueError as error:
+        raise UserError(f"config.json: {name}: " + _renamed(str(error), "rope.", {"theta": "rope_theta"} | names)) from error
 
 
-def _windows(keys: Keys, window: int, default: Callable[[int], bool], layers: int) -> tuple[int, ...]:
+def _windows(keys: Keys, window: int | None, default: Callable[[int], bool], layers: int) -> tuple[int, ...]:
     """One window for each layer, 0 for all before it: those that `layer_types` calls sliding, or `default(layer)`."""
-    types = keys.take("layer_types") or ["sliding_attention" if default(l) else "full_attention" for l in range(layers)]
-    unknown = set(types) - {"sliding_attention", "full_attention"}
-    if unknown or len(types) != layers:
-        raise UserError(f"layer_types must name full_attention or sliding_attention for each of {layers} layers")
+    types = keys.take("layer_types")
+    if types is None:
+        types = ["sliding_attention" if default(l) else "full_attention" for l in range(layers)]
+    if not isinstance(types, list) or len(types) != layers or not all(kind in ("full_attention", "sliding_attention") for kind in types):
+        raise UserError(f"config.json: layer_types must name full_attention or sliding_attention for each of {layers} layers")
+    if window is None and "sliding_attention" in types:
+        raise UserError("config.json: layers slide by layer_types, but sliding_window is null, or not used by use_sliding_window")
     windows = tuple(window if kind == "sliding_attention" else 0 for kind in types)
-    return windows[: next(n for n in range(1, layers + 1) if (windows[:n] * layers)[:layers] == windows)]  # the pattern that repeats
+    repeats = lambda n: all(windows[l] == windows[l % n] for l in range(layers))
+    return windows[: next(filter(repeats, range(1, layers + 1)))]
 
 
 def _read_llama(keys: Keys) -> llama.Model:
@@ -165,15 +219,16 @@ def _read_llama(keys: Keys) -> llama.Model:
 
 def _read_mistral(keys: Keys) -> llama.Model:
     keys.must("hidden_act", "silu")
-    return llama.Model(**_sizes(keys, kv_heads=8), windows=(keys.take("sliding_window", 4096) or 0,))
+    return llama.Model(**_sizes(keys, kv_heads=8), windows=(keys.optional(keys.size, "sliding_window", 4096) or 0,))
 
 
 def _read_qwen(keys: Keys, bias: bool, head_dim: int | None) -> qwen.Model:
     keys.must("hidden_act", "silu")
-    keys.must("attention_bias", bias, False)
-    sizes, first = _sizes(keys, kv_heads=32, head_dim=head_dim), keys.take("max_window_layers", 28)
-    slides, window = keys.take("use_sliding_window", False), keys.take("sliding_window", 4096)
-    windows = _windows(keys, window or 0, lambda l: slides and l >= first, sizes["n_layers"])
+    keys.must("attention_bias", *{False, bias})  # Qwen 2 always has them, whatever is said
+    sizes, first = _sizes(keys, kv_heads=32, head_dim=head_dim), keys.whole("max_window_layers", 28)
+    slides, window = keys.flag("use_sliding_window", False), keys.optional(keys.size, "sliding_window", 4096)
+    window = window if slides else None
+    windows = _windows(keys, window, lambda l: window is not None and l >= first, sizes["n_layers"])
     return qwen.Model(**sizes, windows=windows, bias=bias, head_norm=not bias)
 
 
@@ -192,35 +247,42 @@ def _read_gemma2(keys: Keys) -> gemma.Model:
     keys.must("attention_bias", False)
     keys.must("use_bidirectional_attention", None, False)
     sizes = _sizes(keys, kv_heads=4, head_dim=256, tied=True)
-    windows = _windows(keys, keys.take("sliding_window", 4096) or 0, lambda l: l % 2 == 0, sizes["n_layers"])
-    optional = lambda name, default: None if (x := keys.take(name, default)) is None else float(x)
-    scale, attention, logit = optional("query_pre_attn_scalar", 256), optional("attn_logit_softcapping", 50.0), optional("final_logit_softcapping", 30.0)
+    window = keys.optional(keys.size, "sliding_window", 4096)
+    keys.must("sliding_window_size", window, None)  # the first releases of 9B and 27B say it twice
+    windows = _windows(keys, window, lambda l: l % 2 == 0, sizes["n_layers"])
+    attention, logit = keys.optional(keys.number, "attn_logit_softcapping", 50.0), keys.optional(keys.number, "final_logit_softcapping", 30.0)
+    scale = keys.number("query_pre_attn_scalar", 256)
     return gemma.Model(**sizes, windows=windows, query_scale=scale, attention_cap=attention, logit_cap=logit)
 
 
-def _layer_types(model: llama.Model) -> list[str]:
-    return ["sliding_attention" if model.windows[l % len(model.windows)] else "full_attention" for l in range(model.n_layers)]
+def _each_window(model: llama.Model) -> list[int]:
+    return [model.windows[l % len(model.windows)] for l in range(model.n_layers)]
+
+
+def _write_windows(model: llama.Model) -> dict:
+    """Which layers slide, and how far."""
+    windows = _each_window(model)
+    types = ["sliding_attention" if window else "full_attention" for window in windows]
+    return {"layer_types": types, "sliding_window": max(windows) or None}
 
 
 def _write_qwen(model: qwen.Model) -> dict:
-    window = max(model.windows)
-    return {
-        "hidden_act": "silu",
-        "use_sliding_window": window > 0,
-        "sliding_window": window or None,
-        "max_window_layers": model.n_layers,
-        "layer_types": _layer_types(model),
-    }
+    written = _write_windows(model)
+    slides = written["sliding_window"] is not None
+    return written | {"hidden_act": "silu", "use_sliding_window": slides, "max_window_layers": model.n_layers}
 
 
 def _write_gemma2(model: gemma.Model) -> dict:
-    return {
+    scale = model.query_scale or model.head_size
+    if scale != int(scale):
+        raise UserError(f"Hugging Face's Gemma 2 has a whole query_pre_attn_scalar, model.query-scale is {scale}")
+    windows = _write_windows(model)
+    return windows | {
+        "sliding_window": windows["sliding_window"] or 4096,  # theirs wants one even where no layer slides
         "hidden_activation": "gelu_pytorch_tanh",
-        "query_pre_attn_scalar": int(model.query_scale or model.head_size),
+        "query_pre_attn_scalar": int(scale),
         "attn_logit_softcapping": model.attention_cap,
         "final_logit_softcapping": model.logit_cap,
-        "sliding_window": max(model.windows) or None,
-        "layer_types": _layer_types(model),
     }
 
 

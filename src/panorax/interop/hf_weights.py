@@ -6,11 +6,13 @@ Every tensor is read when its turn comes, by each device the part it keeps, and 
 one tensor at a time.
 """
 
+import dataclasses
+import functools
 import itertools
 import json
 import math
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -48,8 +50,9 @@ WITH_POST_NORMS = {
     "mlp_norm": ("pre_feedforward_layernorm.weight", "D -> D"),
     "mlp_post_norm": ("post_feedforward_layernorm.weight", "D -> D"),
 }
-DTYPES = {"F64": jnp.float64, "F32": jnp.float32, "F16": jnp.float16, "BF16": jnp.bfloat16}
+FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": jnp.bfloat16}
 SHARD_BYTES = 5_000_000_000
+TURN_BYTES = 4_000_000
 
 
 def table(cfg) -> dict[str, list[tuple[str, str]]]:
@@ -65,11 +68,15 @@ def load(directory: Path, cfg, shardings, dtype=None):
 
     Every name and shape is checked before anything is read. Raises UserError naming what is missing, damaged, of another shape or unknown.
     """
-    declared, names, found, placed = _flat(decoder.spec(cfg), is_leaf=lambda x: isinstance(x, core_spec.P)), table(cfg), tensors(directory), _flat(shardings)
-    shape = lambda ours: declared[ours].shape[1:] if ours.startswith("layers/") else declared[ours].shape
-    expected = {name: _their_shape(shape(ours), axes) for ours, theirs in names.items() for name, axes in theirs}
-    check(found, expected, "lm_head.weight" if cfg.tied else None, directory)
-    params = {ours: _fill(found, names[ours], declared[ours].shape, placed[ours], dtype) for ours in names}
+    folder, names = Folder(directory), table(cfg)
+    declared = _flat(decoder.spec(cfg), is_leaf=lambda x: isinstance(x, core_spec.P))
+    for ours, tensors in names.items():
+        shape = declared[ours].shape[1:] if ours.startswith("layers/") else declared[ours].shape
+        for name, axes in tensors:
+            folder.check(name, _their_shape(shape, axes))
+    folder.check_nothing_else({name for tensors in names.values() for name, _ in tensors}, "lm_head.weight" if cfg.tied else None)
+    placed = _flat(shardings)
+    params = {ours: _fill(folder, names[ours], declared[ours].shape, placed[ours], dtype) for ours in names}
     layers = {ours.removeprefix("layers/"): x for ours, x in params.items() if ours.startswith("layers/")}
     return {ours: x for ours, x in params.items() if "/" not in ours} | {"layers": layers}
 
@@ -99,99 +106,140 @@ def save(directory: Path, params, cfg, dtype=None, shard_bytes: int = SHARD_BYTE
         (directory / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
 
 
-@dataclass(frozen=True)
-class Tensor:
-    """Where a tensor lies: its file, dtype, shape, and the byte at which it begins."""
+class Folder:
+    """The tensors of a folder, by name, read on demand."""
+
+    def __init__(self, directory: Path):
+        self._directory, self._of = directory, {}
+        index = directory / "model.safetensors.index.json"
+        if index.is_file():
+            files = sorted(set(_weight_map(index).values()))
+        elif (directory / "model.safetensors").is_file():
+            files = ["model.safetensors"]
+        else:
+            raise UserError(f"{directory} has neither model.safetensors nor model.safetensors.index.json; other formats are not read")
+        for path in (directory / file for file in files):
+            if not path.is_file():
+                raise UserError(f"{directory}: the shard {path.name} is missing")
+            for name, there in _stored(path).items():
+                if name in self._of:
+                    raise UserError(f"{directory}: {name} is both in {self._of[name].path.name} and in {path.name}")
+                self._of[name] = there
+
+    def check(self, name: str, shape: tuple[int, ...]) -> None:
+        """Raise UserError unless the tensor is there, in this shape, as floating point numbers."""
+        if name not in self._of:
+            raise UserError(f"{self._directory} has no tensor {name}")
+        there = self._of[name]
+        if there.shape != shape:
+            raise UserError(f"{there.path}: {name} has the shape {there.shape}, config.json makes it {shape}")
+        if there.dtype not in FLOATS:
+            raise UserError(f"{there.path}: {name} holds {there.dtype}, not floating point numbers of 16, 32 or 64 bits")
+
+    def check_nothing_else(self, used: set[str], ignored: str | None) -> None:
+        """Raise UserError for a tensor that has no place; `ignored` may be there, and old files carry rotary frequencies."""
+        more = sorted(name for name in self._of.keys() - used if name != ignored and not name.endswith("rotary_emb.inv_freq"))
+        if more:
+            raise UserError(f"{self._directory} has tensors that config.json has no place for: {', '.join(more[:3])}{', ...' if len(more) > 3 else ''}")
+
+    def dtype(self, names: Sequence[str]):
+        """The dtype that holds what all of these tensors hold, at most 32 bits."""
+        return jnp.result_type(*(jax.dtypes.canonicalize_dtype(FLOATS[self._of[name].dtype]) for name in names))
+
+    def read(self, name: str, bounds: tuple[tuple[int, int], ...]) -> np.ndarray:
+        """The part of a tensor between these bounds of its axes.
+
+        The file is not mapped: pages of a map count as memory of the process. A CPU device takes the array as it is, for it starts at a multiple of
+        64 bytes; any other would be copied.
+        """
+        there = self._of[name]
+        lengths = tuple(stop - start for start, stop in bounds)
+        part = _aligned(lengths, FLOATS[there.dtype])
+        (first, _), *across = bounds
+        row_bytes = math.prod(there.shape[1:]) * part.itemsize
+        whole_rows = lengths[1:] == there.shape[1:]
+        turn = lengths[0] if whole_rows else max(1, TURN_BYTES // row_bytes)
+        try:
+            with there.path.open("rb") as file:
+                file.seek(there.start + first * row_bytes)
+                for row in range(0, lengths[0], turn):
+                    rows = part[row : row + turn]
+                    into = rows if whole_rows else np.empty((len(rows), *there.shape[1:]), part.dtype)
+                    if file.readinto(into.reshape(-1).view(np.uint8)) != into.nbytes:
+                        raise UserError(f"{there.path} ends within {name}")
+                    if not whole_rows:
+                        rows[:] = into[:, *(slice(*bound) for bound in across)]
+        except OSError as error:
+            raise UserError(f"{there.path} cannot be read at {name}: {error.strerror}") from error
+        return part
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """Where a tensor lies: its file, dtype as safetensors says it, shape, and first byte."""
 
     path: Path
     dtype: str
     shape: tuple[int, ...]
-    offset: int
+    start: int
 
 
-def tensors(directory: Path) -> dict[str, Tensor]:
-    """The tensors of a folder by name. Raises UserError where a file is missing or its header is not sound; the `safetensors` library judges that."""
-    index = directory / "model.safetensors.index.json"
-    if not index.is_file() and not (directory / "model.safetensors").is_file():
-        raise UserError(f"{directory} has neither model.safetensors nor model.safetensors.index.json; other formats are not read")
-    files = sorted(set(_weight_map(index).values())) if index.is_file() else ["model.safetensors"]
-    return {name: tensor for file in files for name, tensor in _of_file(directory / file).items()}
-
-
-def _of_file(path: Path) -> dict[str, Tensor]:
+def _stored(path: Path) -> dict[str, Stored]:
+    """The tensors of a file. Its header is held to the format by the safetensors library; what it says is then read here."""
     from safetensors import SafetensorError, safe_open
 
-    if not path.is_file():
-        raise UserError(f"{path.parent}: the shard {path.name} is missing")
     try:
         with safe_open(path, framework="numpy"), path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(size))
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length))
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
     header.pop("__metadata__", None)
-    return {name: Tensor(path, said["dtype"], tuple(said["shape"]), 8 + size + said["data_offsets"][0]) for name, said in header.items()}
+    return {name: Stored(path, x["dtype"], tuple(x["shape"]), 8 + length + x["data_offsets"][0]) for name, x in header.items()}
 
 
-def check(found: dict[str, Tensor], expected: dict[str, tuple[int, ...]], ignored: str | None, directory: Path) -> None:
-    """Raise UserError unless every expected tensor is there, in its shape, as floating point numbers, and nothing else is.
-
-    `ignored` may be there, and old files carry rotary frequencies.
-    """
-    for name, shape in expected.items():
-        if name not in found:
-            raise UserError(f"{directory} has no tensor {name}")
-        if found[name].shape != shape:
-            raise UserError(f"{found[name].path}: {name} has the shape {found[name].shape}, config.json makes it {shape}")
-        if found[name].dtype not in DTYPES:
-            raise UserError(f"{found[name].path}: {name} holds {found[name].dtype}, not floating point numbers")
-    more = sorted(name for name in found.keys() - expected.keys() if name != ignored and not name.endswith("rotary_emb.inv_freq"))
-    if more:
-        raise UserError(f"{directory} has tensors that config.json has no place for: {', '.join(more[:3])}{', ...' if len(more) > 3 else ''}")
-
-
-def read(tensor: Tensor, index: tuple[slice, ...]) -> np.ndarray:
-    """A part of a tensor: its rows are read, not mapped, so that what has been placed leaves the memory."""
-    rows, dtype = range(*index[0].indices(tensor.shape[0])), jnp.dtype(DTYPES[tensor.dtype])
-    row = math.prod(tensor.shape[1:])
-    numbers = np.fromfile(tensor.path, dtype, len(rows) * row, offset=tensor.offset + rows.start * row * dtype.itemsize)
-    if numbers.size != len(rows) * row:
-        raise UserError(f"{tensor.path} has become shorter")
-    return numbers.reshape(len(rows), *tensor.shape[1:])[(slice(None), *index[1:])]
+def _aligned(shape: tuple[int, ...], dtype) -> np.ndarray:
+    size = math.prod(shape) * jnp.dtype(dtype).itemsize
+    room = np.empty(size + 64, np.uint8)
+    start = -room.ctypes.data % 64
+    return room[start : start + size].view(dtype).reshape(shape)
 
 
 def _weight_map(index: Path) -> dict[str, str]:
     """Which shard each tensor is in. Raises UserError for an index that is none, or that leads out of its folder."""
     try:
-        where = json.loads(index.read_text())["weight_map"]
+        where = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         good = all(isinstance(file, str) and Path(file).name == file and file.endswith(".safetensors") for file in where.values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{index} is damaged: {type(error).__name__}: {error}") from error
     if not good:
         raise UserError(f"{index} names files that are no safetensors of its own folder")
     return where
 
 
-def _fill(found: dict[str, Tensor], theirs: list[tuple[str, str]], shape, sharding: NamedSharding, dtype):
+def _fill(folder: Folder, tensors: list[tuple[str, str]], shape, sharding: NamedSharding, dtype):
     """One of our parameters, from their tensors of all layers."""
-    dtype, stacked = dtype or DTYPES[found[theirs[0][0]].dtype], len(shape) > len(theirs[0][1].partition(" -> ")[2])
+    dtype, stacked = dtype or folder.dtype([name for name, _ in tensors]), len(shape) > len(tensors[0][1].partition(" -> ")[2])
     if not stacked:
-        [(name, axes)] = theirs
-        return _arrange(shape, sharding, dtype)(_placed(found[name], axes, shape, sharding.spec, sharding.mesh), axes)
+        [(name, axes)] = tensors
+        raw = _placed(folder, name, axes, shape, sharding.spec, sharding.mesh)
+        return jax.block_until_ready(_arrange(shape, sharding, dtype)(raw, axes))
     whole = jax.jit(lambda: jnp.zeros(shape, dtype), out_shardings=sharding)()
     put = _put(shape[1:], sharding)
-    for l, (name, axes) in enumerate(theirs):
-        raw = _placed(found[name], axes, shape[1:], sharding.spec[1:], sharding.mesh)
-        whole = jax.block_until_ready(put(whole, raw, l, axes))  # one at a time: nothing is read ahead
+    for l, (name, axes) in enumerate(tensors):
+        raw = _placed(folder, name, axes, shape[1:], sharding.spec[1:], sharding.mesh)
+        whole = jax.block_until_ready(put(whole, raw, l, axes))  # else the next tensor is read while this one is still held
     return whole
 
 
-def _placed(tensor: Tensor, axes: str, shape, spec, mesh) -> jax.Array:
+def _placed(folder: Folder, name: str, axes: str, shape, spec, mesh) -> jax.Array:
     """Their tensor as it is in the file, every device holding the part that it will keep: `spec` splits our axes over the mesh."""
     theirs, _, ours = axes.partition(" -> ")
     over = dict(itertools.zip_longest(ours, spec))
     sharding = NamedSharding(mesh, PartitionSpec(*(over[group[0]] for group in theirs.split())))
-    return jax.make_array_from_callback(_their_shape(shape, axes), sharding, lambda index: read(tensor, index))
+    whole = _their_shape(shape, axes)
+    read = functools.cache(lambda *bounds: folder.read(name, bounds))  # devices that keep the same part share one reading of it
+    return jax.make_array_from_callback(whole, sharding, lambda index: read(*(s.indices(n)[:2] for s, n in zip(index, whole))))
 
 
 def _arrange(shape, sharding, dtype):

@@ -25,6 +25,8 @@ def render(template: str | None, messages: Sequence[dict[str, str]], special: di
     sandbox.filters["tojson"] = lambda x, indent=None: json.dumps(x, ensure_ascii=False, indent=indent)
     sandbox.globals |= {"raise_exception": refuse, "strftime_now": lambda form: datetime.datetime.now().strftime(form)}
     try:
-        return sandbox.from_string(template).render(messages=list(messages), add_generation_prompt=True, **special)
+        text = sandbox.from_string(template).render(messages=list(messages), add_generation_prompt=True, **special)
+        text.encode()  # halves of characters are refused here
+        return text
     except Exception as error:  # a template can fail in any way
         raise UserError(f"the chat template refuses this conversation: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from error

@@ -76,14 +76,18 @@ def decode(
 def stream(params, prompts: Sequence[Sequence[int]], tokenizer, key, *, new: int, cfg: Model, sampling: Sampling) -> Iterator[list[str]]:
     """The texts after prompts given as ids, as they grow: every list has a text for each prompt, up to `new` tokens or an end token in the last.
 
-    Raises UserError where there is no prompt, an empty one, or nothing to generate.
+    Tokens are read together with their prompt: some tokenizers drop the space before the first word of a text.
+    Raises UserError where there is no prompt, an empty one, one with a token that the model does not have, or nothing to generate.
     """
     if not prompts or new < 1 or not all(map(len, prompts)):
         raise UserError("give at least one prompt, none of no tokens, and at least one token to generate")
-    rows = [[] for _ in prompts]
+    if (most := max(map(max, prompts))) >= cfg.vocab:
+        raise UserError(f"the tokenizer gives a prompt the token {most}, the model has {cfg.vocab}")
+    rows, before = [[] for _ in prompts], [len(tokenizer.decode(prompt)) for prompt in prompts]
     for tokens_BN in decode(params, prompts, key, new=new, ends=tokenizer.ends, cfg=cfg, sampling=sampling):
         rows = [[*row, *map(int, more)] for row, more in zip(rows, tokens_BN)]
-        yield [tokenizer.decode(list(itertools.takewhile(lambda token: token not in tokenizer.ends, row))) for row in rows]
+        written = [itertools.takewhile(lambda token: token not in tokenizer.ends, row) for row in rows]
+        yield [tokenizer.decode([*prompt, *row])[n:] for prompt, row, n in zip(prompts, written, before)]
 
 
 def generate(params, prompts: Sequence[str], tokenizer, key, *, new: int, cfg: Model, sampling: Sampling) -> list[str]:

@@ -125,7 +125,7 @@ class Pretrained:
 
     @property
     def vocab_size(self) -> int:
-        return self.library.get_vocab_size()
+        return max(self.library.get_vocab().values(), default=-1) + 1  # their ids may have gaps
 
     def encode(self, text: str) -> list[int]:
         return self.library.encode(text, add_special_tokens=False).ids

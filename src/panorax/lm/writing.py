@@ -18,20 +18,24 @@ Prompt = tuple[str, list[int]]  # what is shown before the answer, and the ids t
 def prompts(texts: Sequence[str], files: Sequence[Path], tokenizer, chat: bool, system: str | None) -> list[Prompt]:
     """Prompts as ids. A file is one prompt, a .jsonl file one a line: {"prompt": text} or {"messages": [...]}.
 
-    With `chat` a text is what the user says, after the instruction `system` if there is one. Raises UserError naming what cannot be read.
+    With `chat` a text is what the user says; the instruction `system`, if there is one, stands before every conversation. Raises UserError naming
+    what cannot be read.
     """
     asked = [*texts, *(entry for file in files for entry in _read(file))] or ([] if chat else [""])
     instruction = [{"role": "system", "content": system}] if system else []
 
     def encoded(entry) -> Prompt:
         if isinstance(entry, str) and not chat:
+            entry.encode()  # halves of characters are refused here
             return entry, tokenizer.prompt(entry)
         if not hasattr(tokenizer, "chat"):
             raise UserError("this model has no chat template: give plain prompts")
-        messages = [*instruction, {"role": "user", "content": entry}] if isinstance(entry, str) else entry
-        return "", tokenizer.chat(messages)
+        return "", tokenizer.chat([*instruction, *([{"role": "user", "content": entry}] if isinstance(entry, str) else entry)])
 
-    return [encoded(entry) for entry in asked]
+    try:
+        return [encoded(entry) for entry in asked]
+    except UnicodeEncodeError as error:
+        raise UserError(f"a prompt is no text: {error.object[error.start : error.end]!r} is half of a character") from error
 
 
 def _read(file: Path) -> Iterator[str | list[dict]]:
@@ -42,11 +46,13 @@ def _read(file: Path) -> Iterator[str | list[dict]]:
     if file.suffix != ".jsonl":
         yield text
         return
-    for n, line in enumerate(filter(str.strip, text.splitlines()), 1):
+    for n, line in enumerate(text.split("\n"), 1):  # splitlines would also cut at characters that JSON may hold
+        if not line.strip():
+            continue
         try:
             entry = json.loads(line)
             yield entry["prompt"] + "" if "prompt" in entry else [{"role": m["role"] + "", "content": m["content"] + ""} for m in entry["messages"]]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(f'{file}, line {n}: {{"prompt": text}} or {{"messages": [{{"role": ..., "content": ...}}]}} is needed') from error
 
 

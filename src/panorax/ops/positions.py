@@ -85,6 +85,11 @@ class YarnRope(Rope):
     whole: bool = True
     """the range between them is widened to whole indices"""
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.theta <= 1:
+            raise ValueError(f"rope.theta must be above 1, or all pairs turn alike; got {self.theta}")
+
     def frequencies(self, head_dim: int, length) -> Float[Array, " half"]:
         turning = lambda turns: head_dim * math.log(self.context / (turns * 2 * math.pi)) / (2 * math.log(self.theta))  # the pair that turns so often
         first, last = turning(self.fast), turning(self.slow)
@@ -112,6 +117,11 @@ class Llama3Rope(Rope):
     context: Count = 8192
     fast: Positive = 4.0
     slow: Positive = 1.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.fast <= self.slow:
+            raise ValueError(f"rope.fast {self.fast} must be above rope.slow {self.slow}")
 
     def frequencies(self, head_dim: int, length) -> Float[Array, " half"]:
         plain = rope_frequencies(head_dim, self.theta)
