@@ -1,4 +1,4 @@
-"""Generation with a key/value cache: one compiled prefill, then compiled chunks of new tokens."""
+"""Generation with a key/value cache by any family of decoders (`panorax.nets.decoder`): one compiled prefill, then compiled chunks of new tokens."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from panorax.core.errors import UserError
-from panorax.lm.llama import Model
 from panorax.nets.decoder import Cache, empty_cache, extend
 from panorax.ops.sampling import Sampling, sample
 
@@ -31,14 +30,14 @@ def _draw(logits_BV, done_B, cache, drawn, key, ends: tuple[int, ...], sampling:
     return Decoding(token_B, done_B | jnp.isin(token_B, jnp.array(ends)), cache, drawn + 1)
 
 
-def prefill(params, prompt_BT: Int[Array, "B T"], length_B: Int[Array, " B"], key, *, room: int, ends: tuple[int, ...], cfg: Model, sampling: Sampling):
+def prefill(params, prompt_BT: Int[Array, "B T"], length_B: Int[Array, " B"], key, *, room: int, ends: tuple[int, ...], cfg, sampling: Sampling):
     """Read the prompts, with room for as many tokens after them, and draw the first. `prompt_BT` is padded on the right, row b holding `length_B[b]` >= 1."""
     B, T = prompt_BT.shape
     logits_BTV, cache = extend(params, prompt_BT, length_B, empty_cache(cfg, B, T + room), cfg)
     return _draw(logits_BTV[jnp.arange(B), length_B - 1], jnp.zeros(B, bool), cache, jnp.int32(0), key, ends, sampling)
 
 
-def advance(params, decoding: Decoding, key, *, n: int, ends: tuple[int, ...], cfg: Model, sampling: Sampling):
+def advance(params, decoding: Decoding, key, *, n: int, ends: tuple[int, ...], cfg, sampling: Sampling):
     """`n` tokens of each row (B, n), and the decoding after them. Each token costs one pass of one token through the model."""
 
     def body(decoding, _):
@@ -55,7 +54,7 @@ _advance = jax.jit(advance, static_argnames=("n", "ends", "cfg", "sampling"), do
 
 
 def decode(
-    params, prompts: Sequence[Sequence[int]], key, *, new: int, ends: tuple[int, ...], cfg: Model, sampling: Sampling, chunk: int = 16
+    params, prompts: Sequence[Sequence[int]], key, *, new: int, ends: tuple[int, ...], cfg, sampling: Sampling, chunk: int = 16
 ) -> Iterator[np.ndarray]:
     """Up to `new` tokens after each prompt, in pieces (B, chunk) as they come, until every row has drawn one of `ends`; a row that has repeats it.
 
@@ -73,7 +72,7 @@ def decode(
             return
 
 
-def stream(params, prompts: Sequence[Sequence[int]], tokenizer, key, *, new: int, cfg: Model, sampling: Sampling) -> Iterator[list[str]]:
+def stream(params, prompts: Sequence[Sequence[int]], tokenizer, key, *, new: int, cfg, sampling: Sampling) -> Iterator[list[str]]:
     """The texts after prompts given as ids, as they grow: every list has a text for each prompt, up to `new` tokens or an end token in the last.
 
     Tokens are read together with their prompt: some tokenizers drop the space before the first word of a text.
@@ -90,7 +89,7 @@ def stream(params, prompts: Sequence[Sequence[int]], tokenizer, key, *, new: int
         yield [tokenizer.decode([*prompt, *row])[n:] for prompt, row, n in zip(prompts, written, before)]
 
 
-def generate(params, prompts: Sequence[str], tokenizer, key, *, new: int, cfg: Model, sampling: Sampling) -> list[str]:
+def generate(params, prompts: Sequence[str], tokenizer, key, *, new: int, cfg, sampling: Sampling) -> list[str]:
     """The text after each prompt, up to `new` tokens or an end token. An empty prompt starts a document."""
     *_, texts = stream(params, [tokenizer.prompt(text) for text in prompts], tokenizer, key, new=new, cfg=cfg, sampling=sampling)
     return texts

@@ -2,6 +2,7 @@
 
 from panorax.core.state import Result
 from panorax.lm import baselines
+from panorax.lm.generate import generate
 from panorax.lm.text import Tokens, joined
 
 PROMPTS = ("", "def main(", "import os\nimport sys\n\n\nclass ", 'The "if" statement ')
@@ -9,8 +10,6 @@ PROMPTS = ("", "def main(", "import os\nimport sys\n\n\nclass ", 'The "if" state
 
 def report(params, text: Tokens, key, cfg) -> Result:
     """Bits per byte of the n-gram model and of xz on the held-out documents, and continuations of a few prompts in samples.txt."""
-    from panorax.lm.generate import generate
-
     samples = generate(params, PROMPTS, text.tokenizer, key, new=120, cfg=cfg.model, sampling=cfg.sampling)
     train, held_out = joined(text.corpus.train), joined(text.corpus.held_out)
     metrics = {

@@ -9,7 +9,6 @@ import jax
 
 from panorax.core.errors import UserError
 from panorax.lm.generate import stream
-from panorax.lm.llama import Model
 from panorax.ops.sampling import Sampling
 
 Prompt = tuple[str, list[int]]  # what is shown before the answer, and the ids that the model reads
@@ -56,7 +55,7 @@ def _read(file: Path) -> Iterator[str | list[dict]]:
             raise UserError(f'{file}, line {n}: {{"prompt": text}} or {{"messages": [{{"role": ..., "content": ...}}]}} is needed') from error
 
 
-def write(params, asked: Sequence[Prompt], tokenizer, *, new: int, batch: int, cfg: Model, sampling: Sampling, seed: int, out=None) -> None:
+def write(params, asked: Sequence[Prompt], tokenizer, *, new: int, batch: int, cfg, sampling: Sampling, seed: int, out=None) -> None:
     """Print every prompt with its text, `batch` of them at a time; where there is one in a batch, as it grows."""
     out, key = out or sys.stdout, jax.random.key(seed)
     for start in range(0, len(asked), batch):
