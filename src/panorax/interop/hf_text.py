@@ -58,13 +58,13 @@ def sampling(directory: Path) -> Sampling:
     said = read_object(directory / "generation_config.json", optional=True)
     if not said.get("do_sample"):
         return Sampling(temperature=0.0)
-    names = {"temperature": (int, float), "top_k": (int,), "top_p": (int, float), "min_p": (int, float)}
-    said = {"top_k": 50} | {name: said[name] for name in names if said.get(name) is not None}
+    kinds = {"temperature": float, "top_k": int, "top_p": float, "min_p": float}
+    said = {"top_k": 50} | {name: said[name] for name in kinds if said.get(name) is not None}
     try:
-        if wrong := [name for name, x in said.items() if type(x) not in names[name]]:
+        if wrong := [name for name, x in said.items() if type(x) not in (int, kinds[name])]:
             raise UserError(f"{wrong[0]} must be a number, got {reprlib.repr(said[wrong[0]])}")
-        return Sampling(**said)
-    except UserError as error:
+        return Sampling(**{name: kinds[name](x) for name, x in said.items()})
+    except (UserError, OverflowError) as error:
         raise UserError(f"{directory / 'generation_config.json'}: {error}") from error
 
 
