@@ -234,8 +234,8 @@ def generate(args) -> int:
     said = {name: getattr(args, name) for name in ("temperature", "top_k", "top_p", "min_p") if getattr(args, name) is not None}
     sampling = dataclasses.replace(sampling, **said)
     asked = writing.prompts(args.prompt, args.prompt_file, tokenizer, args.chat or args.system is not None, args.system)
-    if not asked or args.batch < 1:
-        raise UserError("give a --prompt or a --prompt-file, and a --batch of at least 1")
+    if not asked or args.batch < 1 or not 0 <= args.seed < 2**31:
+        raise UserError("give a --prompt or a --prompt-file, a --batch of at least 1, and a --seed from 0 to below 2^31")
     writing.write(params, asked, tokenizer, new=args.tokens, batch=args.batch, cfg=cfg, sampling=sampling, seed=args.seed)
     return 0
 

@@ -289,3 +289,8 @@ def test_what_is_written_is_read_as_the_same_model(model):
 def test_a_model_without_a_family_is_refused(model, message):
     with pytest.raises(UserError, match=message):
         hf_config.write(model, 512)
+
+
+def test_gemma_2_has_a_window_even_where_no_layer_slides():
+    written = hf_config.write(gemma.Model(n_layers=2), 512)  # theirs cannot run without one
+    assert written["sliding_window"] == 4096 and written["layer_types"] == ["full_attention"] * 2

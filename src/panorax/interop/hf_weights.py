@@ -242,10 +242,13 @@ def _placed(folder: Folder, name: str, axes: str, shape, spec, mesh) -> jax.Arra
     return jax.make_array_from_callback(whole, sharding, lambda index: read(*(s.indices(n)[:2] for s, n in zip(index, whole))))
 
 
+@functools.cache
 def _arrange(shape, sharding, dtype):
+    """Their tensor as ours, in its place."""
     return jax.jit(lambda raw, axes: _ours(raw, axes, shape).astype(dtype or raw.dtype), static_argnums=1, out_shardings=sharding)
 
 
+@functools.cache
 def _put(shape, sharding):
     """Put their tensor into layer l of our stack, in place."""
     put = lambda whole, raw, l, axes: whole.at[l].set(_ours(raw, axes, shape).astype(whole.dtype))
