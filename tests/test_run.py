@@ -108,6 +108,7 @@ def test_generate_continues_prompts(tmp_path, story, capsys):
         (["run", "scaling/zero", "--devices", "16", "--batch", "16"], "this needs 16 devices, there are 8"),
         (["run", "tensor-parallel", "--model.n-kv-heads", "4"], "model.n-kv-heads 4 must be a multiple of devices 8"),
         (["run", "llama", "--smoke", "--batch", "0"], "batch must be at least 1 and below 2^31, got 0"),
+        (["run", "llama", "--smoke", "--init_from", "nowhere"], "nowhere has no config.json"),
         (["run", "llama", "--resume"], "no run of lm/llama to resume"),
         (["run", "mine.py"], "config file mine.py does not exist"),
         (["show", "lama"], "unknown system 'lama'; did you mean 'llama'?"),

@@ -18,7 +18,7 @@ from panorax.core.errors import Interrupted, UserError
 def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit code: 0 done, 2 a user's mistake, 128 + n stopped by signal n (130 SIGINT, 143 SIGTERM) with everything saved."""
     parser = _parser()
-    args, args.overrides = parser.parse_known_args(sys.argv[1:] if argv is None else argv)
+    args, args.overrides = parser.parse_known_args([_dashed(arg) for arg in (sys.argv[1:] if argv is None else argv)])
     args.speaks = True
     if args.overrides and args.command not in (run, plan):
         parser.error(f"unknown argument {args.overrides[0]}")
@@ -42,6 +42,12 @@ def _stopped(args, code: int, reason: str) -> int:
     if args.speaks:
         print(f"panorax: {reason}", file=sys.stderr)
     return code
+
+
+def _dashed(arg: str) -> str:
+    """`--init_from` is `--init-from`, as it is in the options of a config."""
+    name, equals, value = arg.partition("=")
+    return name.replace("_", "-") + equals + value if arg.startswith("--") else arg
 
 
 class _Parser(argparse.ArgumentParser):

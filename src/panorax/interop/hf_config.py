@@ -58,7 +58,7 @@ class Keys:
         """The value of a key, `default` where it is absent."""
         return self._left.pop(name, default)
 
-    def _number(self, name: str, default, kinds: tuple[type, ...], low: float, high: float, said: str):
+    def _checked(self, name: str, default, kinds: tuple[type, ...], low: float, high: float, said: str):
         value = self.take(name, default)
         if type(value) not in kinds or not low <= value <= high:
             raise UserError(f"{self._where}: {name} must be {said}, got {reprlib.repr(value)}")
@@ -66,19 +66,19 @@ class Keys:
 
     def size(self, name: str, default: int | None = None, most: int = INT32) -> int:
         """A positive integer that must be there unless it has a default."""
-        return self._number(name, default, (int,), 1, most, f"a positive integer, at most {most}")
+        return self._checked(name, default, (int,), 1, most, f"a positive integer, at most {most}")
 
     def whole(self, name: str, default: int) -> int:
         """An integer from 0 on."""
-        return self._number(name, default, (int,), 0, INT32, "an integer from 0 on")
+        return self._checked(name, default, (int,), 0, INT32, "an integer from 0 on")
 
     def number(self, name: str, default: float | None = None) -> float:
         """A positive number of float32 that must be there unless it has a default."""
-        return float(self._number(name, default, (int, float), TINY, HUGE, "a positive number"))
+        return float(self._checked(name, default, (int, float), TINY, HUGE, "a positive number"))
 
     def flag(self, name: str, default: bool) -> bool:
         """True or false."""
-        return self._number(name, default, (bool,), False, True, "true or false")
+        return self._checked(name, default, (bool,), False, True, "true or false")
 
     def optional(self, read: Callable, name: str, default=None):
         """What `read(name, default)` returns, None where the key is null or, without a default, absent."""
