@@ -1,6 +1,6 @@
 PYTHON ?= python3
 RUN = .venv/bin/panorax run
-.PHONY: run test oracles h200 lock clean
+.PHONY: run test oracles bench-check h200 lock clean
 
 run: .venv/installed  ## the main job: train a small Llama on the text every Python has
 	$(RUN) lm/llama
@@ -10,6 +10,9 @@ test: .venv/tested  ## the whole suite
 
 oracles: .venv-oracles/installed  ## regenerate every golden file with the independent implementations, fail where one differs
 	.venv-oracles/bin/python tests/oracles/regenerate.py --check
+
+bench-check: .venv-bench/installed  ## rerun the quick comparisons, fail where a recorded ratio has dropped by more than a quarter
+	.venv-bench/bin/panorax bench --check
 
 h200: .venv-h200/installed  ## compile training steps for 8 H200 GPUs without one: needs PYTHON=python3.12 or newer
 	.venv-h200/bin/python tests/deviceless/h200.py
@@ -31,6 +34,11 @@ lock:  ## resolve requirements.lock anew, for every Python that is found
 	.venv-oracles/bin/python -m pip install --quiet --disable-pip-version-check -r tests/oracles/requirements.txt
 	touch $@
 
+.venv-bench/installed: requirements.lock setup.cfg
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e .[bench]
+	touch $@
+
 .venv-h200/installed: requirements.lock setup.cfg
 	$(PYTHON) -m venv .venv-h200
 	.venv-h200/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e .
@@ -39,4 +47,4 @@ lock:  ## resolve requirements.lock anew, for every Python that is found
 	touch $@
 
 clean:
-	rm -rf .venv .venv-oracles .venv-h200
+	rm -rf .venv .venv-bench .venv-oracles .venv-h200

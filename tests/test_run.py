@@ -146,7 +146,7 @@ def test_a_cpu_is_asked_for_devices_unless_its_user_has_said_how_many(said, devi
     assert int(done.stdout) == devices
 
 
-@pytest.mark.parametrize("args", [["lst"], ["list", "--jso"], ["bench"], ["list", "extra"]])
+@pytest.mark.parametrize("args", [["lst"], ["list", "--jso"], ["show"], ["list", "extra"]])
 def test_a_wrong_command_is_one_line_and_exit_code_2(capsys, args):
     with pytest.raises(SystemExit) as stop:
         cli.main(args)
@@ -165,3 +165,5 @@ def test_list_show_and_bench(tmp_path, capsys):
     assert cli.main(["show", "llama"]) == 0 and "transformers" in capsys.readouterr().out
     assert cli.main(["bench", "llama", "--smoke", "--repeats", "2", "--json", str(tmp_path / "b.json")]) == 0
     assert json.loads((tmp_path / "b.json").read_text())["steps_per_second"]["repeats"] == 2
+    assert cli.main(["bench"]) == 0 and "bench/training" in capsys.readouterr().out
+    assert cli.main(["bench", "llama", "--record"]) == 2 and "--record is for comparisons: bench/training" in capsys.readouterr().err

@@ -105,10 +105,12 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--memory", help="of a device, such as 80GB (default that of the chip)")
     sub.add_argument("--utilisation", type=float, default=0.4, help="share of the chip's peak that a step reaches")
     sub.add_argument("--json", action="store_true", help="as JSON")
-    sub = add("bench", bench, "time the training step of a system: compile time, steps per second")
-    sub.add_argument("system")
-    sub.add_argument("--smoke", action="store_true", help="the smallest size")
-    sub.add_argument("--repeats", type=int, default=5, help="chunks timed")
+    sub = add("bench", bench, "Panorax beside what people would use instead, or the training step of a system; alone it lists the comparisons")
+    sub.add_argument("system", nargs="?", metavar="NAME", help="a comparison such as bench/training, or a system or config whose step is timed")
+    sub.add_argument("--smoke", action="store_true", help="the smallest size of a system, the quick part of a comparison")
+    sub.add_argument("--repeats", type=int, default=5, help="chunks of a system timed")
+    sub.add_argument("--record", action="store_true", help="write the result of a comparison beside its config")
+    sub.add_argument("--check", action="store_true", help="rerun the quick part of every comparison; fail where a recorded ratio dropped by more than a quarter")
     sub.add_argument("--json", type=Path, help="write the numbers there")
     return parser
 
@@ -309,8 +311,19 @@ def _bytes(text: str | None) -> float | None:
 
 
 def bench(args) -> int:
-    from panorax.bench import bench_step
+    from panorax.bench import comparison
+    from panorax.bench.step import bench_step
 
+    if args.check:
+        return _bench_check(comparison)
+    if args.system is None:
+        for name in comparison.BENCHMARKS:
+            print(f"{name}  {comparison.load(name).__doc__.splitlines()[0]}")
+        return 0
+    if args.system in comparison.BENCHMARKS:
+        return _bench_comparison(args, comparison)
+    if args.record:
+        raise UserError(f"--record is for comparisons: {', '.join(comparison.BENCHMARKS)}")
     _start_jax()
     name, _, cfg = _config(args)
     implementation = config.module_of(cfg)
@@ -321,6 +334,35 @@ def bench(args) -> int:
     if args.json:
         args.json.write_text(json.dumps(record, indent=2) + "\n")
     return 0
+
+
+def _bench_comparison(args, comparison) -> int:
+    from panorax.core.claims import Verdict
+
+    if args.record and args.smoke:
+        raise UserError("the quick part of a comparison is not recorded: it leaves some claims unmeasured")
+    module = comparison.load(args.system)
+    shown, record = comparison.measure(args.system, module, module.quick() if args.smoke else module.get_config())
+    print(shown, *(Verdict(**verdict) for verdict in record["claims"]), sep="\n")
+    if args.json:
+        args.json.write_text(json.dumps(record, indent=2) + "\n")
+    if args.record:
+        _record(record, Path(module.__file__).with_suffix(".json"))
+    return 0
+
+
+def _bench_check(comparison) -> int:
+    """1 where a recorded ratio is lost."""
+    lost = []
+    for name in comparison.BENCHMARKS:
+        module, recorded = comparison.load(name), result_of(name)
+        if recorded is None:
+            raise UserError(f"{name} has no recorded result to check against; `panorax bench {name} --record` makes one")
+        shown, record = comparison.measure(name, module, module.quick())
+        print(shown)
+        lost += comparison.dropped(record, recorded)
+    print(*(lost or ["no recorded ratio has dropped by more than a quarter"]), sep="\n")
+    return 1 if lost else 0
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from panorax import readme
+from panorax.bench.comparison import BENCHMARKS
 from panorax.catalogue import CATALOGUE, CONFIGS
 from panorax.cli import result_of
 from panorax.core.claims import Claim
@@ -93,7 +94,7 @@ def test_an_entry_is_complete(entry):
     assert importlib.import_module("panorax.configs." + entry.configs[0].replace("/", ".")).CLAIMS
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", [*CONFIGS, *BENCHMARKS])
 def test_a_recorded_result_is_of_the_claims_as_they_stand(name):
     claims = getattr(importlib.import_module("panorax.configs." + name.replace("/", ".")), "CLAIMS", ())
     recorded = (result_of(name) or {"claims": []})["claims"]
@@ -104,6 +105,7 @@ def test_a_recorded_result_is_of_the_claims_as_they_stand(name):
 def test_nothing_is_missing_from_the_catalogue():
     named = {entry.module for entry in CATALOGUE} | {part for entry in CATALOGUE for part in entry.parts}
     named |= {"panorax.configs." + name.replace("/", ".") for entry in CATALOGUE for name in entry.configs}
+    named |= {"panorax.configs." + name.replace("/", ".") for name in BENCHMARKS}
     orphans = []
     for path in SOURCES:
         name = module_name(path)

@@ -1,0 +1,61 @@
+"""Our side of the comparisons of the language model: what `panorax run lm/llama` compiles, on the numbers in a folder."""
+
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from panorax.core.config import Run
+from panorax.core.loop import Clock, scan_steps
+from panorax.core.optim import AdamW
+from panorax.core.state import State
+from panorax.interop import hf_weights
+from panorax.lm import llama
+from panorax.parallel.sharding import make_mesh, parameter_shardings
+
+ADAMW = AdamW(peak_lr=1e-3, schedule="constant", b1=0.9, b2=0.95, eps=1e-8, weight_decay=0.0, clip=1.0)
+
+
+def config(size: dict) -> llama.Config:
+    """The config of a size; blocks are unrolled, as in lm/llama."""
+    model = {name: size[name] for name in ("vocab", "d_model", "n_layers", "n_heads", "n_kv_heads", "d_ff")}
+    rows = {name: size[name] for name in ("batch", "context")}
+    return llama.Config(llama.Model(**model, unroll=size["n_layers"]), optim=ADAMW, run=Run(steps=100), stride=size["context"], **rows)
+
+
+def step_by_step(size: dict, folder: Path):
+    """Training, one compiled step a call."""
+    return _training(size, folder, 1)
+
+
+def chunks(size: dict, folder: Path):
+    """Training as the loop does it: compiled chunks of 20 steps."""
+    return _training(size, folder, 20)
+
+
+def _training(size: dict, folder: Path, chunk: int):
+    cfg, key, clock = config(size), jax.random.key(0), Clock()
+    system, batches = llama.system(cfg), np.load(folder / "batches.npy")
+    params = hf_weights.load(folder / "model", cfg.model, parameter_shardings(system.spec, make_mesh("")), jnp.float32)
+    state = State(params, llama.transformation(cfg).init(params), (), jnp.int32(0))
+    run = lambda state, batches: scan_steps(system.train_step, state, batches, key, len(batches))
+    started = time.perf_counter()
+    program = clock.compile(run, state, batches[:chunk], donate_argnums=0)
+    compiled = clock.compiling
+    single = program if chunk == 1 else jax.jit(run)
+    losses, first = [], state if chunk > 1 else jax.tree.map(jnp.copy, state)
+    for i in range(5):
+        first, metrics = single(first, batches[i : i + 1])
+        losses.append(float(metrics["loss"]))
+    facts = {"losses": losses, "compile_seconds": compiled, "first_seconds": time.perf_counter() - started, "version": jax.__version__}
+
+    def work():
+        nonlocal state
+        for i in range(0, len(batches), chunk):
+            state, metrics = program(state, batches[i : i + chunk])
+        jax.block_until_ready(state)
+        return batches[:, :, 1:].size
+
+    return facts, work

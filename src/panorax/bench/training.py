@@ -1,0 +1,75 @@
+"""Training a Llama on the CPU beside the same model in PyTorch eager: tokens a second, memory, and first losses that agree."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from panorax.bench import panorax_llama
+from panorax.bench.rounds import compare
+from panorax.bench.table import Table
+from panorax.core import data, spec
+from panorax.core.ranges import Count, check
+from panorax.interop import hf_weights
+from panorax.lm import text
+from panorax.nets import decoder
+
+CONTENDERS = {
+    "panorax": "panorax.bench.panorax_llama:chunks",
+    "panorax, step by step": "panorax.bench.panorax_llama:step_by_step",
+    "torch": "panorax.bench.torch_llama:eager",
+    "torch, fused AdamW": "panorax.bench.torch_llama:fused",
+}
+
+
+@dataclass(frozen=True)
+class Size:
+    """A model and what it is trained on, with a byte of Python documentation a token."""
+
+    n_layers: Count
+    d_model: Count
+    n_heads: Count
+    d_ff: Count
+    context: Count
+    batch: Count
+    steps: Count
+    """of a round, a multiple of 20"""
+
+    def settings(self) -> dict:
+        """As the contenders read it."""
+        return vars(self) | {"vocab": 257, "n_kv_heads": self.n_heads, "positions": self.context}
+
+
+@dataclass(frozen=True)
+class Config:
+    sizes: tuple[tuple[str, Size], ...]
+    rounds: Count = 5
+
+    def __post_init__(self):
+        check(self)
+
+
+def benchmark(cfg: Config, folder: Path) -> Table:
+    """Every size in turn."""
+    table = Table("tokens/s")
+    corpus = text.dataset(text.Text(tokenizer="bytes"), 257)
+    for name, size in cfg.sizes:
+        here = folder / name
+        here.mkdir()
+        prepare(size.settings(), corpus.train, here)
+        measured = compare(CONTENDERS, size.settings(), here, cfg.rounds)
+        table.add(name, measured, against="torch")
+        losses = [m.facts["losses"] for m in measured.values()]
+        table.metrics[f"{name}_largest_loss_difference"] = float(np.ptp(losses, axis=0).max())
+    return table
+
+
+def prepare(size: dict, tokens: np.ndarray, folder: Path) -> None:
+    """The weights that all start from, and the batches of a round (steps, B, T + 1)."""
+    cfg = panorax_llama.config(size)
+    params = spec.init(decoder.spec(cfg.model), jax.random.key(0))
+    (folder / "model").mkdir()
+    hf_weights.save(folder / "model", params, cfg.model)
+    batches = [data.windows(tokens, cfg.batch, cfg.context + 1, 0, step) for step in range(size["steps"])]
+    np.save(folder / "batches.npy", np.stack(batches))

@@ -1,0 +1,33 @@
+"""One contender's process: `python -m panorax.bench.worker MODULE:FUNCTION SETTINGS FOLDER`.
+
+FUNCTION(settings, folder) returns (facts, work): facts are told at once, and work() does one round each time a line comes in and returns the
+units of work that it did. Answers are lines of JSON on what was the standard output, which now belongs to the standard error.
+"""
+
+import importlib
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    contender, settings, folder = sys.argv[1:]
+    module, _, function = contender.partition(":")
+    started = time.perf_counter()
+    facts, work = getattr(importlib.import_module(module), function)(json.loads(settings), Path(folder))
+    print(json.dumps({"facts": facts, "ready_seconds": time.perf_counter() - started}), file=answers)
+    for _ in sys.stdin:
+        wall, cpu = time.perf_counter(), time.process_time()
+        units = work()
+        spent = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+        print(json.dumps({"units": units, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024} | spent), file=answers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Turns, ratios and the guard, with contenders that sleep."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from panorax.bench import rounds
+from panorax.bench.comparison import dropped
+from panorax.bench.rounds import compare, ratio, spread
+from panorax.bench.table import Table
+from panorax.core.errors import UserError
+
+HERE = {"PYTHONPATH": str(Path(__file__).parent)}
+
+
+def test_rates_and_ratios_are_those_of_the_rounds(tmp_path):
+    measured = compare({"ours": "contenders:steady", "theirs, slow": "contenders:half"}, {"n": 1}, tmp_path, 3, HERE)
+    ours = measured["ours"]
+    assert ours.facts["settings"] == {"n": 1} and len(ours.rates) == 3 and ours.peak_mb > 1
+    assert all(50 < rate <= 150 for rate in ours.rates)
+    table = Table("units/s")
+    table.add("case", measured, against="theirs, slow")
+    assert 1.2 < table.metrics["case_ours_ratio"] < 3 and table.metrics["case_theirs_slow_ratio"] == 1
+    assert [row["contender"] for row in table.rows] == ["ours", "theirs, slow"]
+    assert "units/s" in table.shown() and len(table.shown().splitlines()) == 3
+
+
+def test_turns_change_order_every_round_and_what_a_library_prints_does_no_harm(tmp_path, monkeypatch):
+    monkeypatch.setattr(rounds, "FOREIGN", 2.0)  # no turn is taken again
+    compare({"a": "contenders:noted", "b": "contenders:talks", "c": "contenders:noted"}, {}, tmp_path, 2, HERE)
+    a, c, *rest = (tmp_path / "turns").read_text().split()
+    assert a != c and rest == [c, a, a, c]
+
+
+def test_a_turn_disturbed_by_others_is_taken_again(monkeypatch):
+    clock = itertools.chain([0.0, 9.0, 9.0, 9.0], itertools.repeat(9.0))
+    monkeypatch.setattr(rounds, "_busy", lambda: next(clock))
+    turns = []
+    took, foreign = rounds.alone(lambda: turns.append(len(turns)) or {"turn": len(turns), "cpu": 0.0})
+    assert (took["turn"], foreign) == (2, 0.0)
+
+
+@pytest.mark.parametrize(
+    "name, error, says",
+    [
+        ("without_package", ModuleNotFoundError, "a_package_that_does_not_exist"),
+        ("broken", UserError, "contenders:broken ended: ValueError: two and two are five"),
+        ("ends_at_work", UserError, "ZeroDivisionError"),
+        ("of_no_such_name", UserError, "AttributeError"),
+    ],
+)
+def test_a_contender_that_fails_is_one_line(tmp_path, name, error, says):
+    with pytest.raises(error, match=says):
+        compare({"one": f"contenders:{name}"}, {}, tmp_path, 1, HERE)
+
+
+def test_a_ratio_is_made_within_a_round():
+    assert ratio([2.0, 6.0, 4.0], [1.0, 2.0, 4.0]) == {"median": 2.0, "lowest": 1.0, "highest": 3.0}
+    assert spread([3.0, 1.0]) == {"median": 2.0, "lowest": 1.0, "highest": 3.0}
+
+
+def test_the_guard_names_what_fell_by_more_than_a_quarter():
+    recorded = {"metrics": {"a_panorax_ratio": 2.0, "b_panorax_ratio": 2.0, "a_torch_ratio": 1.0, "c_panorax_ratio": 3.0}}
+    now = {"config": "x", "metrics": {"a_panorax_ratio": 1.49, "b_panorax_ratio": 1.51, "a_torch_ratio": 0.1, "new_panorax_ratio": 0.1}}
+    assert dropped(now, recorded) == ["x: a_panorax_ratio is 1.49, 2 was recorded"]
