@@ -9,7 +9,7 @@ from types import ModuleType
 from panorax.core import claims, config
 from panorax.run import provenance
 
-BENCHMARKS = ("bench/training",)
+BENCHMARKS = ("bench/training", "bench/decoding")
 MAY_DROP = 0.25
 
 

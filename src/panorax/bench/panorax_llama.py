@@ -1,5 +1,6 @@
-"""Our side of the comparisons of the language model: what `panorax run lm/llama` compiles, on the numbers in a folder."""
+"""Our side of the comparisons of the language model: what `panorax run lm/llama` compiles and `panorax generate` does, on the numbers in a folder."""
 
+import json
 import time
 from pathlib import Path
 
@@ -7,12 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from panorax.core import spec
 from panorax.core.config import Run
 from panorax.core.loop import Clock, scan_steps
 from panorax.core.optim import AdamW
 from panorax.core.state import State
-from panorax.interop import hf_weights
+from panorax.interop import hf_config, hf_weights
 from panorax.lm import llama
+from panorax.lm.generate import decode
+from panorax.nets import decoder
+from panorax.ops.sampling import Sampling
 from panorax.parallel.sharding import make_mesh, parameter_shardings
 
 ADAMW = AdamW(peak_lr=1e-3, schedule="constant", b1=0.9, b2=0.95, eps=1e-8, weight_decay=0.0, clip=1.0)
@@ -23,6 +28,18 @@ def config(size: dict) -> llama.Config:
     model = {name: size[name] for name in ("vocab", "d_model", "n_layers", "n_heads", "n_kv_heads", "d_ff")}
     rows = {name: size[name] for name in ("batch", "context")}
     return llama.Config(llama.Model(**model, unroll=size["n_layers"]), optim=ADAMW, run=Run(steps=100), stride=size["context"], **rows)
+
+
+def write(folder: Path, size: dict) -> None:
+    """The random weights that all contenders start from, as a folder `model` that `transformers` loads."""
+    model = config(size).model
+    (folder / "model").mkdir(parents=True)
+    hf_weights.save(folder / "model", spec.init(decoder.spec(model), jax.random.key(0)), model)
+    (folder / "model" / "config.json").write_text(json.dumps(hf_config.write(model, size["positions"])))
+
+
+def _params(folder: Path, cfg: llama.Config):
+    return hf_weights.load(folder / "model", cfg.model, parameter_shardings(decoder.spec(cfg.model), make_mesh("")), jnp.float32)
 
 
 def step_by_step(size: dict, folder: Path):
@@ -38,7 +55,7 @@ def chunks(size: dict, folder: Path):
 def _training(size: dict, folder: Path, chunk: int):
     cfg, key, clock = config(size), jax.random.key(0), Clock()
     system, batches = llama.system(cfg), np.load(folder / "batches.npy")
-    params = hf_weights.load(folder / "model", cfg.model, parameter_shardings(system.spec, make_mesh("")), jnp.float32)
+    params = _params(folder, cfg)
     state = State(params, llama.transformation(cfg).init(params), (), jnp.int32(0))
     run = lambda state, batches: scan_steps(system.train_step, state, batches, key, len(batches))
     started = time.perf_counter()
@@ -59,3 +76,19 @@ def _training(size: dict, folder: Path, chunk: int):
         return batches[:, :, 1:].size
 
     return facts, work
+
+
+def generation(size: dict, folder: Path):
+    """Greedy decoding in pieces of 16 tokens, each read back as it comes."""
+    cfg, prompts = config(size), np.load(folder / "prompts.npy").tolist()
+    params = _params(folder, cfg)
+    never = (size["vocab"],)
+
+    def generate():
+        return np.concatenate(list(decode(params, prompts, jax.random.key(0), new=size["new"], ends=never, cfg=cfg.model, sampling=Sampling(temperature=0.0))), 1)
+
+    started = time.perf_counter()
+    tokens = generate().tolist()
+    compiled = time.perf_counter() - started
+    facts = {"tokens": tokens, "compile_seconds": compiled, "first_seconds": compiled, "version": jax.__version__}
+    return facts, lambda: generate().size

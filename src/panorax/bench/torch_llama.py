@@ -112,3 +112,24 @@ def _training(size: dict, folder: Path, fused: bool):
         return batches[:, :, 1:].numel()
 
     return facts, work
+
+
+def generation(size: dict, folder: Path):
+    """Greedy decoding, one token at a time into a cache that has room for all."""
+    model, prompts = loaded(size, folder).eval(), torch.from_numpy(np.load(folder / "prompts.npy")).long()
+    B, T = prompts.shape
+
+    @torch.inference_mode()
+    def generate():
+        room = (B, size["n_kv_heads"], T + size["new"], size["d_model"] // size["n_heads"])
+        caches = [(torch.zeros(room), torch.zeros(room)) for _ in model.layers]
+        token, said = model(prompts, caches, 0)[:, -1:].argmax(-1), []
+        for at in range(T, T + size["new"]):
+            said.append(token)
+            token = model(token, caches, at)[:, -1:].argmax(-1)
+        return torch.cat(said, 1)
+
+    started = time.perf_counter()
+    tokens = generate().tolist()
+    facts = {"tokens": tokens, "first_seconds": time.perf_counter() - started, "version": torch.__version__}
+    return facts, lambda: generate().numel()

@@ -3,17 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from panorax.bench import panorax_llama
 from panorax.bench.rounds import compare
 from panorax.bench.table import Table
-from panorax.core import data, spec
+from panorax.core import data
 from panorax.core.ranges import Count, check
-from panorax.interop import hf_weights
 from panorax.lm import text
-from panorax.nets import decoder
 
 CONTENDERS = {
     "panorax": "panorax.bench.panorax_llama:chunks",
@@ -67,9 +64,6 @@ def benchmark(cfg: Config, folder: Path) -> Table:
 
 def prepare(size: dict, tokens: np.ndarray, folder: Path) -> None:
     """The weights that all start from, and the batches of a round (steps, B, T + 1)."""
-    cfg = panorax_llama.config(size)
-    params = spec.init(decoder.spec(cfg.model), jax.random.key(0))
-    (folder / "model").mkdir()
-    hf_weights.save(folder / "model", params, cfg.model)
-    batches = [data.windows(tokens, cfg.batch, cfg.context + 1, 0, step) for step in range(size["steps"])]
+    panorax_llama.write(folder, size)
+    batches = [data.windows(tokens, size["batch"], size["context"] + 1, 0, step) for step in range(size["steps"])]
     np.save(folder / "batches.npy", np.stack(batches))
