@@ -27,7 +27,7 @@ def test_rates_and_ratios_are_those_of_the_rounds(tmp_path):
 
 
 def test_turns_change_order_every_round_and_what_a_library_prints_does_no_harm(tmp_path, monkeypatch):
-    monkeypatch.setattr(rounds, "FOREIGN", 2.0)  # no turn is taken again
+    monkeypatch.setattr(rounds, "FOREIGN", float("inf"))  # no turn is taken again
     compare({"a": "contenders:noted", "b": "contenders:talks", "c": "contenders:noted"}, {}, tmp_path, 2, HERE)
     a, c, *rest = (tmp_path / "turns").read_text().split()
     assert a != c and rest == [c, a, a, c]

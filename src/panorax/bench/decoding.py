@@ -1,4 +1,11 @@
-"""Greedy generation with a key/value cache on the CPU, tokens a second: `transformers` generate, a loop in PyTorch, and `panorax generate`."""
+"""Greedy generation with a key/value cache on the CPU, tokens a second: `transformers` generate, a loop in PyTorch, and `panorax generate`.
+
+Where the time of a step goes, at 8 rows (0.36 ms a token, 2.9 ms a step): 1.4 ms are the products with the 43 MB of weights, read once a step by XLA's
+compiled scan (PyTorch's own products take 3.6 ms, one call each); 1.1 ms is attention over the whole room of the cache, and 0.4 ms norms, rotary positions
+and the choice of the token. Attention took 2.7 ms while the cache held a token's heads together, (S, G, K): the batched product of XLA wants the
+tokens of a head together, (G, S, K), and copied every layer's cache into that order first. Writing the new key and value in place costs 0.01 ms.
+At one row the products are matrix times vector, which XLA compiles itself: 1.3 of 1.5 ms.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -56,7 +56,10 @@ def apply(params, tokens_BT: Int[Array, "B T"], cfg) -> Float[Array, "B T V"]:
 
 @flax.struct.dataclass
 class Cache:
-    """Keys and values of the tokens so far: k and v (L, B, S, G, K) with room for S tokens, and how many each row holds, (B,)."""
+    """Keys and values of the tokens so far: k and v (L, B, G, S, K) with room for S tokens, and how many each row holds, (B,).
+
+    The tokens of a head lie together, as the products of attention read them.
+    """
 
     k: Any
     v: Any
@@ -64,8 +67,8 @@ class Cache:
 
 
 def empty_cache(cfg, batch: int, room: int) -> Cache:
-    """A cache for `batch` rows of up to `room` tokens: 2 L B S G K numbers of the compute dtype."""
-    k, v = jnp.zeros((2, cfg.n_layers, batch, room, cfg.n_kv_heads, cfg.head_size), cfg.dtype)
+    """A cache for `batch` rows of up to `room` tokens: 2 L B G S K numbers of the compute dtype."""
+    k, v = jnp.zeros((2, cfg.n_layers, batch, cfg.n_kv_heads, room, cfg.head_size), cfg.dtype)
     return Cache(k, v, jnp.zeros(batch, jnp.int32))
 
 
@@ -77,21 +80,22 @@ def extend(params, tokens_BT: Int[Array, "B T"], new_B: Int[Array, " B"], cache:
     """
     net, (B, T) = module_of(cfg), tokens_BT.shape
     position_BT = cache.length[:, None] + jnp.arange(T)[None, :]
-    slot_BS = jnp.broadcast_to(jnp.arange(cache.k.shape[2])[None, :], (B, cache.k.shape[2]))
+    _, _, G, S, _ = cache.k.shape
+    slot_BS = jnp.broadcast_to(jnp.arange(S)[None, :], (B, S))
     rotate = rotation(position_BT, jnp.max(cache.length + new_B), cfg)
     mask_NBTS, mask_L = _masks(position_BT, slot_BS, cfg)
-    row_B1 = jnp.arange(B)[:, None]
+    slots_BGT = (jnp.arange(B)[:, None, None], jnp.arange(G)[None, :, None], position_BT[:, None, :])
 
     def step(carry, layer_and_mask):
-        (x_BTD, k_LBSGK, v_LBSGK, l), (layer, n) = carry, layer_and_mask
+        (x_BTD, k_LBGSK, v_LBGSK, l), (layer, n) = carry, layer_and_mask
 
         def attend(q_BTHK, k_BTGK, v_BTGK, **how):
-            k = k_LBSGK.at[l, row_B1, position_BT].set(k_BTGK)
-            v = v_LBSGK.at[l, row_B1, position_BT].set(v_BTGK)
-            return attention(q_BTHK, k[l], v[l], mask_NBTS[n], **how), (k, v)
+            k = k_LBGSK.at[(l, *slots_BGT)].set(k_BTGK.swapaxes(1, 2))
+            v = v_LBGSK.at[(l, *slots_BGT)].set(v_BTGK.swapaxes(1, 2))
+            return attention(q_BTHK, k[l].swapaxes(1, 2), v[l].swapaxes(1, 2), mask_NBTS[n], **how), (k, v)
 
-        x_BTD, (k_LBSGK, v_LBSGK) = net.block(x_BTD, _cast(layer, cfg), rotate, attend, cfg)
-        return (x_BTD, k_LBSGK, v_LBSGK, l + 1), None
+        x_BTD, (k_LBGSK, v_LBGSK) = net.block(x_BTD, _cast(layer, cfg), rotate, attend, cfg)
+        return (x_BTD, k_LBGSK, v_LBGSK, l + 1), None
 
     x_BTD = net.embed(params, tokens_BT, cfg)
     (x_BTD, k, v, _), _ = jax.lax.scan(step, (x_BTD, cache.k, cache.v, 0), (params["layers"], mask_L))
