@@ -1,31 +1,48 @@
 """Environments made from environments."""
 
 import dataclasses
+from typing import Any
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 
 from panorax.rl.environment import Box, Environment, Environments
 
 
+@flax.struct.dataclass
+class Copies:
+    """The state of n environments; `ready` is the (state, observation) that each starts its next episode from, `used` says where it has been, (N,)."""
+
+    state: Any
+    ready: Any
+    used: jax.Array
+
+
 def vectorize(env: Environment, n: int) -> Environments:
     """`n` copies stepped together; where an episode ends the next one starts at once.
 
-    Starting again is lazy: nothing is drawn or reset in a step in which no episode ended.
+    Starts are drawn ahead, one for every copy, and all that are used are drawn anew together in a step in which a copy needs its second:
+    most steps draw nothing. It costs the memory of a second state.
     """
+    fresh = lambda key: jax.vmap(env.reset)(jax.random.split(key, n))
 
     def reset(key):
-        return jax.vmap(env.reset)(jax.random.split(key, n))
+        key_now, key_next = jax.random.split(key)
+        state, observation = fresh(key_now)
+        return Copies(state, fresh(key_next), jnp.zeros(n, bool)), observation
 
-    def step(key, state, action):
-        key_step, key_reset = jax.random.split(key)
-        state, after = jax.vmap(env.step)(jax.random.split(key_step, n), state, action)
+    def step(key, copies, action):
+        key_step, key_fresh = jax.random.split(key)
+        state, after = jax.vmap(env.step)(jax.random.split(key_step, n), copies.state, action)
         ended = after.terminated | after.truncated
-        goes_on = (state, after.observation)
-        state, observation = jax.lax.cond(
-            jnp.any(ended), lambda: select(ended, reset(key_reset), goes_on), lambda: goes_on
+        ready, used = jax.lax.cond(
+            jnp.any(ended & copies.used),
+            lambda: (select(copies.used, fresh(key_fresh), copies.ready), jnp.zeros(n, bool)),
+            lambda: (copies.ready, copies.used),
         )
-        return state, observation, after
+        state, observation = select(ended, ready, (state, after.observation))
+        return Copies(state, ready, used | ended), observation, after
 
     return Environments(n, reset, step, env.shape, env.actions, env.max_steps)
 
