@@ -30,6 +30,12 @@ class Measured:
     peak_mb: float = 0.0
     foreign: float = 0.0
 
+    def add(self, took: dict, foreign: float) -> None:
+        """One more round."""
+        self.rates.append(took["units"] / took["wall"])
+        self.cpu_rates.append(took["units"] / took["cpu"])
+        self.facts, self.peak_mb, self.foreign = took["facts"], took["peak_mb"], max(self.foreign, foreign)
+
 
 class Contender:
     """A process that waits for its turn: see `panorax.bench.worker`."""
@@ -78,11 +84,29 @@ def compare(contenders: dict[str, str], settings: dict, folder: Path, rounds: in
         for i in range(rounds):
             for name in list(workers)[:: 1 if i % 2 else -1]:
                 took, foreign = alone(workers[name].turn)
-                one = measured[name]
-                one.rates.append(took["units"] / took["wall"])
-                one.cpu_rates.append(took["units"] / took["cpu"])
-                one.peak_mb, one.foreign = took["peak_mb"], max(one.foreign, foreign)
+                measured[name].add(took, foreign)
     return measured
+
+
+def start(contenders: dict[str, str], settings: dict, folder: Path, rounds: int) -> dict[str, list[dict]]:
+    """What each contender tells when it is ready, in `rounds` turns of a process of its own, after one that does not count; `settings` get the round
+    as `seed`. Seconds, `wall`, are from the start of the process, less those that a contender says are `not_counted`."""
+    told = {name: [] for name in contenders}
+    for i in range(rounds + 1):
+        for name in list(contenders)[:: 1 if i % 2 else -1]:
+
+            def turn(name=name, seed=i):
+                started = time.perf_counter()
+                contender = Contender(contenders[name], settings | {"seed": seed}, folder, {})
+                try:
+                    ready = contender.answer()
+                    return ready | {"wall": time.perf_counter() - started - ready["facts"].get("not_counted", 0.0)}
+                finally:
+                    contender.close()
+
+            took, foreign = alone(turn)
+            told[name].append(took | {"foreign": foreign})
+    return {name: answers[1:] for name, answers in told.items()}
 
 
 def alone(turn) -> tuple[dict, float]:

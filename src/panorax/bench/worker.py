@@ -1,7 +1,7 @@
 """One contender's process: `python -m panorax.bench.worker MODULE:FUNCTION SETTINGS FOLDER`.
 
-FUNCTION(settings, folder) returns (facts, work): facts are told at once, and work() does one round each time a line comes in and returns the
-units of work that it did. Answers are lines of JSON on what was the standard output, which now belongs to the standard error.
+FUNCTION(settings, folder) returns (facts, work): facts are told at once and after every round, and work() does one round each time a line comes in
+and returns the units of work that it did. Answers are lines of JSON on what was the standard output, which now belongs to the standard error.
 """
 
 import importlib
@@ -22,12 +22,13 @@ def main() -> None:
     module, _, function = contender.partition(":")
     started = time.perf_counter()
     facts, work = getattr(importlib.import_module(module), function)(json.loads(settings), Path(folder))
-    print(json.dumps({"facts": facts, "ready_seconds": time.perf_counter() - started}), file=answers)
+    ready = {"ready_seconds": time.perf_counter() - started, "cpu": time.process_time(), "peak_mb": _peak_mb()}
+    print(json.dumps({"facts": facts} | ready), file=answers)
     for _ in sys.stdin:
         wall, cpu = time.perf_counter(), time.process_time()
         units = work()
         spent = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
-        print(json.dumps({"units": units, "peak_mb": _peak_mb()} | spent), file=answers)
+        print(json.dumps({"units": units, "facts": facts, "peak_mb": _peak_mb()} | spent), file=answers)
 
 
 def _peak_mb() -> float:

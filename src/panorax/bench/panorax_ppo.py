@@ -1,0 +1,95 @@
+"""Our side of the comparisons of PPO: what `panorax run rl/ppo` compiles, on CartPole-v1."""
+
+from pathlib import Path
+
+import jax
+
+from panorax.core.config import Run
+from panorax.core.loop import Clock, scan_steps
+from panorax.core.optim import AdamW
+from panorax.rl import ppo
+from panorax.rl.from_gymnax import Config as CartPole
+
+EVAL_EPISODES = 20
+CHUNK = 10
+SOLVED = 475.0
+
+
+def config(setting: dict) -> ppo.Config:
+    """PPO as the setting says; `total` environment steps span the learning rate's schedule."""
+    same = {name: setting[name] for name in ("n_envs", "length", "epochs", "minibatches", "discount", "lambda_", "clip", "entropy_weight")}
+    optim = AdamW(peak_lr=setting["learning_rate"], schedule="linear", b2=0.999, eps=1e-5, clip=0.5)
+    steps = setting["total"] // (setting["n_envs"] * setting["length"])
+    return ppo.Config(environment=CartPole(), optim=optim, run=Run(steps=steps, chunk=CHUNK), eval_episodes=EVAL_EPISODES, seeds=0, **same)
+
+
+def training(setting: dict, folder: Path):
+    """Compiled chunks of `CHUNK` iterations of PPO, as many as a round has."""
+    clock, cfg = Clock(), config(setting)
+    system, key = ppo.system(cfg), jax.random.key(0)
+    state = jax.jit(system.init_state)(key)
+    program = clock.compile(lambda state: scan_steps(system.train_step, state, (), key, CHUNK), state, donate_argnums=0)
+    facts = {"compile_seconds": clock.compiling, "version": jax.__version__}
+    chunk = CHUNK * cfg.n_envs * cfg.length
+    chunks = -(-setting["round"] // chunk)
+
+    def work():
+        nonlocal state
+        for _ in range(chunks):
+            state, metrics = program(state)
+        facts["return"] = float(metrics["return"])
+        return chunks * chunk
+
+    return facts, work
+
+
+def side_by_side(setting: dict, folder: Path):
+    """`seeds` trainings at once, units being steps of all of them."""
+    clock, cfg = Clock(), config(setting)
+    system, key = ppo.system(cfg), jax.random.key(0)
+    state = jax.jit(jax.vmap(system.init_state))(jax.random.split(key, setting["seeds"]))
+    chunk = jax.vmap(lambda state: scan_steps(system.train_step, state, (), key, CHUNK))
+    program = clock.compile(chunk, state, donate_argnums=0)
+
+    def work():
+        nonlocal state
+        for _ in range(10):
+            state, metrics = program(state)
+        facts["return"] = float(metrics["return"].mean())
+        return 10 * setting["seeds"] * CHUNK * cfg.n_envs * cfg.length
+
+    facts = {"compile_seconds": clock.compiling, "version": jax.__version__}
+    return facts, work
+
+
+def until_solved_cold(setting: dict, folder: Path):
+    """Nothing compiled before is used."""
+    jax.config.update("jax_enable_compilation_cache", False)
+    return _until_solved(setting)
+
+
+def until_solved_warm(setting: dict, folder: Path):
+    """What an earlier process compiled is used, as on a user's second run."""
+    jax.config.update("jax_compilation_cache_dir", str(folder / "cache"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    return _until_solved(setting)
+
+
+def _until_solved(setting: dict):
+    """Train until a mean return of 475 over `EVAL_EPISODES` episodes of the most probable action, looked for every 4,096 steps, or `total` steps."""
+    clock, cfg = Clock(), config(setting)
+    system, steps = ppo.system(cfg), 4096 // (cfg.n_envs * cfg.length)
+    key_init, key_train, key_eval = jax.random.split(jax.random.key(setting["seed"]), 3)
+    state = jax.jit(system.init_state)(key_init)
+
+    def chunk(state, key_train, key_eval):
+        state, _ = scan_steps(system.train_step, state, (), key_train, steps)
+        return state, system.evaluate(state, (), key_eval)["eval_return"]
+
+    program = clock.compile(chunk, state, key_train, key_eval, donate_argnums=0)
+    mean_return, best = 0.0, 0.0
+    while int(state.step) < cfg.run.steps and best < SOLVED:
+        state, mean_return = program(state, key_train, key_eval)
+        best = max(best, float(mean_return))
+    facts = {"return": best, "steps": int(state.step) * cfg.n_envs * cfg.length, "compile_seconds": clock.compiling, "version": jax.__version__}
+    return facts, lambda: 1
