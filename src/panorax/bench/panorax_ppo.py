@@ -27,7 +27,7 @@ def training(setting: dict, folder: Path):
     """Compiled chunks of `CHUNK` iterations of PPO, as many as a round has."""
     clock, cfg = Clock(), config(setting)
     system, key = ppo.system(cfg), jax.random.key(0)
-    state = jax.jit(system.init_state)(key)
+    state = clock.compile(system.init_state, key)(key)
     program = clock.compile(lambda state: scan_steps(system.train_step, state, (), key, CHUNK), state, donate_argnums=0)
     facts = {"compile_seconds": clock.compiling, "version": jax.__version__}
     chunk = CHUNK * cfg.n_envs * cfg.length
@@ -80,7 +80,7 @@ def _until_solved(setting: dict):
     clock, cfg = Clock(), config(setting)
     system, steps = ppo.system(cfg), 4096 // (cfg.n_envs * cfg.length)
     key_init, key_train, key_eval = jax.random.split(jax.random.key(setting["seed"]), 3)
-    state = jax.jit(system.init_state)(key_init)
+    state = clock.compile(system.init_state, key_init)(key_init)
 
     def chunk(state, key_train, key_eval):
         state, _ = scan_steps(system.train_step, state, (), key_train, steps)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from panorax.core.config import nearest
+from panorax.core.deferred import deferred
 from panorax.core.errors import UserError
 from panorax.rl.environment import Box, Discrete, Environment, Environments, Observation, Space, Step
 from panorax.rl.wrappers import unit_actions, vectorize
@@ -52,7 +53,8 @@ def make(cfg: Config) -> Environment:
 
 def _load(cfg: Config):
     try:
-        import gymnax
+        with deferred("seaborn", "matplotlib"):
+            import gymnax
     except ImportError as error:
         raise UserError(f"gymnax environments need `pip install 'panorax[rl]'` ({error})") from error
     if cfg.name not in gymnax.registered_envs:

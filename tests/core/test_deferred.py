@@ -1,0 +1,57 @@
+"""Imports that are put off."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A fresh interpreter beside a package `pictures` that says when it is imported, and `library`, which imports it."""
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "__init__.py").write_text("print('pictures'); size = 3\n")
+    (tmp_path / "pictures" / "colors.py").write_text("print('colors'); red = 'red'\n")
+    (tmp_path / "library.py").write_text("import pictures as p\nimport pictures.colors as c\nfrom pictures import colors\nok = p is not c\n")
+
+    def run(code):
+        done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
+
+    return run
+
+
+def test_the_real_module_comes_at_the_first_use(run):
+    code = """
+        from panorax.core.deferred import deferred
+        with deferred("pictures"):
+            import library
+        print("imported")
+        print(library.colors.red)
+        print(library.p.size, library.c.red)
+    """
+    assert run(code) == ["imported", "pictures", "colors", "red", "3", "red"]
+
+
+def test_an_import_afterwards_is_an_import(run):
+    code = """
+        from panorax.core.deferred import deferred
+        with deferred("pictures"):
+            import library
+        import pictures
+        print(pictures.size, pictures is library.p)
+    """
+    assert run(code) == ["pictures", "3", "False"]
+
+
+def test_what_is_imported_already_is_left_alone(run):
+    code = """
+        import pictures, sys
+        from panorax.core.deferred import deferred
+        with deferred("pictures"):
+            import library
+        print(library.p is pictures, sys.modules["pictures"] is pictures)
+    """
+    assert run(code) == ["pictures", "colors", "True", "True"]
