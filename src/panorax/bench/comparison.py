@@ -9,7 +9,7 @@ from types import ModuleType
 from panorax.core import claims, config
 from panorax.run import provenance
 
-BENCHMARKS = ("bench/training", "bench/decoding")
+BENCHMARKS = ("bench/training", "bench/decoding", "bench/ppo")
 MAY_DROP = 0.25
 
 

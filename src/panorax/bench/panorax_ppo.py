@@ -43,11 +43,24 @@ def training(setting: dict, folder: Path):
     return facts, work
 
 
-def side_by_side(setting: dict, folder: Path):
+def one_seed(setting: dict, folder: Path):
+    return _side_by_side(1, setting)
+
+
+def four_seeds(setting: dict, folder: Path):
+    return _side_by_side(4, setting)
+
+
+def sixteen_seeds(setting: dict, folder: Path):
+    return _side_by_side(16, setting)
+
+
+def _side_by_side(seeds: int, setting: dict):
     """`seeds` trainings at once, units being steps of all of them."""
     clock, cfg = Clock(), config(setting)
     system, key = ppo.system(cfg), jax.random.key(0)
-    state = jax.jit(jax.vmap(system.init_state))(jax.random.split(key, setting["seeds"]))
+    keys = jax.random.split(key, seeds)
+    state = clock.compile(jax.vmap(system.init_state), keys)(keys)
     chunk = jax.vmap(lambda state: scan_steps(system.train_step, state, (), key, CHUNK))
     program = clock.compile(chunk, state, donate_argnums=0)
 
@@ -56,7 +69,7 @@ def side_by_side(setting: dict, folder: Path):
         for _ in range(10):
             state, metrics = program(state)
         facts["return"] = float(metrics["return"].mean())
-        return 10 * setting["seeds"] * CHUNK * cfg.n_envs * cfg.length
+        return 10 * seeds * CHUNK * cfg.n_envs * cfg.length
 
     facts = {"compile_seconds": clock.compiling, "version": jax.__version__}
     return facts, work

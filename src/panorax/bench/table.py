@@ -27,7 +27,7 @@ class Table:
                 "peak_mb": round(one.peak_mb),
                 "foreign": round(one.foreign, 3),
                 "version": one.facts.get("version"),
-            }
+            } | {fact: one.facts[fact] for fact in ("return",) if fact in one.facts}
             self.rows.append(row)
             self.metrics[f"{case}_{_word(name)}_ratio"] = row["ratio"]["median"]
 

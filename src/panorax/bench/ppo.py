@@ -1,0 +1,67 @@
+"""PPO on CartPole-v1 on the CPU, environment steps a second, acting and learning both: stable-baselines3, PPO in one file of PyTorch, and `panorax`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from panorax.bench.rounds import Measured, compare, spread
+from panorax.bench.table import Table
+from panorax.core.ranges import Count, check
+
+OURS = "panorax.bench.panorax_ppo:"
+CONTENDERS = {
+    "zoo": {"panorax": OURS + "training", "stable-baselines3": "panorax.bench.sb3_ppo:training"},
+    "clean": {"panorax": OURS + "training", "torch": "panorax.bench.torch_ppo:sync"},
+    "wide": {"panorax": OURS + "training", "torch": "panorax.bench.torch_ppo:numpy_vector"},
+}
+SEEDS = {"panorax": OURS + "one_seed", "panorax, 4 seeds": OURS + "four_seeds", "panorax, 16 seeds": OURS + "sixteen_seeds"}
+ENVIRONMENTS = {name: f"panorax.bench.cartpole:{name}" for name in ("panorax", "gymnax", "numpy_vector")}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """PPO as all contenders of a case run it; `round` steps of the environments are timed, `total` span the learning rate's schedule."""
+
+    n_envs: Count
+    length: Count
+    epochs: Count
+    minibatches: Count
+    discount: float
+    lambda_: float
+    entropy_weight: float
+    clip: float = 0.2
+    learning_rate: float = 1e-3
+    round: Count = 16_384
+    total: Count = 100_000
+
+
+@dataclass(frozen=True)
+class Config:
+    """Cases by name, the case whose setting is trained with many seeds at once, and how many environments are stepped alone."""
+
+    cases: tuple[tuple[str, Setting], ...]
+    seeds_of: str | None = "clean"
+    alone: Count = 1024
+    rounds: Count = 5
+
+    def __post_init__(self):
+        check(self)
+
+
+def benchmark(cfg: Config, folder: Path) -> Table:
+    """Every case in turn, then seeds side by side, then the environments alone."""
+    table = Table("steps/s")
+    for name, setting in cfg.cases:
+        _add(table, name, compare(CONTENDERS[name], vars(setting), folder, cfg.rounds), [*CONTENDERS[name]][1])
+    if cfg.seeds_of:
+        _add(table, "seeds", compare(SEEDS, vars(dict(cfg.cases)[cfg.seeds_of]), folder, cfg.rounds), "panorax")
+    measured = compare(ENVIRONMENTS, {"n_envs": cfg.alone}, folder, cfg.rounds)
+    _add(table, "environment", measured, "gymnax")
+    table.metrics["environment_panorax_steps_per_cpu_second"] = spread(measured["panorax"].cpu_rates)["median"]
+    return table
+
+
+def _add(table: Table, case: str, measured: dict[str, Measured], against: str) -> None:
+    """Rows, and the lowest mean return of a contender: all learn, or act at random, equally well."""
+    table.add(case, measured, against)
+    table.metrics[f"{case}_lowest_return"] = min(one.facts["return"] for one in measured.values())
