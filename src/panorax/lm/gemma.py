@@ -17,6 +17,7 @@ from panorax.core.ranges import Positive
 from panorax.core.spec import P
 from panorax.lm import llama
 from panorax.ops.attention import soft_cap
+from panorax.ops.dot import dot
 from panorax.ops.norms import rms_norm
 
 
@@ -64,9 +65,9 @@ def block(x_BTD, layer, rotate, attend, cfg: Model):
     q_BTHK, k_BTGK, v_BTGK = llama.project(h_BTD, layer, cfg)
     scale = (cfg.query_scale or cfg.head_size) ** -0.5
     out_BTHK, cache = attend(rotate(q_BTHK), rotate(k_BTGK), v_BTGK, scale=scale, cap=cfg.attention_cap)
-    x_BTD = x_BTD + after("attn_post_norm", jnp.einsum("BTHK,HKD->BTD", out_BTHK, layer["o"]))
+    x_BTD = x_BTD + after("attn_post_norm", dot(out_BTHK, layer["o"], 2))
     h_BTD = norm(x_BTD, layer["mlp_norm"], cfg)
-    return x_BTD + after("mlp_post_norm", (jax.nn.gelu(h_BTD @ layer["gate"]) * (h_BTD @ layer["up"])) @ layer["down"]), cache
+    return x_BTD + after("mlp_post_norm", dot(jax.nn.gelu(dot(h_BTD, layer["gate"])) * dot(h_BTD, layer["up"]), layer["down"])), cache
 
 
 def unembed(params, x_BTD, cfg: Model) -> Float[Array, "B T V"]:

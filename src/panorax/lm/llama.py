@@ -31,6 +31,7 @@ from panorax.interop import hf_weights
 from panorax.lm.report import report
 from panorax.lm.text import Text, dataset
 from panorax.nets import decoder
+from panorax.ops.dot import dot
 from panorax.ops.losses import cross_entropy
 from panorax.ops.norms import rms_norm
 from panorax.ops.positions import Rope
@@ -142,9 +143,9 @@ def embed(params, tokens_BT: Int[Array, "B T"], cfg: Model) -> Float[Array, "B T
 
 def project(h_BTD, layer, cfg: Model):
     """Queries, keys and values, before they are turned."""
-    q_BTHK = jnp.einsum("BTD,DHK->BTHK", h_BTD, layer["q"])
-    k_BTGK = jnp.einsum("BTD,DGK->BTGK", h_BTD, layer["k"])
-    v_BTGK = jnp.einsum("BTD,DGK->BTGK", h_BTD, layer["v"])
+    q_BTHK = dot(h_BTD, layer["q"])
+    k_BTGK = dot(h_BTD, layer["k"])
+    v_BTGK = dot(h_BTD, layer["v"])
     return q_BTHK, k_BTGK, v_BTGK
 
 
@@ -153,16 +154,16 @@ def block(x_BTD, layer, rotate, attend, cfg: Model, project=project):
     h_BTD = rms_norm(x_BTD, layer["attn_norm"], cfg.norm_eps)
     q_BTHK, k_BTGK, v_BTGK = project(h_BTD, layer, cfg)
     out_BTHK, cache = attend(rotate(q_BTHK), rotate(k_BTGK), v_BTGK)
-    x_BTD = x_BTD + jnp.einsum("BTHK,HKD->BTD", out_BTHK, layer["o"])
+    x_BTD = x_BTD + dot(out_BTHK, layer["o"], 2)
     h_BTD = rms_norm(x_BTD, layer["mlp_norm"], cfg.norm_eps)
-    return x_BTD + (jax.nn.silu(h_BTD @ layer["gate"]) * (h_BTD @ layer["up"])) @ layer["down"], cache
+    return x_BTD + dot(jax.nn.silu(dot(h_BTD, layer["gate"])) * dot(h_BTD, layer["up"]), layer["down"]), cache
 
 
 def unembed(params, x_BTD, cfg: Model) -> Float[Array, "B T V"]:
     """Logits in float32 from the residual stream."""
     h_BTD = rms_norm(x_BTD, params["norm"], cfg.norm_eps)
     w_DV = params["embed"].T if cfg.tied else params["head"]
-    return jnp.einsum("BTD,DV->BTV", h_BTD, w_DV.astype(h_BTD.dtype), preferred_element_type=jnp.float32)
+    return dot(h_BTD, w_DV.astype(h_BTD.dtype), dtype=jnp.float32)
 
 
 def loss_fn(params, extra, batch: Int[Array, "B T1"], key, cfg: Config):

@@ -17,6 +17,7 @@ from panorax.core.ranges import Count, check
 from panorax.core.spec import P
 from panorax.nets import mlp
 from panorax.ops.attention import attention
+from panorax.ops.dot import dot
 from panorax.ops.norms import layer_norm
 from panorax.ops.positions import sinusoidal
 
@@ -70,10 +71,10 @@ def apply(params, x_BYXC: Float[Array, "B Y X C"], t_B: Float[Array, " B"], labe
 
     def block(h_BND, layer):
         shift, scale, gate, shift_ff, scale_ff, gate_ff = _modulation(c_BD, layer["modulation"])
-        q, k, v = jnp.einsum("BND,DZHK->ZBNHK", _norm(h_BND) * (1 + scale) + shift, layer["qkv"])
-        h_BND = h_BND + gate * jnp.einsum("BNHK,HKD->BND", attention(q, k, v, everything), layer["o"])
-        inner = jax.nn.gelu((_norm(h_BND) * (1 + scale_ff) + shift_ff) @ layer["up"])
-        return split_batch(h_BND + gate_ff * (inner @ layer["down"])), None
+        q, k, v = jnp.moveaxis(dot(_norm(h_BND) * (1 + scale) + shift, layer["qkv"]), 2, 0)
+        h_BND = h_BND + gate * dot(attention(q, k, v, everything), layer["o"], 2)
+        inner = jax.nn.gelu(dot(_norm(h_BND) * (1 + scale_ff) + shift_ff, layer["up"]))
+        return split_batch(h_BND + gate_ff * dot(inner, layer["down"])), None
 
     h_BND, _ = jax.lax.scan(block, h_BND, params["blocks"])
     shift, scale = _modulation(c_BD, params["modulation"])
@@ -104,7 +105,7 @@ def _positions(grid, width):
 
 
 def _modulation(c_BD, w_DZD):
-    return jnp.einsum("BD,DZE->ZBE", c_BD, w_DZD)[:, :, None]
+    return jnp.moveaxis(dot(c_BD, w_DZD), 1, 0)[:, :, None]
 
 
 def _norm(h_BND):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from panorax.core.spec import Initializer, P
+from panorax.ops.dot import dot
 
 
 def fan_in(gain: float) -> Initializer:
@@ -24,7 +25,7 @@ def dense_spec(inputs: int, outputs: int, init: Initializer) -> dict[str, P]:
 
 def dense(params, x: Float[Array, "*batch I"]) -> Float[Array, "*batch O"]:
     """y = x w + b over the last axis."""
-    y = x @ params["w"]
+    y = dot(x, params["w"])
     return y + params["b"].reshape((1,) * (y.ndim - 1) + params["b"].shape)
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from panorax.core.spec import P
+from panorax.ops.dot import dot
 
 
 def gru_spec(inputs: int, width: int) -> dict[str, P]:
@@ -32,7 +33,7 @@ def gru_spec(inputs: int, width: int) -> dict[str, P]:
 def gru_cell(params, h_BD: Float[Array, "B D"], projected_BF: Float[Array, "B F"]) -> Float[Array, "B D"]:
     """One step from the memory `h_BD` and the projected input x W + b, F = 3D."""
     xr, xz, xn = jnp.split(projected_BF, 3, -1)
-    hr, hz, hn = jnp.split(h_BD @ params["u"] + params["c"][None], 3, -1)
+    hr, hz, hn = jnp.split(dot(h_BD, params["u"]) + params["c"][None], 3, -1)
     r, z = jax.nn.sigmoid(xr + hr), jax.nn.sigmoid(xz + hz)
     return (1 - z) * jnp.tanh(xn + r * hn) + z * h_BD
 
@@ -41,7 +42,7 @@ def gru(
     params, h_BD: Float[Array, "B D"], x_BTI: Float[Array, "B T I"], reset_BT: Bool[Array, "B T"]
 ) -> tuple[Float[Array, "B D"], Float[Array, "B T D"]]:
     """The last memory and the memories after every step; where `reset_BT` is true the memory is zero before the step."""
-    projected_BTF = x_BTI @ params["w"] + params["b"][None, None]
+    projected_BTF = dot(x_BTI, params["w"]) + params["b"][None, None]
 
     def step(h_BD, inputs):
         projected_BF, reset_B = inputs

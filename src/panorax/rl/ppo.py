@@ -26,6 +26,7 @@ from panorax.core.ranges import Count, NonNegative, Positive, Share, Whole, chec
 from panorax.core.state import State, System
 from panorax.core.step import update
 from panorax.interop import gymnasium
+from panorax.ops.permutation import permutations
 from panorax.ops.returns import gae
 from panorax.rl import from_gymnax, from_pgx, gru_policy, mlp_policy, moments, probes
 from panorax.rl.environment import Environments, Observation
@@ -192,9 +193,7 @@ def train_step(state: State, batch, key, cfg: Config, envs: Environments):
 
     data = to_batch(state.params, normalized(taken, extra.seen, cfg), cfg, envs)
     examples = sequences(data, module_of(cfg.policy).span(cfg.policy))
-    n = examples.first.shape[0]
-    order = jax.vmap(lambda key: jax.random.permutation(key, n))(jax.random.split(key_order, cfg.epochs))
-    rows = order.reshape(cfg.epochs * cfg.minibatches, -1)
+    rows = permutations(key_order, cfg.epochs, len(examples.first)).reshape(cfg.epochs * cfg.minibatches, -1)
     loss, tx = functools.partial(loss_fn, cfg=cfg, envs=envs), transformation(cfg, envs)
 
     def minibatch(state, inputs):
