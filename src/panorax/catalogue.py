@@ -27,7 +27,7 @@ CATALOGUE = (
         module="panorax.rl.ppo",
         configs=("rl/ppo", "rl/ppo_pendulum", "rl/ppo_breakout", "rl/ppo_memory"),
         parts=(
-            "panorax.interop.gymnasium", "panorax.nets.mlp", "panorax.nets.recurrent", "panorax.ops.distributions", "panorax.ops.returns",
+            "panorax.interop.gymnasium", "panorax.nets.mlp", "panorax.nets.recurrent", "panorax.ops.distributions", "panorax.ops.permutation", "panorax.ops.returns",
             "panorax.rl.actions", "panorax.rl.environment", "panorax.rl.episodes", "panorax.rl.from_gymnax", "panorax.rl.from_pgx",
             "panorax.rl.gru_policy", "panorax.rl.mlp_policy", "panorax.rl.moments", "panorax.rl.probes", "panorax.rl.rollout",
             "panorax.rl.seeds", "panorax.rl.wrappers",
@@ -98,7 +98,7 @@ CATALOGUE = (
             "panorax.interop.hf_config", "panorax.interop.hf_text", "panorax.interop.hf_weights", "panorax.interop.huggingface",
             "panorax.lm.baselines", "panorax.lm.chat", "panorax.lm.corpus", "panorax.lm.gemma", "panorax.lm.generate", "panorax.lm.qwen",
             "panorax.lm.report", "panorax.lm.text", "panorax.lm.tokenizer", "panorax.lm.writing", "panorax.nets.decoder", "panorax.ops.attention",
-            "panorax.ops.losses", "panorax.ops.norms", "panorax.ops.positions", "panorax.ops.sampling",
+            "panorax.ops.blockwise", "panorax.ops.dot", "panorax.ops.losses", "panorax.ops.norms", "panorax.ops.positions", "panorax.ops.sampling",
         ),
         oracle="transformers: logits and all gradients of Llama 2 and 3, Mistral, Qwen 2 and 3, Gemma 1 and 2; parameter counts of Llama 2 and 3",
         tests=(

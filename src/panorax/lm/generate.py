@@ -10,8 +10,10 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from panorax.core.errors import UserError
-from panorax.nets.decoder import Cache, empty_cache, extend
+from panorax.nets.decoder import Cache, empty_cache, extend, grown
 from panorax.ops.sampling import Sampling, sample
+
+SMALLEST_ROOM = 128
 
 
 @flax.struct.dataclass
@@ -50,6 +52,7 @@ def advance(params, decoding: Decoding, key, *, n: int, ends: tuple[int, ...], c
 
 
 _prefill = jax.jit(prefill, static_argnames=("room", "ends", "cfg", "sampling"))
+_grown = jax.jit(grown, static_argnames="room")
 _advance = jax.jit(advance, static_argnames=("n", "ends", "cfg", "sampling"), donate_argnames="decoding")
 
 
@@ -58,14 +61,20 @@ def decode(
 ) -> Iterator[np.ndarray]:
     """Up to `new` tokens after each prompt, in pieces (B, chunk) as they come, until every row has drawn one of `ends`; a row that has repeats it.
 
-    Prompts of different lengths share a batch. Widths are rounded up, so that prompts of similar length share a program.
+    Prompts of different lengths share a batch. Widths are rounded up, so that prompts of similar length share a program. A step reads all of the
+    cache, so its room starts small and is doubled whenever it is full, up to what `new` tokens can take.
     """
     width, pieces = -(-max(map(len, prompts)) // 16) * 16, -(-new // chunk)
     padded = np.array([[*row, *[0] * (width - len(row))] for row in prompts], np.int32)
     lengths = np.array([len(row) for row in prompts], np.int32)
     said = {"ends": ends, "cfg": cfg, "sampling": sampling}
-    decoding = _prefill(params, padded, lengths, key, room=pieces * chunk, **said)
+    whole = width + pieces * chunk
+    room = min(whole, max(SMALLEST_ROOM, width + chunk))
+    decoding = _prefill(params, padded, lengths, key, room=room - width, **said)
     for piece in range(pieces):
+        if width + (piece + 1) * chunk > room:
+            room = min(whole, 2 * room)
+            decoding = decoding.replace(cache=_grown(decoding.cache, room=room))
         tokens_BN, decoding = _advance(params, decoding, key, n=chunk, **said)
         yield np.asarray(tokens_BN)[:, : new - piece * chunk]
         if np.asarray(decoding.done).all():

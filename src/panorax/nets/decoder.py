@@ -17,11 +17,11 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from panorax.core.config import module_of
 from panorax.core.layout import split_batch, whole_rows
-from panorax.ops.attention import attention, causal_mask, sliding_window_mask
+from panorax.ops.blockwise import NEVER, causal_attention
 from panorax.ops.positions import rope
 
 
@@ -42,15 +42,15 @@ def apply(params, tokens_BT: Int[Array, "B T"], cfg) -> Float[Array, "B T V"]:
     net, (B, T) = module_of(cfg), tokens_BT.shape
     position_BT = jnp.broadcast_to(jnp.arange(T)[None, :], (B, T))
     rotate = rotation(position_BT, T, cfg)
-    mask_N1TT, mask_L = _masks(position_BT[:1], position_BT[:1], cfg)
 
-    def step(x_BTD, layer_and_mask):
-        layer, n = layer_and_mask
-        x_BTD, _ = net.block(x_BTD, _cast(layer, cfg), rotate, lambda q, k, v, **how: (attention(q, k, v, mask_N1TT[n], **how), None), cfg)
+    def step(x_BTD, layer_and_window):
+        layer, window = layer_and_window
+        attend = lambda q, k, v, **how: (causal_attention(q, k, v, position_BT[:1], position_BT[:1], window, **how), None)
+        x_BTD, _ = net.block(x_BTD, _cast(layer, cfg), rotate, attend, cfg)
         return split_batch(x_BTD), None
 
     x_BTD = split_batch(net.embed(params | {"embed": whole_rows(params["embed"])}, tokens_BT, cfg))
-    x_BTD, _ = jax.lax.scan(REMAT[cfg.remat](step), x_BTD, (params["layers"], mask_L), unroll=cfg.unroll)
+    x_BTD, _ = jax.lax.scan(REMAT[cfg.remat](step), x_BTD, (params["layers"], _windows(cfg)), unroll=cfg.unroll)
     return net.unembed(params, x_BTD, cfg)
 
 
@@ -72,6 +72,12 @@ def empty_cache(cfg, batch: int, room: int) -> Cache:
     return Cache(k, v, jnp.zeros(batch, jnp.int32))
 
 
+def grown(cache: Cache, room: int) -> Cache:
+    """The cache with room for `room` tokens a row, of which it has at most as many now."""
+    more = ((0, 0),) * 3 + ((0, room - cache.k.shape[3]), (0, 0))
+    return cache.replace(k=jnp.pad(cache.k, more), v=jnp.pad(cache.v, more))
+
+
 def extend(params, tokens_BT: Int[Array, "B T"], new_B: Int[Array, " B"], cache: Cache, cfg):
     """Logits after each of these tokens, given those in the cache, and the cache with the first `new_B` tokens of each row added.
 
@@ -81,24 +87,23 @@ def extend(params, tokens_BT: Int[Array, "B T"], new_B: Int[Array, " B"], cache:
     net, (B, T) = module_of(cfg), tokens_BT.shape
     position_BT = cache.length[:, None] + jnp.arange(T)[None, :]
     _, _, G, S, _ = cache.k.shape
-    slot_BS = jnp.broadcast_to(jnp.arange(S)[None, :], (B, S))
+    slot_1S = jnp.arange(S)[None, :]
     rotate = rotation(position_BT, jnp.max(cache.length + new_B), cfg)
-    mask_NBTS, mask_L = _masks(position_BT, slot_BS, cfg)
     slots_BGT = (jnp.arange(B)[:, None, None], jnp.arange(G)[None, :, None], position_BT[:, None, :])
 
-    def step(carry, layer_and_mask):
-        (x_BTD, k_LBGSK, v_LBGSK, l), (layer, n) = carry, layer_and_mask
+    def step(carry, layer_and_window):
+        (x_BTD, k_LBGSK, v_LBGSK, l), (layer, window) = carry, layer_and_window
 
         def attend(q_BTHK, k_BTGK, v_BTGK, **how):
             k = k_LBGSK.at[(l, *slots_BGT)].set(k_BTGK.swapaxes(1, 2))
             v = v_LBGSK.at[(l, *slots_BGT)].set(v_BTGK.swapaxes(1, 2))
-            return attention(q_BTHK, k[l].swapaxes(1, 2), v[l].swapaxes(1, 2), mask_NBTS[n], **how), (k, v)
+            return causal_attention(q_BTHK, k[l].swapaxes(1, 2), v[l].swapaxes(1, 2), position_BT, slot_1S, window, **how), (k, v)
 
         x_BTD, (k_LBGSK, v_LBGSK) = net.block(x_BTD, _cast(layer, cfg), rotate, attend, cfg)
         return (x_BTD, k_LBGSK, v_LBGSK, l + 1), None
 
     x_BTD = net.embed(params, tokens_BT, cfg)
-    (x_BTD, k, v, _), _ = jax.lax.scan(step, (x_BTD, cache.k, cache.v, 0), (params["layers"], mask_L))
+    (x_BTD, k, v, _), _ = jax.lax.scan(step, (x_BTD, cache.k, cache.v, 0), (params["layers"], _windows(cfg)))
     return net.unembed(params, x_BTD, cfg), Cache(k, v, cache.length + new_B)
 
 
@@ -113,8 +118,6 @@ def rotation(position_BT, length, cfg):
     return lambda x_BTHK: rope(x_BTHK, position_BT, frequencies) * cfg.rope.magnitude
 
 
-def _masks(query_BT, key_BS, cfg) -> tuple[Bool[Array, "N B T S"], np.ndarray]:
-    """A mask for each distinct window, and which of them each layer uses, (L,)."""
-    distinct = tuple(dict.fromkeys(cfg.windows))
-    mask_NBTS = jnp.stack([sliding_window_mask(query_BT, key_BS, w) if w else causal_mask(query_BT, key_BS) for w in distinct])
-    return mask_NBTS, np.resize([distinct.index(w) for w in cfg.windows], cfg.n_layers)
+def _windows(cfg) -> np.ndarray:
+    """How many positions each layer looks back over, (L,)."""
+    return np.resize([window or NEVER for window in cfg.windows], cfg.n_layers).astype(np.int32)

@@ -36,11 +36,11 @@ def soft_cap(x: Float[Array, "*shape"], cap: float | None) -> Float[Array, "*sha
     return x if cap is None else cap * jnp.tanh(x / cap)
 
 
-def causal_mask(query_BT: Int[Array, "B T"], key_BS: Int[Array, "B S"]) -> Bool[Array, "B T S"]:
+def causal_mask(query_BT: Int[Array, "#B T"], key_BS: Int[Array, "#B S"]) -> Bool[Array, "B T S"]:
     """True where the key's position is not after the query's."""
     return key_BS[:, None, :] <= query_BT[:, :, None]
 
 
-def sliding_window_mask(query_BT: Int[Array, "B T"], key_BS: Int[Array, "B S"], window: int) -> Bool[Array, "B T S"]:
+def sliding_window_mask(query_BT: Int[Array, "#B T"], key_BS: Int[Array, "#B S"], window: int | Int[Array, ""]) -> Bool[Array, "B T S"]:
     """Causal, and among the last `window` positions, the query's own included (Mistral's convention)."""
     return causal_mask(query_BT, key_BS) & (key_BS[:, None, :] > query_BT[:, :, None] - window)
