@@ -43,10 +43,10 @@ CATALOGUE = (
         configs=("generative/flow_matching", "generative/flow_matching_2d"),
         parts=(
             "panorax.generative.densities", "panorax.generative.digits", "panorax.nets.convnet", "panorax.nets.dit",
-            "panorax.nets.mlp", "panorax.nets.velocity_mlp", "panorax.ops.frechet", "panorax.ops.solvers",
+            "panorax.nets.mlp", "panorax.nets.unet", "panorax.nets.velocity_mlp", "panorax.ops.convolution", "panorax.ops.frechet", "panorax.ops.solvers",
         ),
-        oracle="the velocity between Gaussians in closed form; diffusers' FlowMatchEulerDiscreteScheduler; scipy's solve_ivp",
-        tests=("tests/parity/test_parity_flow.py", "tests/generative/test_flow_matching.py", "tests/ops/test_solvers.py"),
+        oracle="the velocity between Gaussians in closed form; diffusers' FlowMatchEulerDiscreteScheduler and UNet2DModel; scipy's solve_ivp",
+        tests=("tests/parity/test_parity_flow.py", "tests/parity/test_parity_unet.py", "tests/generative/test_flow_matching.py", "tests/ops/test_solvers.py"),
     ),
     Entry(
         id="concentration",

@@ -88,8 +88,8 @@ def train(system: System, run: config.Run, directory: Path, mesh: str = "", cloc
 def first_state(system: System, key: jax.Array, shardings: State, clock: Clock) -> State:
     """The state that training starts from, placed; random parameters are never made where there are pretrained ones."""
     if not system.pretrained:
-        return clock.compile(system.init_state, key, out_shardings=shardings)(key)
-    rest = clock.compile(lambda key: system.init_state(key).replace(params=()), key, out_shardings=shardings.replace(params=()))(key)
+        return clock.once(system.init_state, key, out_shardings=shardings)
+    rest = clock.once(lambda key: system.init_state(key).replace(params=()), key, out_shardings=shardings.replace(params=()))
     return rest.replace(params=system.pretrained(shardings.params))
 
 

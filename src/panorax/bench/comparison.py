@@ -9,7 +9,7 @@ from types import ModuleType
 from panorax.core import claims, config
 from panorax.run import provenance
 
-BENCHMARKS = ("bench/training", "bench/decoding", "bench/ppo")
+BENCHMARKS = ("bench/training", "bench/context", "bench/decoding", "bench/flow", "bench/ppo", "bench/startup")
 MAY_DROP = 0.25
 
 

@@ -27,7 +27,7 @@ def training(setting: dict, folder: Path):
     """Compiled chunks of `CHUNK` iterations of PPO, as many as a round has."""
     clock, cfg = Clock(), config(setting)
     system, key = ppo.system(cfg), jax.random.key(0)
-    state = clock.compile(system.init_state, key)(key)
+    state = clock.once(system.init_state, key)
     program = clock.compile(lambda state: scan_steps(system.train_step, state, (), key, CHUNK), state, donate_argnums=0)
     facts = {"compile_seconds": clock.compiling, "version": jax.__version__}
     chunk = CHUNK * cfg.n_envs * cfg.length
@@ -60,7 +60,7 @@ def _side_by_side(seeds: int, setting: dict):
     clock, cfg = Clock(), config(setting)
     system, key = ppo.system(cfg), jax.random.key(0)
     keys = jax.random.split(key, seeds)
-    state = clock.compile(jax.vmap(system.init_state), keys)(keys)
+    state = clock.once(jax.vmap(system.init_state), keys)
     chunk = jax.vmap(lambda state: scan_steps(system.train_step, state, (), key, CHUNK))
     program = clock.compile(chunk, state, donate_argnums=0)
 
@@ -93,7 +93,7 @@ def _until_solved(setting: dict):
     clock, cfg = Clock(), config(setting)
     system, steps = ppo.system(cfg), 4096 // (cfg.n_envs * cfg.length)
     key_init, key_train, key_eval = jax.random.split(jax.random.key(setting["seed"]), 3)
-    state = clock.compile(system.init_state, key_init)(key_init)
+    state = clock.once(system.init_state, key_init)
 
     def chunk(state, key_train, key_eval):
         state, _ = scan_steps(system.train_step, state, (), key_train, steps)

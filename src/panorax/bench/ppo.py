@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from panorax.bench.rounds import Measured, compare, spread
+from panorax.bench.rounds import Measured, compare, spread, start
 from panorax.bench.table import Table
 from panorax.core.ranges import Count, check
 
@@ -15,6 +15,7 @@ CONTENDERS = {
     "wide": {"panorax": OURS + "training", "torch": "panorax.bench.torch_ppo:numpy_vector"},
 }
 SEEDS = {"panorax": OURS + "one_seed", "panorax, 4 seeds": OURS + "four_seeds", "panorax, 16 seeds": OURS + "sixteen_seeds"}
+SOLVED = {"stable-baselines3": "panorax.bench.sb3_ppo:until_solved", "panorax, cold": OURS + "until_solved_cold", "panorax, warm": OURS + "until_solved_warm"}
 ENVIRONMENTS = {name: f"panorax.bench.cartpole:{name}" for name in ("panorax", "gymnax", "numpy_vector")}
 
 
@@ -41,6 +42,8 @@ class Config:
 
     cases: tuple[tuple[str, Setting], ...]
     seeds_of: str | None = "clean"
+    solved: str | None = "zoo"
+    """the case that is trained until it is solved, from the start of the process"""
     alone: Count = 1024
     rounds: Count = 5
 
@@ -49,12 +52,16 @@ class Config:
 
 
 def benchmark(cfg: Config, folder: Path) -> Table:
-    """Every case in turn, then seeds side by side, then the environments alone."""
+    """Every case in turn, then seeds side by side, then from the start of a process to the solution, then the environments alone."""
     table = Table("steps/s")
     for name, setting in cfg.cases:
         _add(table, name, compare(CONTENDERS[name], vars(setting), folder, cfg.rounds), [*CONTENDERS[name]][1])
     if cfg.seeds_of:
         _add(table, "seeds", compare(SEEDS, vars(dict(cfg.cases)[cfg.seeds_of]), folder, cfg.rounds), "panorax")
+    if cfg.solved:
+        told = start(SOLVED, vars(dict(cfg.cases)[cfg.solved]), folder, cfg.rounds)
+        table.add_times("solved", told, "stable-baselines3")
+        table.metrics["solved_lowest_return"] = min(answer["facts"]["return"] for answers in told.values() for answer in answers)
     measured = compare(ENVIRONMENTS, {"n_envs": cfg.alone}, folder, cfg.rounds)
     _add(table, "environment", measured, "gymnax")
     table.metrics["environment_panorax_steps_per_cpu_second"] = spread(measured["panorax"].cpu_rates)["median"]

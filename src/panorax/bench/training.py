@@ -40,7 +40,10 @@ class Size:
 
 @dataclass(frozen=True)
 class Config:
+    """Sizes by name, and who takes part."""
+
     sizes: tuple[tuple[str, Size], ...]
+    contenders: tuple[str, ...] = tuple(CONTENDERS)
     rounds: Count = 5
 
     def __post_init__(self):
@@ -49,13 +52,13 @@ class Config:
 
 def benchmark(cfg: Config, folder: Path) -> Table:
     """Every size in turn."""
-    table = Table("tokens/s")
+    table, contenders = Table("tokens/s"), {name: CONTENDERS[name] for name in cfg.contenders}
     corpus = text.dataset(text.Text(tokenizer="bytes"), 257)
     for name, size in cfg.sizes:
         here = folder / name
         here.mkdir()
         prepare(size.settings(), corpus.train, here)
-        measured = compare(CONTENDERS, size.settings(), here, cfg.rounds)
+        measured = compare(contenders, size.settings(), here, cfg.rounds)
         table.add(name, measured, against="torch")
         losses = [m.facts["losses"] for m in measured.values()]
         table.metrics[f"{name}_largest_loss_difference"] = float(np.ptp(losses, axis=0).max())

@@ -1,7 +1,7 @@
 """One contender's process: `python -m panorax.bench.worker MODULE:FUNCTION SETTINGS FOLDER`.
 
 FUNCTION(settings, folder) returns (facts, work): facts are told at once and after every round, and work() does one round each time a line comes in
-and returns the units of work that it did. Answers are lines of JSON on what was the standard output, which now belongs to the standard error.
+and returns the units of work that it did. The fact `not_counted`, where there is one, is the seconds of a round that are not part of it. Answers are lines of JSON on what was the standard output, which now belongs to the standard error.
 """
 
 import importlib
@@ -27,7 +27,7 @@ def main() -> None:
     for _ in sys.stdin:
         wall, cpu = time.perf_counter(), time.process_time()
         units = work()
-        spent = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+        spent = {"wall": time.perf_counter() - wall - facts.get("not_counted", 0.0), "cpu": time.process_time() - cpu}
         print(json.dumps({"units": units, "facts": facts, "peak_mb": _peak_mb()} | spent), file=answers)
 
 

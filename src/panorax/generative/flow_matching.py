@@ -26,13 +26,13 @@ from panorax.core.ranges import Count, NonNegative, Share
 from panorax.core.state import Result, State, System
 from panorax.core.step import update
 from panorax.generative import densities, digits
-from panorax.nets import dit, velocity_mlp
+from panorax.nets import dit, unet, velocity_mlp
 from panorax.ops.solvers import euler
 
 
 @dataclass(frozen=True)
 class Config:
-    net: dit.Config | velocity_mlp.Config = dit.Config()
+    net: dit.Config | unet.Config | velocity_mlp.Config = dit.Config()
     data: digits.Config | densities.Config = digits.Config()
     optim: AdamW = AdamW()
     run: Run = Run()

@@ -4,21 +4,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from panorax.core.spec import P
+from panorax.core.spec import Initializer, P
 from panorax.nets.mlp import fan_in
+from panorax.ops.convolution import conv2d
 
 
-def conv_spec(inputs: int, outputs: int, width: int = 3) -> dict[str, P]:
-    """Parameters of a convolution with a square kernel: w (width, width, inputs, outputs), b (outputs,) zero."""
-    w = P((width, width, inputs, outputs), (None, None, None, None), fan_in(2**0.5))
+def conv_spec(inputs: int, outputs: int, width: int = 3, init: Initializer = fan_in(2**0.5)) -> dict[str, P]:
+    """Parameters of a convolution with a square kernel: w (width, width, inputs, outputs) drawn by `init`, b (outputs,) zero."""
+    w = P((width, width, inputs, outputs), (None, None, None, None), init)
     return {"w": w, "b": P((outputs,), (None,), jax.nn.initializers.zeros)}
 
 
-def conv(params, x: Float[Array, "B Y X I"], stride: int = 1) -> Float[Array, "B Y2 X2 O"]:
-    """Cross-correlation, padded with zeros so that ceil(Y / stride) x ceil(X / stride) positions remain."""
-    layout = ("NHWC", "HWIO", "NHWC")
-    y = jax.lax.conv_general_dilated(x, params["w"], (stride, stride), "SAME", dimension_numbers=layout)
-    return y + params["b"][None, None, None]
+def conv(params, x: Float[Array, "B Y X I"], stride: int = 1, padding: str | tuple[tuple[int, int], tuple[int, int]] = "SAME") -> Float[Array, "B Y2 X2 O"]:
+    """Cross-correlation and a bias; padded with zeros so that ceil(Y / stride) x ceil(X / stride) positions remain, or as `padding` says."""
+    return conv2d(x, params["w"], stride, padding) + params["b"][None, None, None]
 
 
 def spec(channels: tuple[int, ...]) -> tuple[dict[str, P], ...]:

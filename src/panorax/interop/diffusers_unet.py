@@ -1,0 +1,95 @@
+"""Parameters of `nets/unet.py` under the names of diffusers' `UNet2DModel`, and back. There matrices are (out, in) and kernels (out, in, Y, X)."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from panorax.core import spec as core_spec
+from panorax.core.errors import UserError
+from panorax.nets import unet
+
+TOP = {"in": "conv_in", "down": "down_blocks", "middle": "mid_block", "up": "up_blocks", "norm": "conv_norm_out", "out": "conv_out"}
+RESAMPLE = {"down": "downsamplers.0.conv", "up": "upsamplers.0.conv"}
+INNER = {"blocks": "resnets", "attention": "attentions", "time": "time_emb_proj", "skip": "conv_shortcut", "norm": "group_norm", "o": "to_out.0"}
+LEAF = {"w": "weight", "b": "bias", "scale": "weight", "bias": "bias"}
+
+
+def to_diffusers(params, cfg: unet.Config) -> dict[str, np.ndarray]:
+    """The state dict of `UNet2DModel(**arguments(cfg, ...))`, as numpy arrays."""
+    found = {}
+    for path, x in jax.tree_util.tree_leaves_with_path(params):
+        names = _names(path)
+        parts = np.split(np.asarray(x), len(names), -1)
+        found |= {name: np.ascontiguousarray(_theirs(name, part)) for name, part in zip(names, parts, strict=True)}
+    return found
+
+
+def from_diffusers(arrays: dict, cfg: unet.Config):
+    """Our tree from a state dict, of numpy or JAX arrays. Raises UserError naming what is missing, of another shape or has no place here."""
+    left = dict(arrays)
+
+    def take(name):
+        if name not in left:
+            raise UserError(f"{name} is missing: these are not the weights of {cfg}")
+        return left.pop(name)
+
+    def place(path, p):
+        x = jnp.concatenate([_ours(name, take(name)) for name in _names(path)], -1)
+        if x.shape != p.shape:
+            raise UserError(f"{' and '.join(_names(path))} make up {x.shape}, where {p.shape} is expected of {cfg}")
+        return x
+
+    side = 2 ** (len(cfg.channels) - 1)
+    channels, classes = (arrays[name].shape[axis] if name in arrays else 1 for name, axis in (("conv_in.weight", 1), ("class_embedding.weight", 0)))
+    declared = unet.spec(cfg, (side, side, channels), classes)
+    params = jax.tree_util.tree_map_with_path(place, declared, is_leaf=lambda x: isinstance(x, core_spec.P))
+    if left:
+        raise UserError(f"weights that have no place in {cfg}: {', '.join(sorted(left))}")
+    return params
+
+
+def arguments(cfg: unet.Config, shape: tuple[int, ...], classes: int) -> dict:
+    """What diffusers' `UNet2DModel` is constructed with to be this network; its timestep is 1000 times our time."""
+    kinds = [("Attn" if attends else "") for attends in cfg.attention]
+    return {
+        "sample_size": tuple(shape[:2]),
+        "in_channels": shape[2],
+        "out_channels": shape[2],
+        "block_out_channels": cfg.channels,
+        "down_block_types": tuple(f"{kind}DownBlock2D" for kind in kinds),
+        "up_block_types": tuple(f"{kind}UpBlock2D" for kind in kinds[::-1]),
+        "layers_per_block": cfg.blocks,
+        "attention_head_dim": cfg.head_dim,
+        "norm_num_groups": cfg.groups,
+        "norm_eps": unet.EPSILON,
+        "num_class_embeds": classes,
+    }
+
+
+def _names(path) -> list[str]:
+    """Theirs for the parameter at a path of our tree: three for what queries, keys and values share, else one."""
+    top, *inner = [getattr(key, "key", getattr(key, "idx", None)) for key in path]
+    if top == "label":
+        return ["class_embedding.weight"]
+    if top == "time":
+        return [f"time_embedding.linear_{inner[0] + 1}.{LEAF[inner[1]]}"]
+    *inner, leaf = inner
+    words = [RESAMPLE[top] if word == "resample" else str(INNER.get(word, word)) for word in inner]
+    name = ".".join([TOP[top], *words, LEAF[leaf]])
+    return [name.replace("qkv", f"to_{part}") for part in "qkv"] if "qkv" in words else [name]
+
+
+def _theirs(name, x):
+    if x.ndim == 4:
+        return x.transpose(3, 2, 0, 1)
+    if x.ndim == 1 or name.startswith("class_embedding"):
+        return x
+    return x.T[:, :, None, None] if "conv_shortcut" in name else x.T
+
+
+def _ours(name, x):
+    if "conv_shortcut" in name and x.ndim == 4:
+        return x[:, :, 0, 0].T
+    if x.ndim == 4:
+        return x.transpose(2, 3, 1, 0)
+    return x if x.ndim == 1 or name.startswith("class_embedding") else x.T

@@ -1,0 +1,148 @@
+"""The U-Net of denoising diffusion (Ho et al. 2020, arXiv:2006.11239, appendix B): a velocity or noise field on images.
+
+Down through levels of ever coarser grids, a middle, and up again, where every block also sees what the block of the same place on the way down
+gave. A block adds to its input conv(silu(norm(conv(silu(norm(h))) + c))), c a linear map of time and class; on some levels, and in the middle,
+self-attention over all positions follows. The last convolution of every branch starts at zero, and so does that of the network, which starts
+as the constant 0. Parameters and results are those of diffusers' `UNet2DModel`.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from panorax.core.layout import split_batch, whole_rows
+from panorax.core.ranges import Count, check
+from panorax.core.spec import P
+from panorax.nets import mlp
+from panorax.nets.convnet import conv, conv_spec
+from panorax.ops.attention import attention
+from panorax.ops.norms import group_norm
+from panorax.ops.positions import sinusoidal
+
+EPSILON = 1e-5
+
+
+@dataclass(frozen=True)
+class Config:
+    channels: tuple[Count, ...] = (32, 64)
+    """of each level, from the finest grid to the coarsest"""
+    blocks: Count = 1
+    """residual blocks of a level on the way down; one more on the way up"""
+    attention: tuple[bool, ...] = (False, True)
+    """levels whose blocks attend; the middle always does"""
+    head_dim: Count = 16
+    groups: Count = 8
+    """of channels, normalised together"""
+
+    def __post_init__(self):
+        check(self)
+        if not self.channels or len(self.attention) != len(self.channels):
+            raise ValueError(f"net.attention {self.attention} must have one entry for each level of net.channels {self.channels}")
+        if self.channels[0] % 2 or any(C % self.groups for C in self.channels):
+            raise ValueError(f"net.channels {self.channels} must be multiples of net.groups {self.groups}, the first of them even")
+        attending = [C for C, attends in zip(self.channels, self.attention, strict=True) if attends] + [self.channels[-1]]
+        if any(C % self.head_dim for C in attending):
+            raise ValueError(f"net.head-dim {self.head_dim} must divide the channels {attending} of what attends")
+
+
+def spec(cfg: Config, shape: tuple[int, ...], classes: int):
+    """Parameters for images of `shape` (Y, X, C) and `classes` labels, the last of which may mean "no label"."""
+    _check_sides(shape, cfg)
+    first, width, coarsest, plain = cfg.channels[0], 4 * cfg.channels[0], len(cfg.channels) - 1, mlp.fan_in(1.0)
+
+    def level(inputs, outputs, attends, resample):
+        found = {"blocks": tuple(_residual_spec(I, outputs, width) for I in inputs)}
+        found |= {"attention": (_attention_spec(outputs),) * len(inputs)} if attends else {}
+        return found | ({"resample": conv_spec(outputs, outputs, init=plain)} if resample else {})
+
+    down, up = [], []
+    for l, (C, attends) in enumerate(zip(cfg.channels, cfg.attention, strict=True)):
+        finer, coarser = cfg.channels[max(l - 1, 0)], cfg.channels[min(l + 1, coarsest)]
+        down.append(level((finer, *(C,) * (cfg.blocks - 1)), C, attends, l < coarsest))
+        from_below, skipped = (coarser, *(C,) * cfg.blocks), (*(C,) * cfg.blocks, finer)
+        up.append(level([a + b for a, b in zip(from_below, skipped, strict=True)], C, attends, l > 0))
+    C = cfg.channels[-1]
+    return {
+        "in": conv_spec(shape[2], first, init=plain),
+        "time": (mlp.dense_spec(first, width, plain), mlp.dense_spec(width, width, plain)),
+        "label": P((classes, width), (None, None), jax.nn.initializers.normal(0.02)),
+        "down": tuple(down),
+        "middle": {"blocks": (_residual_spec(C, C, width),) * 2, "attention": (_attention_spec(C),)},
+        "up": tuple(up[::-1]),
+        "norm": _norm_spec(first),
+        "out": conv_spec(first, shape[2], init=jax.nn.initializers.zeros),
+    }
+
+
+def apply(params, x_BYXC: Float[Array, "B Y X C"], t_B: Float[Array, " B"], label_B: Int[Array, " B"], cfg: Config) -> Float[Array, "B Y X C"]:
+    """The field at x, time t in [0, 1] and class label. Raises ValueError where the image cannot be halved often enough."""
+    _check_sides(x_BYXC.shape[1:], cfg)
+    c_BD = mlp.dense(params["time"][0], sinusoidal(1000 * t_B, cfg.channels[0]))
+    c_BD = jax.nn.silu(mlp.dense(params["time"][1], jax.nn.silu(c_BD)) + whole_rows(params["label"])[label_B])
+    h_BYXC = split_batch(conv(params["in"], x_BYXC))
+    skips = [h_BYXC]
+    for level in params["down"]:
+        for i in range(cfg.blocks):
+            h_BYXC = _block(level, i, h_BYXC, c_BD, cfg)
+            skips.append(h_BYXC)
+        if "resample" in level:
+            h_BYXC = conv(level["resample"], h_BYXC, 2, ((1, 1), (1, 1)))
+            skips.append(h_BYXC)
+    h_BYXC = _block(params["middle"], 0, h_BYXC, c_BD, cfg)
+    h_BYXC = _residual(params["middle"]["blocks"][1], h_BYXC, c_BD, cfg)
+    for level in params["up"]:
+        for i in range(cfg.blocks + 1):
+            h_BYXC = _block(level, i, jnp.concatenate([h_BYXC, skips.pop()], -1), c_BD, cfg)
+        if "resample" in level:
+            h_BYXC = conv(level["resample"], jnp.repeat(jnp.repeat(h_BYXC, 2, 1), 2, 2))
+    return conv(params["out"], jax.nn.silu(_norm(params["norm"], h_BYXC, cfg)))
+
+
+def _check_sides(shape, cfg):
+    """The grid is halved from each level to the next."""
+    factor = 2 ** (len(cfg.channels) - 1)
+    if shape[0] % factor or shape[1] % factor:
+        raise ValueError(f"the sides of an image of {shape[0]} x {shape[1]} must be multiples of {factor} for {len(cfg.channels)} levels")
+
+
+def _norm_spec(channels):
+    return {"scale": P((channels,), (None,), jax.nn.initializers.ones), "bias": P((channels,), (None,), jax.nn.initializers.zeros)}
+
+
+def _residual_spec(inputs, outputs, width):
+    skip = {"skip": mlp.dense_spec(inputs, outputs, mlp.fan_in(1.0))} if inputs != outputs else {}
+    return skip | {
+        "norm1": _norm_spec(inputs),
+        "conv1": conv_spec(inputs, outputs),
+        "time": mlp.dense_spec(width, outputs, mlp.fan_in(1.0)),
+        "norm2": _norm_spec(outputs),
+        "conv2": conv_spec(outputs, outputs, init=jax.nn.initializers.zeros),
+    }
+
+
+def _attention_spec(C):
+    return {"norm": _norm_spec(C), "qkv": mlp.dense_spec(C, 3 * C, mlp.fan_in(1.0)), "o": mlp.dense_spec(C, C, jax.nn.initializers.zeros)}
+
+
+def _norm(params, h_BYXC, cfg):
+    return group_norm(h_BYXC, params["scale"], params["bias"], cfg.groups, EPSILON)
+
+
+def _block(level, i, h_BYXC, c_BD, cfg):
+    """The residual block i of a level, and its attention."""
+    h_BYXC = _residual(level["blocks"][i], h_BYXC, c_BD, cfg)
+    return split_batch(_attend(level["attention"][i], h_BYXC, cfg) if "attention" in level else h_BYXC)
+
+
+def _residual(params, h_BYXC, c_BD, cfg):
+    inner = conv(params["conv1"], jax.nn.silu(_norm(params["norm1"], h_BYXC, cfg))) + mlp.dense(params["time"], c_BD)[:, None, None]
+    inner = conv(params["conv2"], jax.nn.silu(_norm(params["norm2"], inner, cfg)))
+    return inner + (mlp.dense(params["skip"], h_BYXC) if "skip" in params else h_BYXC)
+
+
+def _attend(params, h_BYXC, cfg):
+    B, Y, X, C = h_BYXC.shape
+    q, k, v = jnp.moveaxis(mlp.dense(params["qkv"], _norm(params["norm"], h_BYXC, cfg)).reshape(B, Y * X, 3, C // cfg.head_dim, cfg.head_dim), 2, 0)
+    return h_BYXC + mlp.dense(params["o"], attention(q, k, v, jnp.ones((1, Y * X, Y * X), bool)).reshape(h_BYXC.shape))

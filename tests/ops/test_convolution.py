@@ -1,0 +1,68 @@
+"""Convolutions and their gradients are those of XLA."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panorax.ops.convolution import conv2d
+
+SEEDS = st.integers(0, 2**32 - 1)
+ONES = ((1, 1), (1, 1))
+
+
+def draw(seed, *shapes):
+    rng = np.random.default_rng(seed)
+    return [jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in shapes]
+
+
+def reference(x, w, stride=1, padding="SAME"):
+    return jax.lax.conv_general_dilated(x, w, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def assert_same(f, g, x, w, atol=1e-5):
+    """Outputs, and products of a random cotangent with the Jacobians."""
+    out, pull_back = jax.vjp(f, x, w)
+    expected, expected_pull_back = jax.vjp(g, x, w)
+    assert out.shape == expected.shape and out.dtype == expected.dtype
+    cotangent = draw(7, out.shape)[0].astype(out.dtype)
+    for ours, theirs in zip((out, *pull_back(cotangent)), (expected, *expected_pull_back(cotangent)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=atol * max(1.0, float(jnp.abs(theirs).max())))
+
+
+@pytest.mark.parametrize("width", [1, 3])
+@pytest.mark.parametrize("stride, padding", [(1, "SAME"), (2, "SAME"), (1, ONES), (2, ONES)])
+@pytest.mark.parametrize("Y, X", [(4, 6), (5, 3)])
+def test_conv2d_is_the_convolution(width, stride, padding, Y, X):
+    x, w = draw(0, (2, Y, X, 2), (width, width, 2, 3))
+    ours, theirs = (jax.jit(lambda x, w, f=f: f(x, w, stride, padding)) for f in (conv2d, reference))
+    assert_same(ours, theirs, x, w)
+
+
+@given(SEEDS)
+def test_kernels_that_are_not_square(seed):
+    x, w = draw(seed, (2, 5, 4, 2), (3, 2, 2, 3))
+    assert_same(jax.jit(conv2d), jax.jit(reference), x, w)
+
+
+def test_accelerators_use_xlas_own_gradient(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    x, w = draw(0, (1, 4, 4, 2), (3, 3, 2, 2))
+    assert "custom_vjp" not in str(jax.make_jaxpr(conv2d)(x, w))
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_half_precision_stays(width):
+    x, w = (a.astype(jnp.bfloat16) for a in draw(0, (2, 4, 4, 16), (width, width, 16, 16)))
+    y = jax.jit(conv2d)(x, w)
+    assert y.dtype == jnp.bfloat16
+    exact = reference(x.astype(jnp.float32), w.astype(jnp.float32))
+    np.testing.assert_allclose(y.astype(jnp.float32), exact, rtol=0.02, atol=0.1)
+
+
+def test_second_derivatives():
+    x, w = draw(0, (1, 4, 4, 2), (3, 3, 2, 2))
+    second = lambda f: jax.jit(jax.grad(lambda w: jnp.sum(jax.grad(lambda x: jnp.sum(f(x, w) ** 3))(x) ** 2)))(w)
+    np.testing.assert_allclose(second(conv2d), second(reference), rtol=1e-4, atol=1e-2)
