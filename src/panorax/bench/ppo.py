@@ -45,7 +45,7 @@ class Config:
     solved: str | None = "zoo"
     """the case that is trained until it is solved, from the start of the process"""
     alone: Count = 1024
-    rounds: Count = 5
+    rounds: Count = 7
 
     def __post_init__(self):
         check(self)

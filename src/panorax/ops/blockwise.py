@@ -21,7 +21,7 @@ from panorax.ops.attention import attention, sliding_window_mask, soft_cap
 
 LEAST = float(jnp.finfo(jnp.float32).min)
 NEVER = jnp.iinfo(jnp.int32).max
-BLOCK = {"cpu": 64, "gpu": 1024, "tpu": 1024}
+BLOCK = {"cpu": 128, "gpu": 1024, "tpu": 1024}
 product = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
 
 
