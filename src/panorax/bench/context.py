@@ -1,4 +1,4 @@
-"""Training on ever longer texts beside PyTorch eager: peak resident memory of the process, and tokens a second.
+"""Training on ever longer texts beside PyTorch eager: peak resident memory of the process while it trains, and tokens a second.
 
 Both attend blockwise: `panorax.ops.blockwise` here, the flash kernel of `scaled_dot_product_attention` there. What a token then costs in memory is the
 same however many come before it, so the memory above that of the shortest text is a straight line; with all logits at once it would be a parabola.
@@ -36,6 +36,6 @@ def benchmark(cfg: Config, folder: Path) -> Table:
     sizes = tuple((str(context), training.Size(**model, context=context, batch=1)) for context in cfg.contexts)
     table = training.benchmark(training.Config(sizes, ("panorax, step by step", "torch"), cfg.rounds), folder)
     for name in ("panorax_step_by_step", "torch"):
-        peaks = [table.metrics[f"{context}_{name}_peak_mb"] for context in cfg.contexts]
+        peaks = [table.metrics[f"{context}_{name}_working_mb"] for context in cfg.contexts]
         table.metrics[f"{name}_memory_growth"] = (peaks[-1] - peaks[-2]) / (peaks[-2] - peaks[-3])
     return table

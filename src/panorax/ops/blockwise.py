@@ -26,16 +26,21 @@ product = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
 
 
 def block_size() -> int:
-    """Positions in a block: what the first-level cache of a core holds, or enough to fill an accelerator."""
+    """Positions in a block: what the caches of a core hold, or enough to fill an accelerator."""
     return BLOCK[jax.default_backend()]
 
 
 def causal_attention(q_BTHK, k_BSGK, v_BSGK, query_BT, key_BS, window, scale: float | None = None, cap: float | None = None):
-    """`blockwise_attention`, or `attention` under its mask where queries or keys fill no more than a block; `scale` is 1 / sqrt(K) unless given."""
-    if min(q_BTHK.shape[1], k_BSGK.shape[1]) <= block_size():
+    """`blockwise_attention`, or `attention` under its mask where queries or keys fill no more than a block; `scale` is 1 / sqrt(K) unless given.
+
+    Where few heads and rows of a batch are computed at a time, blocks are larger, so that there is as much to do in each.
+    """
+    (B, T, H, K), S, size = q_BTHK.shape, k_BSGK.shape[1], block_size()
+    if min(T, S) <= size:
         return attention(q_BTHK, k_BSGK, v_BSGK, sliding_window_mask(query_BT, key_BS, window), scale, cap)
-    blocks = (block_size(), block_size())
-    return blockwise_attention(q_BTHK, k_BSGK, v_BSGK, query_BT, key_BS, window, q_BTHK.shape[3] ** -0.5 if scale is None else scale, cap, blocks)
+    rows = max(size, min(4 * size, 32 * size // (B * H)))
+    blocks = (rows, min(2 * size, rows))
+    return blockwise_attention(q_BTHK, k_BSGK, v_BSGK, query_BT, key_BS, window, K**-0.5 if scale is None else scale, cap, blocks)
 
 
 def blockwise_attention(
