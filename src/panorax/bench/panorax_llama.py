@@ -67,6 +67,7 @@ def _training(size: dict, folder: Path, chunk: int):
         first, metrics = single(first, batches[i : i + 1])
         losses.append(float(metrics["loss"]))
     facts = {"losses": losses, "compile_seconds": compiled, "first_seconds": time.perf_counter() - started, "version": jax.__version__}
+    facts["temporaries_mb"] = program.memory_analysis().temp_size_in_bytes / (1 << 20)
 
     def work():
         nonlocal state

@@ -18,8 +18,7 @@ TRIES = 3
 
 @dataclass
 class Measured:
-    """A contender's rounds: units of work a second, and a CPU-second; the facts it told; seconds until it was ready; its peak memory in MB, and that
-    of its rounds alone, `working_mb`.
+    """A contender's rounds: units of work a second, and a CPU-second; the facts it told; seconds until it was ready; its peak memory in MB.
 
     `foreign` is the largest share of the cores that other programs had in a round that counts.
     """
@@ -29,16 +28,13 @@ class Measured:
     facts: dict = field(default_factory=dict)
     ready_seconds: float = 0.0
     peak_mb: float = 0.0
-    working_mb: float = 0.0
     foreign: float = 0.0
 
     def add(self, took: dict, foreign: float) -> None:
         """One more round."""
         self.rates.append(took["units"] / took["wall"])
         self.cpu_rates.append(took["units"] / took["cpu"])
-        self.facts, self.foreign = took["facts"], max(self.foreign, foreign)
-        self.working_mb = max(self.working_mb, took["working_mb"])
-        self.peak_mb = max(self.peak_mb, self.working_mb)
+        self.facts, self.peak_mb, self.foreign = took["facts"], took["peak_mb"], max(self.foreign, foreign)
 
 
 class Contender:
@@ -82,7 +78,7 @@ def compare(contenders: dict[str, str], settings: dict, folder: Path, rounds: in
             workers[name] = Contender(path, settings, folder, environment or {})
             stack.callback(workers[name].close)
             told = workers[name].answer()
-            measured[name].facts, measured[name].ready_seconds, measured[name].peak_mb = told["facts"], told["ready_seconds"], told["peak_mb"]
+            measured[name].facts, measured[name].ready_seconds = told["facts"], told["ready_seconds"]
         for worker in workers.values():
             worker.turn()
         for i in range(rounds):

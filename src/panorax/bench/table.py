@@ -26,13 +26,11 @@ class Table:
                 "compile_seconds": round(one.facts.get("compile_seconds", 0.0), 2),
                 "ready_seconds": round(one.ready_seconds, 2),
                 "peak_mb": round(one.peak_mb),
-                "working_mb": round(one.working_mb),
                 "foreign": round(one.foreign, 3),
                 "version": one.facts.get("version"),
-            } | {fact: one.facts[fact] for fact in ("return",) if fact in one.facts}
+            } | {fact: one.facts[fact] for fact in ("return", "temporaries_mb") if fact in one.facts}
             self.rows.append(row)
             self.metrics[f"{case}_{_word(name)}_ratio"] = row["ratio"]["median"]
-            self.metrics[f"{case}_{_word(name)}_working_mb"] = row["working_mb"]
 
     def add_times(self, case: str, told: dict[str, list[dict]], against: str) -> None:
         """A row for each contender that was started anew each round (`panorax.bench.rounds.start`): seconds to the end of its work, and how many times

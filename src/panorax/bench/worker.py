@@ -24,12 +24,11 @@ def main() -> None:
     facts, work = getattr(importlib.import_module(module), function)(json.loads(settings), Path(folder))
     ready = {"ready_seconds": time.perf_counter() - started, "cpu": time.process_time(), "peak_mb": _peak_mb()}
     print(json.dumps({"facts": facts} | ready), file=answers)
-    _forget_peak()
     for _ in sys.stdin:
         wall, cpu = time.perf_counter(), time.process_time()
         units = work()
         spent = {"wall": time.perf_counter() - wall - facts.get("not_counted", 0.0), "cpu": time.process_time() - cpu}
-        print(json.dumps({"units": units, "facts": facts, "working_mb": _peak_mb()} | spent), file=answers)
+        print(json.dumps({"units": units, "facts": facts, "peak_mb": _peak_mb()} | spent), file=answers)
 
 
 def _peak_mb() -> float:
@@ -38,14 +37,6 @@ def _peak_mb() -> float:
         return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
-
-
-def _forget_peak() -> None:
-    """From here on the peak is that of the rounds: compilation needs more memory than many a small program."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
 
 
 if __name__ == "__main__":
