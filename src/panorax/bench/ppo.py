@@ -1,4 +1,11 @@
 """PPO on CartPole-v1 on the CPU, environment steps a second, acting and learning both: stable-baselines3, PPO in one file of PyTorch, and `panorax`.
+
+Where the time of an iteration goes, 64 environments, 32 steps, 16 minibatches of 512 (10.4 ms in a trial on two cores): the updates 8.0, a gradient being 0.58 and
+AdamW 0.2; advantages and old probabilities 0.8; the rollout 0.7, half of it the environments; the random orders 0.3. A gradient took 0.95 while it was summed over
+batch and time as two axes (`panorax.ops.dot`). Sorting pairs made orders slow (`panorax.ops.permutation`), and drawing a new start in every step made
+environments slow: now starts are drawn ahead, all at once (`panorax.rl.wrappers.vectorize`).
+
+From the start of a process to the solution, cold, two thirds of the time are tracing and compiling; warm, imports, tracing and training share it evenly.
 """
 
 from dataclasses import dataclass
