@@ -23,6 +23,14 @@ hypothesis.settings.register_profile("panorax", deadline=None, derandomize=True,
 hypothesis.settings.load_profile("panorax")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def programs_end_with_their_module():
+    """Every compiled program maps memory of its own, of which Linux gives a process 65,530 pieces: those of a whole suite are more, and XLA ends in a
+    segmentation fault."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def key():
     """A key for one test."""
