@@ -55,6 +55,15 @@ def test_a_contender_that_fails_is_one_line(tmp_path, name, error, says):
         compare({"one": f"contenders:{name}"}, {}, tmp_path, 1, HERE)
 
 
+def test_times_from_the_start_of_a_process(tmp_path):
+    told = rounds.start({"ours": "contenders:steady", "theirs": "contenders:half"}, {}, tmp_path, 2, HERE)
+    assert [answer["facts"]["settings"] for answer in told["ours"]] == [{"seed": 1}, {"seed": 2}]
+    table = Table("units/s")
+    table.add_times("solved", {"ours": [{**a, "wall": 2.0} for a in told["ours"]], "theirs": [{**a, "wall": 6.0} for a in told["theirs"]]}, "theirs")
+    assert table.metrics["solved_ours_seconds"] == 2 and table.metrics["solved_ours_ratio"] == 3 and table.metrics["solved_ours_compile_seconds"] == 0.5
+    assert "2.00s" in table.shown()
+
+
 def test_a_ratio_is_made_within_a_round():
     assert ratio([2.0, 6.0, 4.0], [1.0, 2.0, 4.0]) == {"median": 2.0, "lowest": 1.0, "highest": 3.0}
     assert spread([3.0, 1.0]) == {"median": 2.0, "lowest": 1.0, "highest": 3.0}

@@ -53,6 +53,11 @@ def test_steps_that_chunks_do_not_divide(tmp_path):
     assert [(r["step"], r["loss"]) for r in records if r["split"] == "train"] == [(3, 1.0), (6, 4.0), (7, 6.0)]
 
 
+def test_what_runs_once_is_compiled_and_its_time_counted():
+    clock = Clock()
+    assert clock.once(lambda x: 2 * x, jnp.float32(3)) == 6 and clock.compiling > 0
+
+
 def test_metrics_are_one_line_a_chunk_however_many_steps(tmp_path):
     run(tmp_path, 40, chunk=20)
     assert len([r for r in read_metrics(tmp_path / "metrics.jsonl") if r["split"] == "train"]) == 2

@@ -12,7 +12,7 @@ PARAMS = spec.init(unet.spec(CFG, (4, 8, 3), 5), jax.random.key(0))
 
 
 def test_there_and_back():
-    arrays = diffusers_unet.to_diffusers(PARAMS, CFG)
+    arrays = diffusers_unet.to_diffusers(PARAMS)
     back = diffusers_unet.from_diffusers(arrays, CFG)
     assert sum(x.size for x in arrays.values()) == spec.count(unet.spec(CFG, (4, 8, 3), 5))
     jax.tree.map(np.testing.assert_array_equal, back, PARAMS)
@@ -21,7 +21,7 @@ def test_there_and_back():
 
 
 def test_what_does_not_fit_is_named():
-    arrays = diffusers_unet.to_diffusers(PARAMS, CFG)
+    arrays = diffusers_unet.to_diffusers(PARAMS)
     with pytest.raises(UserError, match="weights that have no place in .*: extra"):
         diffusers_unet.from_diffusers(arrays | {"extra": np.zeros(1)}, CFG)
     with pytest.raises(UserError, match=r"conv_out.bias make up \(4,\), where \(3,\) is expected"):

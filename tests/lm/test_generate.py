@@ -39,6 +39,13 @@ def test_greedy_equals_the_argmax_of_the_full_pass():
             ids = [*ids, int(token)]
 
 
+def test_a_cache_that_grows_says_what_a_large_one_says(monkeypatch):
+    prompts = [[256, 3, 4], [256, 5]]
+    whole = greedy(prompts, 40, (999,))
+    monkeypatch.setattr("panorax.lm.generate.SMALLEST_ROOM", 20)  # grown from 20 to 40 and to 56
+    np.testing.assert_array_equal(greedy(prompts, 40, (999,)), whole)
+
+
 def test_a_row_stops_at_any_end_token_and_others_go_on():
     prompts = [[256, 3], [256, 5]]
     free = greedy(prompts, 8, (999,))

@@ -12,6 +12,7 @@ from panorax.core import spec as core_spec
 from panorax.lm import llama
 from panorax.lm.llama import Model
 from panorax.nets import decoder
+from panorax.ops import blockwise
 from panorax.ops.attention import attention, causal_mask
 from panorax.ops.positions import rope, rope_frequencies
 
@@ -91,6 +92,15 @@ def test_padding_of_ragged_prompts_is_never_seen(lengths, padding):
     rows = np.arange(B)
     after, _ = extend(PARAMS, TOKENS[rows, lengths][:, None], np.ones(B, np.int32), cache, cfg=CFG)
     np.testing.assert_allclose(after[:, 0], whole[rows, lengths], atol=2e-5)
+
+
+def test_texts_longer_than_a_block_are_read_the_same(monkeypatch):
+    windowed = dataclasses.replace(CFG, windows=(0, 3))
+    whole = decoder.apply(PARAMS, jnp.asarray(TOKENS), windowed)
+    monkeypatch.setitem(blockwise.BLOCK, "cpu", 2)
+    np.testing.assert_allclose(decoder.apply(PARAMS, jnp.asarray(TOKENS), windowed), whole, atol=2e-5)
+    read, _ = decoder.extend(PARAMS, jnp.asarray(TOKENS), jnp.full(B, T), decoder.empty_cache(windowed, B, 12), windowed)
+    np.testing.assert_allclose(read, whole, atol=2e-5)
 
 
 def test_remat_unrolling_untied_head_and_bfloat16():

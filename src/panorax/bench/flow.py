@@ -68,7 +68,7 @@ def prepare(setting: dict, folder: Path) -> None:
     key_init, key_move, key_noise = jax.random.split(jax.random.key(0), 3)
     leaves, tree = jax.tree.flatten(flow_matching.init_state(key_init, cfg).params)
     params = tree.unflatten([x + 0.02 * jax.random.normal(k, x.shape) for x, k in zip(leaves, jax.random.split(key_move, len(leaves)), strict=True)])
-    np.savez(folder / "weights.npz", **diffusers_unet.to_diffusers(params, cfg.net))
+    np.savez(folder / "weights.npz", **diffusers_unet.to_diffusers(params))
     system = flow_matching.system(cfg)
     steps = [_drawn(cfg, system.batches(step), jax.random.fold_in(jax.random.key(0), step)) for step in range(setting["steps"])]
     np.savez(folder / "batches.npz", **{name: np.stack([step[name] for step in steps]) for name in steps[0]})

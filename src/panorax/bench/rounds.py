@@ -88,7 +88,7 @@ def compare(contenders: dict[str, str], settings: dict, folder: Path, rounds: in
     return measured
 
 
-def start(contenders: dict[str, str], settings: dict, folder: Path, rounds: int) -> dict[str, list[dict]]:
+def start(contenders: dict[str, str], settings: dict, folder: Path, rounds: int, environment: dict[str, str] | None = None) -> dict[str, list[dict]]:
     """What each contender tells when it is ready, in `rounds` turns of a process of its own, after one that does not count; `settings` get the round
     as `seed`. Seconds, `wall`, are from the start of the process, less those that a contender says are `not_counted`."""
     told = {name: [] for name in contenders}
@@ -97,7 +97,7 @@ def start(contenders: dict[str, str], settings: dict, folder: Path, rounds: int)
 
             def turn(name=name, seed=i):
                 started = time.perf_counter()
-                contender = Contender(contenders[name], settings | {"seed": seed}, folder, {})
+                contender = Contender(contenders[name], settings | {"seed": seed}, folder, environment or {})
                 try:
                     ready = contender.answer()
                     return ready | {"wall": time.perf_counter() - started - ready["facts"].get("not_counted", 0.0)}

@@ -14,7 +14,7 @@ INNER = {"blocks": "resnets", "attention": "attentions", "time": "time_emb_proj"
 LEAF = {"w": "weight", "b": "bias", "scale": "weight", "bias": "bias"}
 
 
-def to_diffusers(params, cfg: unet.Config) -> dict[str, np.ndarray]:
+def to_diffusers(params) -> dict[str, np.ndarray]:
     """The state dict of `UNet2DModel(**arguments(cfg, ...))`, as numpy arrays."""
     found = {}
     for path, x in jax.tree_util.tree_leaves_with_path(params):
