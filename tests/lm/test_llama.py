@@ -97,6 +97,7 @@ def test_padding_of_ragged_prompts_is_never_seen(lengths, padding):
 def test_texts_longer_than_a_block_are_read_the_same(monkeypatch):
     windowed = dataclasses.replace(CFG, windows=(0, 3))
     whole = decoder.apply(PARAMS, jnp.asarray(TOKENS), windowed)
+    assert not np.allclose(whole, decoder.apply(PARAMS, jnp.asarray(TOKENS), CFG), atol=1e-3)
     monkeypatch.setitem(blockwise.BLOCK, "cpu", 2)
     np.testing.assert_allclose(decoder.apply(PARAMS, jnp.asarray(TOKENS), windowed), whole, atol=2e-5)
     read, _ = decoder.extend(PARAMS, jnp.asarray(TOKENS), jnp.full(B, T), decoder.empty_cache(windowed, B, 12), windowed)
