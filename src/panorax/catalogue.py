@@ -40,7 +40,7 @@ CATALOGUE = (
         title="Flow matching: straight paths from noise to data, with classifier-free guidance",
         paper="Lipman et al. 2023, arXiv:2210.02747; Liu et al. 2023, arXiv:2209.03003; Ho & Salimans 2022, arXiv:2207.12598",
         module="panorax.generative.flow_matching",
-        configs=("generative/flow_matching", "generative/flow_matching_2d"),
+        configs=("generative/flow_matching", "generative/flow_matching_unet", "generative/flow_matching_2d"),
         parts=(
             "panorax.generative.densities", "panorax.generative.digits", "panorax.nets.convnet", "panorax.nets.dit",
             "panorax.nets.mlp", "panorax.nets.unet", "panorax.nets.velocity_mlp", "panorax.ops.convolution", "panorax.ops.frechet", "panorax.ops.solvers",

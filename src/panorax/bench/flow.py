@@ -1,9 +1,11 @@
-"""Flow matching on digits with a U-Net on the CPU, beside the same network (diffusers' `UNet2DModel`) in PyTorch eager: training, and sampling by Heun's method.
+"""Flow matching on digits with a U-Net on the CPU, beside the same network (diffusers' `UNet2DModel`) in PyTorch eager: training, and sampling by
+Heun's method. Below them the convolution alone, of all channels with all and of each with itself.
 
-Where convolution on a CPU stands, 3 x 3 over 128 images of 8 x 8 with 64 channels, forward and backward, in one trial: XLA's own takes 19 ms by itself, NHWC
-or NCHW alike, but 940 ms inside a scan, where it computes the gradient of the kernel in plain loops; with that gradient as nine products of matrices, as in
-`panorax.ops.convolution`, 19 ms in a scan too. Columns of neighbours gathered into one product (im2col) take 18 to 28 ms; Winograd's way takes 9, but
-four times as long to compile; PyTorch, 10 to 15. Depthwise convolution, of which there is none here, takes XLA 16 ms at 32 channels and nine shifted products 0.8.
+XLA has a fast program for one form of convolution: channels last, the kernel as (rows, columns, in, out). It brings others into this form, but not
+inside a loop, and the gradients that autodiff makes are of other forms: those of a scan of steps run in plain loops. `panorax.ops.convolution` writes
+both gradients in the fast form. Convolutions then run at the speed of products of matrices, and more than half of a step is theirs; the rest is
+norms, copies in another order for the gradients of kernels, and SiLUs. XLA splits much of this over no more than one core; with a device for each
+core (`--mesh data=2`) all of it is shared.
 """
 
 from dataclasses import dataclass
@@ -11,7 +13,9 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
+from panorax.bench import convolutions
 from panorax.bench.panorax_llama import ADAMW
 from panorax.bench.rounds import compare
 from panorax.bench.table import Table
@@ -22,10 +26,11 @@ from panorax.generative import digits, flow_matching
 from panorax.interop import diffusers_unet
 from panorax.nets import unet
 from panorax.ops.solvers import heun
+from panorax.parallel.sharding import make_mesh, placement
 
 HERE = "panorax.bench.flow:"
-TRAINING = {"panorax": HERE + "training", "torch": "panorax.bench.torch_unet:training"}
-SAMPLING = {"panorax": HERE + "sampling", "torch": "panorax.bench.torch_unet:sampling"}
+TRAINING = {"panorax": HERE + "training", "panorax, two devices": HERE + "training_on_two", "torch": "panorax.bench.torch_unet:training"}
+SAMPLING = {"panorax": HERE + "sampling", "panorax, two devices": HERE + "sampling_on_two", "torch": "panorax.bench.torch_unet:sampling"}
 CHUNK, HEUN_STEPS = 10, 8
 
 
@@ -37,6 +42,8 @@ class Config:
     batch: Count = 128
     steps: Count = 20
     samples: Count = 100
+    convolved: tuple[Count, Count, Count] = (128, 8, 64)
+    """images, their side and their channels for the convolution alone"""
     rounds: Count = 5
 
     def __post_init__(self):
@@ -53,9 +60,15 @@ def benchmark(cfg: Config, folder: Path) -> Table:
     """Training on the same batches, noise and times from the same weights; then the same noise turned into digits."""
     table, setting = Table("images/s"), {**vars(cfg), "net": vars(cfg.net)}
     prepare(setting, folder)
+    convolutions.prepare(*cfg.convolved, folder)
     trained, sampled = (compare(contenders, setting, folder, cfg.rounds) for contenders in (TRAINING, SAMPLING))
     table.add("training", trained, "torch")
     table.add("sampling", sampled, "torch")
+    for case, contenders in (("convolution", convolutions.CONVOLUTION), ("depthwise", convolutions.DEPTHWISE)):
+        alone = compare(contenders, {}, folder, cfg.rounds)
+        table.add(case, alone, "torch")
+        norms = np.array([one.facts["norms"] for one in alone.values()])
+        table.metrics[f"{case}_largest_difference"] = float(np.ptp(norms, axis=0).max() / norms.max())
     table.metrics["largest_loss_difference"] = float(np.ptp([one.facts["losses"] for one in trained.values()], axis=0).max())
     table.metrics["largest_pixel_difference"] = float(np.ptp([one.facts["pixels"] for one in sampled.values()], axis=0).max())
     return table
@@ -89,15 +102,28 @@ def _params(cfg: flow_matching.Config, folder: Path):
         return diffusers_unet.from_diffusers(dict(file), cfg.net)
 
 
+def training_on_two(setting: dict, folder: Path):
+    """As `panorax run --mesh data=2` trains: the two cores are a device each, with half of the batch."""
+    jax.config.update("jax_num_cpu_devices", 2)
+    return training(setting, folder)
+
+
+def sampling_on_two(setting: dict, folder: Path):
+    """Half of the samples on each of two devices."""
+    jax.config.update("jax_num_cpu_devices", 2)
+    return sampling(setting, folder)
+
+
 def training(setting: dict, folder: Path):
-    """Training as the loop does it, the mean of the parameters included."""
-    cfg, key, clock = config(setting), jax.random.key(0), Clock()
+    """Training as the loop does it on all devices, the mean of the parameters included."""
+    cfg, key, clock, mesh = config(setting), jax.random.key(0), Clock(), make_mesh(f"data={jax.device_count()}")
     system, params = flow_matching.system(cfg), _params(cfg, folder)
-    fresh = flow_matching.init_state(key, cfg)
-    state = fresh.replace(params=params, extra=flow_matching.Extra(params))
-    state = jax.tree.map(jax.numpy.copy, state)
-    batches = [stacked(system.batches, i, CHUNK) for i in range(0, setting["steps"], CHUNK)]
-    program = clock.compile(lambda state, batches: scan_steps(system.train_step, state, batches, key, CHUNK), state, batches[0], donate_argnums=0)
+    state = flow_matching.init_state(key, cfg).replace(params=params, extra=flow_matching.Extra(jax.tree.map(jax.numpy.copy, params)))
+    place = placement(system, state, mesh)
+    state = jax.device_put(state, place.state)
+    batches = [jax.device_put(stacked(system.batches, i, CHUNK), place.stacked_batch) for i in range(0, setting["steps"], CHUNK)]
+    with jax.set_mesh(mesh):
+        program = clock.compile(lambda state, batches: scan_steps(system.train_step, state, batches, key, CHUNK), state, batches[0], donate_argnums=0)
     single = jax.jit(lambda state, batch, key: system.train_step(state, batch, jax.random.fold_in(key, state.step)))
     losses, first = [], state
     for step in range(5):
@@ -116,19 +142,20 @@ def training(setting: dict, folder: Path):
 
 
 def sampling(setting: dict, folder: Path):
-    """`HEUN_STEPS` steps of Heun's method for all labels at once."""
-    cfg, clock = config(setting), Clock()
-    params = _params(cfg, folder)
+    """`HEUN_STEPS` steps of Heun's method for all labels at once, on all devices."""
+    cfg, clock, mesh = config(setting), Clock(), make_mesh(f"data={jax.device_count()}")
+    params = jax.device_put(_params(cfg, folder), NamedSharding(mesh, PartitionSpec()))
     with np.load(folder / "noise.npz") as file:
-        x0, label = file["x0"], file["label"]
+        x0, label = jax.device_put((file["x0"], file["label"]), NamedSharding(mesh, PartitionSpec("data")))
     ts = np.linspace(0.0, 1.0, HEUN_STEPS + 1, dtype=np.float32)
-    draw = lambda params, x0: heun(flow_matching.velocity(params, label, 1, cfg), x0, ts)
-    program = clock.compile(draw, params, x0)
-    facts = {"pixels": np.asarray(program(params, x0)).ravel().tolist(), "compile_seconds": clock.compiling, "version": jax.__version__}
+    draw = lambda params, x0, label: heun(flow_matching.velocity(params, label, 1, cfg), x0, ts)
+    with jax.set_mesh(mesh):
+        program = clock.compile(draw, params, x0, label)
+    facts = {"pixels": np.asarray(program(params, x0, label)).ravel().tolist(), "compile_seconds": clock.compiling, "version": jax.__version__}
 
     def work():
         for _ in range(3):
-            jax.block_until_ready(program(params, x0))
+            jax.block_until_ready(program(params, x0, label))
         return 3 * len(label)
 
     return facts, work
