@@ -317,10 +317,10 @@ def bench(args) -> int:
     if args.check:
         return _bench_check(comparison)
     if args.system is None:
-        for name in comparison.BENCHMARKS:
+        for name in (*comparison.BENCHMARKS, *comparison.GPU_BENCHMARKS):
             print(f"{name}  {comparison.load(name).__doc__.splitlines()[0]}")
         return 0
-    if args.system in comparison.BENCHMARKS:
+    if args.system in (*comparison.BENCHMARKS, *comparison.GPU_BENCHMARKS):
         return _bench_comparison(args, comparison)
     if args.record:
         raise UserError(f"--record is for comparisons: {', '.join(comparison.BENCHMARKS)}")

@@ -22,7 +22,7 @@ def test_chunks_and_single_steps_are_the_same_training(folder):
     assert chunks["compile_seconds"] > 0 and work() == 20 * 2 * 8
 
 
-@pytest.mark.parametrize("name", comparison.BENCHMARKS)
+@pytest.mark.parametrize("name", [*comparison.BENCHMARKS, *comparison.GPU_BENCHMARKS])
 def test_a_comparison_is_complete(name):
     module = comparison.load(name)
     assert type(module.get_config()) is type(module.quick()) and module.get_config().rounds >= 5 and module.CLAIMS

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from panorax import readme
-from panorax.bench.comparison import BENCHMARKS
+from panorax.bench.comparison import BENCHMARKS, GPU_BENCHMARKS
 from panorax.catalogue import CATALOGUE, CONFIGS
 from panorax.cli import result_of
 from panorax.core.claims import Claim
@@ -105,7 +105,7 @@ def test_a_recorded_result_is_of_the_claims_as_they_stand(name):
 def test_nothing_is_missing_from_the_catalogue():
     named = {entry.module for entry in CATALOGUE} | {part for entry in CATALOGUE for part in entry.parts}
     named |= {"panorax.configs." + name.replace("/", ".") for entry in CATALOGUE for name in entry.configs}
-    named |= {"panorax.configs." + name.replace("/", ".") for name in BENCHMARKS}
+    named |= {"panorax.configs." + name.replace("/", ".") for name in (*BENCHMARKS, *GPU_BENCHMARKS)}
     orphans = []
     for path in SOURCES:
         name = module_name(path)

@@ -55,3 +55,26 @@ def test_what_is_imported_already_is_left_alone(run):
         print(library.p is pictures, sys.modules["pictures"] is pictures)
     """
     assert run(code) == ["pictures", "colors", "True", "True"]
+
+
+def test_a_part_of_a_package_can_be_put_off(run):
+    code = """
+        from panorax.core.deferred import deferred
+        with deferred("pictures.colors"):
+            import library
+        print("imported")
+        print(library.p.size, library.c.red)
+    """
+    assert run(code) == ["pictures", "imported", "colors", "3", "red"]
+
+
+def test_states_come_without_the_layers_of_flax_which_work_when_they_are_used(run):
+    code = """
+        import sys
+        import panorax.core.state
+        print("flax.linen" in sys.modules)
+        import flax
+        from flax import linen, nnx
+        print(flax.linen.Dense(3).features, linen.Dense(3).features, nnx.bridge.ToNNX.__name__)
+    """
+    assert run(code) == ["False", "3", "3", "ToNNX"]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panorax.ops.convolution import conv2d
+from panorax.ops.convolution import conv2d, upsampled_conv2d
 
 SEEDS = st.integers(0, 2**32 - 1)
 ONES = ((1, 1), (1, 1))
@@ -45,6 +45,12 @@ def test_conv2d_is_the_convolution(width, stride, padding, Y, X):
 def test_kernels_that_are_not_square(seed):
     x, w = draw(seed, (2, 5, 4, 2), (3, 2, 2, 3))
     assert_same(jax.jit(conv2d), jax.jit(reference), x, w)
+
+
+@pytest.mark.parametrize("Y, X", [(4, 3), (1, 1)])
+def test_convolution_of_an_upsampled_image(Y, X):
+    x, w = draw(0, (2, Y, X, 2), (3, 3, 2, 3))
+    assert_same(jax.jit(upsampled_conv2d), jax.jit(lambda x, w: reference(jnp.repeat(jnp.repeat(x, 2, 1), 2, 2), w)), x, w)
 
 
 def test_accelerators_use_xlas_own_gradient(monkeypatch):

@@ -10,6 +10,7 @@ from panorax.core import claims, config
 from panorax.run import provenance
 
 BENCHMARKS = ("bench/training", "bench/context", "bench/decoding", "bench/flow", "bench/ppo", "bench/startup")
+GPU_BENCHMARKS = ("bench/gpu",)
 MAY_DROP = 0.25
 
 

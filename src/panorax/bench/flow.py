@@ -4,8 +4,8 @@ Heun's method. Below them the convolution alone, of all channels with all and of
 XLA has a fast program for one form of convolution: channels last, the kernel as (rows, columns, in, out). It brings others into this form, but not
 inside a loop, and the gradients that autodiff makes are of other forms: those of a scan of steps run in plain loops. `panorax.ops.convolution` writes
 both gradients in the fast form. Convolutions then run at the speed of products of matrices, and more than half of a step is theirs; the rest is
-norms, copies in another order for the gradients of kernels, and SiLUs. XLA splits much of this over no more than one core; with a device for each
-core (`--mesh data=2`) all of it is shared.
+norms, copies in another order for the gradients of kernels, and SiLUs. XLA of JAX 0.10.2 gives a convolution one core for every 64 of its output channels,
+so that one does most of the work; with a device for each core (`--mesh data=2`) all of it is shared.
 """
 
 from dataclasses import dataclass

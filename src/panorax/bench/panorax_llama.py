@@ -1,5 +1,6 @@
 """Our side of the comparisons of the language model: what `panorax run lm/llama` compiles and `panorax generate` does, on the numbers in a folder."""
 
+import dataclasses
 import json
 import time
 from pathlib import Path
@@ -25,7 +26,7 @@ ADAMW = AdamW(peak_lr=1e-3, schedule="constant", b1=0.9, b2=0.95, eps=1e-8, weig
 
 def config(size: dict) -> llama.Config:
     """The config of a size; blocks are unrolled, as in lm/llama."""
-    model = {name: size[name] for name in ("vocab", "d_model", "n_layers", "n_heads", "n_kv_heads", "d_ff")}
+    model = {field.name: size[field.name] for field in dataclasses.fields(llama.Model) if field.name in size}
     rows = {name: size[name] for name in ("batch", "context")}
     return llama.Config(llama.Model(**model, unroll=size["n_layers"]), optim=ADAMW, run=Run(steps=100), stride=size["context"], **rows)
 

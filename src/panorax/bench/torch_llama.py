@@ -1,4 +1,4 @@
-"""The competitor: Llama in PyTorch eager, written as nanoGPT is (no compilation; torch's own attention, norm, silu and AdamW).
+"""The competitor: Llama in PyTorch, written as nanoGPT is (torch's own attention, norm, silu and AdamW), eager and compiled, on a GPU where there is one.
 
 It reads the folder that `panorax.interop.huggingface.save` writes, by the names of its tensors, so both start from the same numbers.
 """
@@ -89,13 +89,21 @@ def fused(size: dict, folder: Path):
     return _training(size, folder, fused=True)
 
 
-def _training(size: dict, folder: Path, fused: bool):
-    model, batches = loaded(size, folder), torch.from_numpy(np.load(folder / "batches.npy")).long()
+def compiled(size: dict, folder: Path):
+    """Training with the model compiled and the fused AdamW."""
+    return _training(size, folder, fused=True, compile=True)
+
+
+def _training(size: dict, folder: Path, fused: bool, compile: bool = False):
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model, batches = loaded(size, folder).to(device), torch.from_numpy(np.load(folder / "batches.npy")).long().to(device)
     adamw = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0, fused=fused or None)
+    forward = torch.compile(model) if compile else model
 
     def step(batch):
-        logits = model(batch[:, :-1])
-        loss = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), batch[:, 1:].reshape(-1))
+        with torch.autocast(device, torch.bfloat16, enabled=size["dtype"] == "bfloat16"):
+            logits = forward(batch[:, :-1])
+            loss = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), batch[:, 1:].reshape(-1))
         adamw.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)

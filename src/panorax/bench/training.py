@@ -17,6 +17,7 @@ What made it slow before: gradients of weights, summed over batch and time as tw
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -32,12 +33,13 @@ CONTENDERS = {
     "panorax, step by step": "panorax.bench.panorax_llama:step_by_step",
     "torch": "panorax.bench.torch_llama:eager",
     "torch, fused AdamW": "panorax.bench.torch_llama:fused",
+    "torch, compiled": "panorax.bench.torch_llama:compiled",
 }
 
 
 @dataclass(frozen=True)
 class Size:
-    """A model and what it is trained on, with a byte of Python documentation a token."""
+    """A model and what it is trained on: Python documentation, a byte a token however large the vocabulary is."""
 
     n_layers: Count
     d_model: Count
@@ -47,10 +49,21 @@ class Size:
     batch: Count
     steps: Count
     """of a round, a multiple of 20"""
+    vocab: Count = 257
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """of products and activations; parameters are float32"""
+    remat: Literal["none", "products", "layers"] = "none"
+    """what our backward pass computes again"""
 
     def settings(self) -> dict:
         """As the contenders read it."""
-        return vars(self) | {"vocab": 257, "n_kv_heads": self.n_heads, "positions": self.context}
+        return vars(self) | {"n_kv_heads": self.n_heads, "positions": self.context}
+
+    def flops(self) -> int:
+        """Of training on a token: 6 for each weight in a product, and 12 L T D for attention, future tokens counted too (Chowdhery et al. 2022, arXiv:2204.02311,
+        appendix B)."""
+        weights = self.n_layers * (4 * self.d_model**2 + 3 * self.d_model * self.d_ff) + self.vocab * self.d_model
+        return 6 * weights + 12 * self.n_layers * self.context * self.d_model
 
 
 @dataclass(frozen=True)
@@ -58,7 +71,8 @@ class Config:
     """Sizes by name, and who takes part."""
 
     sizes: tuple[tuple[str, Size], ...]
-    contenders: tuple[str, ...] = tuple(CONTENDERS)
+    contenders: tuple[str, ...] = ("panorax", "panorax, step by step", "torch", "torch, fused AdamW")
+    against: str = "torch"
     rounds: Count = 5
 
     def __post_init__(self):
@@ -68,13 +82,14 @@ class Config:
 def benchmark(cfg: Config, folder: Path) -> Table:
     """Every size in turn."""
     table, contenders = Table("tokens/s"), {name: CONTENDERS[name] for name in cfg.contenders}
+    environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # contenders share a GPU
     corpus = text.dataset(text.Text(tokenizer="bytes"), 257)
     for name, size in cfg.sizes:
         here = folder / name
         here.mkdir()
         prepare(size.settings(), corpus.train, here)
-        measured = compare(contenders, size.settings(), here, cfg.rounds)
-        table.add(name, measured, against="torch")
+        measured = compare(contenders, size.settings(), here, cfg.rounds, environment)
+        table.add(name, measured, cfg.against)
         losses = [m.facts["losses"] for m in measured.values()]
         table.metrics[f"{name}_largest_loss_difference"] = float(np.ptp(losses, axis=0).max())
     return table

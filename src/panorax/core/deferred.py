@@ -10,7 +10,7 @@ from importlib.machinery import ModuleSpec
 
 @contextmanager
 def deferred(*packages: str) -> Iterator[None]:
-    """While it lasts, importing a module of these packages costs nothing: a stand-in is bound, which imports it when something of it is first used.
+    """While it lasts, importing a module of these packages (`seaborn`, `flax.linen`) costs nothing: a stand-in is bound, which imports it when something of it is first used.
 
     For libraries that import what draws pictures (seaborn, with it pandas and scipy.stats: most of a second) together with what computes. Modules
     that are imported already are left alone, and afterwards an import is an import again. Only modules can be put off: what the library takes from
@@ -34,7 +34,7 @@ class _Finder:
         self.packages, self.found = packages, []
 
     def find_spec(self, name, path=None, target=None):
-        return ModuleSpec(name, self, is_package=True) if name.partition(".")[0] in self.packages else None
+        return ModuleSpec(name, self, is_package=True) if any(f"{name}.".startswith(f"{package}.") for package in self.packages) else None
 
     def create_module(self, spec):
         self.found.append(_StandIn(spec.name))

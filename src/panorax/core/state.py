@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import flax.struct
 import jax
 
+from panorax.core import struct
 
-@flax.struct.dataclass
+
+@struct.dataclass
 class State:
     """Everything a training step changes, and all that a checkpoint holds.
 

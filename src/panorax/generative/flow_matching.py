@@ -14,12 +14,12 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from panorax.core import spec as core_spec
+from panorax.core import struct
 from panorax.core.config import Run, module_of
 from panorax.core.optim import AdamW, optimizer
 from panorax.core.ranges import Count, NonNegative, Share
@@ -49,7 +49,7 @@ class Config:
             raise ValueError("guidance other than 1 needs label-dropout above 0: the field without a label would be untrained")
 
 
-@flax.struct.dataclass
+@struct.dataclass
 class Extra:
     """The exponential moving average of the parameters."""
 

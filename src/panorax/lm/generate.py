@@ -3,12 +3,12 @@
 import itertools
 from collections.abc import Iterator, Sequence
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
+from panorax.core import struct
 from panorax.core.errors import UserError
 from panorax.nets.decoder import Cache, empty_cache, extend, grown
 from panorax.ops.sampling import Sampling, sample
@@ -16,7 +16,7 @@ from panorax.ops.sampling import Sampling, sample
 SMALLEST_ROOM = 128
 
 
-@flax.struct.dataclass
+@struct.dataclass
 class Decoding:
     """Rows being written: the newest token of each, not in the cache yet, (B,); which are over, (B,); the cache; how many tokens were drawn."""
 

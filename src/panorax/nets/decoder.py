@@ -13,12 +13,12 @@ and a config with n_layers, n_kv_heads, head_size, rope, windows, dtype, remat a
 import functools
 from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from panorax.core import struct
 from panorax.core.config import module_of
 from panorax.core.layout import split_batch, whole_rows
 from panorax.ops.blockwise import NEVER, causal_attention
@@ -54,7 +54,7 @@ def apply(params, tokens_BT: Int[Array, "B T"], cfg) -> Float[Array, "B T V"]:
     return net.unembed(params, x_BTD, cfg)
 
 
-@flax.struct.dataclass
+@struct.dataclass
 class Cache:
     """Keys and values of the tokens so far: k and v (L, B, G, S, K) with room for S tokens, and how many each row holds, (B,).
 

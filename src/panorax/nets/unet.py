@@ -18,6 +18,7 @@ from panorax.core.spec import P
 from panorax.nets import mlp
 from panorax.nets.convnet import conv, conv_spec
 from panorax.ops.attention import attention
+from panorax.ops.convolution import upsampled_conv2d
 from panorax.ops.norms import group_norm
 from panorax.ops.positions import sinusoidal
 
@@ -96,7 +97,7 @@ def apply(params, x_BYXC: Float[Array, "B Y X C"], t_B: Float[Array, " B"], labe
         for i in range(cfg.blocks + 1):
             h_BYXC = _block(level, i, jnp.concatenate([h_BYXC, skips.pop()], -1), c_BD, cfg)
         if "resample" in level:
-            h_BYXC = conv(level["resample"], jnp.repeat(jnp.repeat(h_BYXC, 2, 1), 2, 2))
+            h_BYXC = upsampled_conv2d(h_BYXC, level["resample"]["w"]) + level["resample"]["b"][None, None, None]
     return conv(params["out"], jax.nn.silu(_norm(params["norm"], h_BYXC, cfg)))
 
 

@@ -22,6 +22,21 @@ def conv2d(x_BYXI: Float[Array, "B Y X I"], w_UVIO: Float[Array, "U V I O"], str
     return (_conv_on_cpu if jax.default_backend() == "cpu" else _conv)(x_BYXI, w_UVIO, stride, padding)
 
 
+def upsampled_conv2d(x_BYXI: Float[Array, "B Y X I"], w_UVIO: Float[Array, "3 3 I O"]) -> Float[Array, "B 2*Y 2*X O"]:
+    """`conv2d` of the image in which every pixel of x is repeated 2 x 2 times. Of the pixels that a kernel covers there, two rows and two columns
+    are one in x: each of the four outputs of a pixel is a convolution of x with a kernel of 2 x 2, whose entries are sums of those of w."""
+
+    def halves(w, axis):
+        first, middle, last = jnp.split(w, 3, axis)
+        return jnp.concatenate([first, middle + last], axis), jnp.concatenate([first + middle, last], axis)
+
+    pads = ((1, 0), (0, 1))
+    rows = [[conv2d(x_BYXI, w, padding=(up, side)) for w, side in zip(halves(w, 1), pads, strict=True)] for w, up in zip(halves(w_UVIO, 0), pads, strict=True)]
+    y_BYuXvO = jnp.stack([jnp.stack(row, 3) for row in rows], 2)
+    B, Y, _, X, _, O = y_BYuXvO.shape
+    return y_BYuXvO.reshape(B, 2 * Y, 2 * X, O)
+
+
 def _conv(x_BYXI, w_UVIO, stride, padding, **dilations):
     return jax.lax.conv_general_dilated(x_BYXI, w_UVIO, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"), **dilations)
 

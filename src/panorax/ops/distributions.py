@@ -5,11 +5,11 @@ All leading axes are batch axes. Probabilities in float32, in nats.
 
 import math
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from panorax.core import struct
 from panorax.ops.losses import cross_entropy
 
 
@@ -18,7 +18,7 @@ def masked(logits: Float[Array, "*batch A"], legal: Bool[Array, "*batch A"]) -> 
     return jnp.where(legal, logits, -1e9)  # the smallest float would overflow when a logsumexp is taken off it
 
 
-@flax.struct.dataclass
+@struct.dataclass
 class Categorical:
     """P(a) = softmax(logits)_a over a = 0 .. A-1; actions are int32 of shape (*batch)."""
 
@@ -38,7 +38,7 @@ class Categorical:
         return -jnp.sum(jnp.exp(log_p) * log_p, -1)
 
 
-@flax.struct.dataclass
+@struct.dataclass
 class MultiCategorical:
     """K independent categoricals, which may differ in size; actions are int32 of shape (*batch, K)."""
 
@@ -58,7 +58,7 @@ class MultiCategorical:
         return sum(p.entropy() for p in self.parts)
 
 
-@flax.struct.dataclass
+@struct.dataclass
 class DiagonalGaussian:
     """N(mean, diag(exp(log_std)^2)); actions are float32 of shape (*batch, K)."""
 

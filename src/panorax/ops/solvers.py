@@ -7,10 +7,11 @@ reverse mode; Dormand-Prince, a `while_loop`, in forward mode only.
 from collections.abc import Callable
 from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from panorax.core import struct
 
 Scalar = float | Float[Array, ""]
 
@@ -37,7 +38,7 @@ def heun(f: Callable, x0, ts: Float[Array, " n"]):
     return jax.lax.scan(step, x0, (ts[:-1], jnp.diff(ts)))[0]
 
 
-@flax.struct.dataclass
+@struct.dataclass
 class Solution:
     """x at the end; evaluations of f; steps accepted; whether the end was reached within `max_steps` with finite values."""
 

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import flax.struct
 import jax
+
+from panorax.core import struct
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Box:
 Space = Discrete | MultiDiscrete | Box
 
 
-@flax.struct.dataclass
+@struct.dataclass
 class Observation:
     """`view`: an array of numbers. `legal`: bool (A,), the actions allowed here, `None` in worlds where all always are."""
 
@@ -46,7 +47,7 @@ class Observation:
     legal: jax.Array | None = None
 
 
-@flax.struct.dataclass
+@struct.dataclass
 class Step:
     """What followed an action. At the end of an episode `observation` is its last one, never the first of the next.
 

@@ -1,13 +1,13 @@
 """Returns and lengths of finished episodes, in memory that does not grow: the last one of every environment is kept."""
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 
+from panorax.core import struct
 from panorax.ops.losses import weighted_mean
 
 
-@flax.struct.dataclass
+@struct.dataclass
 class Episodes:
     """Of n environments: the episode under way, the last one finished, and how many were. All of shape (N,)."""
 

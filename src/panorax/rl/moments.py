@@ -1,11 +1,12 @@
 """Running mean and variance of a stream of batches, merged exactly (Chan, Golub & LeVeque 1983)."""
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 
+from panorax.core import struct
 
-@flax.struct.dataclass
+
+@struct.dataclass
 class Moments:
     """Mean and (biased) variance of `count` samples so far, all float32."""
 

@@ -14,11 +14,11 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 
 from panorax.core import spec as core_spec
+from panorax.core import struct
 from panorax.core.config import Run, module_of
 from panorax.core.layout import split_batch
 from panorax.core.optim import AdamW, optimizer
@@ -81,7 +81,7 @@ class Config:
             raise ValueError("a minibatch of one step has no advantages to compare; use fewer minibatches")
 
 
-@flax.struct.dataclass
+@struct.dataclass
 class Extra:
     """Carried from step to step beside the parameters: the environments, and the moments of all observations so far."""
 
@@ -89,7 +89,7 @@ class Extra:
     seen: moments.Moments
 
 
-@flax.struct.dataclass
+@struct.dataclass
 class Batch:
     """What one update learns from; all leaves (B, T, ...). Of `memory` the first step is read: it is where a sequence starts."""
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 
+from panorax.core import struct
 from panorax.core.layout import split_batch
 from panorax.rl import episodes
 from panorax.rl.environment import Environments, Observation
@@ -14,7 +14,7 @@ from panorax.rl.environment import Environments, Observation
 Act = Callable  # (memory_N, observation_N, first_N, key) -> (memory_N, action_N)
 
 
-@flax.struct.dataclass
+@struct.dataclass
 class Running:
     """Where everything stands between two steps: environments, what to act on, whether that begins an episode, the policy's memory."""
 
@@ -25,7 +25,7 @@ class Running:
     episodes: episodes.Episodes
 
 
-@flax.struct.dataclass
+@struct.dataclass
 class Trajectory:
     """A rollout, every leaf (T, N, ...). `memory` is the policy's before the step and `next_memory` after it; `first` says to forget it.
 

@@ -3,14 +3,14 @@
 import dataclasses
 from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 
+from panorax.core import struct
 from panorax.rl.environment import Box, Environment, Environments
 
 
-@flax.struct.dataclass
+@struct.dataclass
 class Copies:
     """The state of n environments; `ready` is the (state, observation) that each starts its next episode from, `used` says where it has been, (N,)."""
 
