@@ -40,7 +40,7 @@ class Config:
     """`steps` of a round of the loop."""
 
     steps: Count = 1000
-    rounds: Count = 5
+    rounds: Count = 9
 
     def __post_init__(self):
         check(self)
