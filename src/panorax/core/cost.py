@@ -1,8 +1,8 @@
 """What a program costs, read off its jaxpr without compiling it: floating point operations and memory at the peak.
 
 Both follow the program as JAX traced it, gradients and recomputation included, into scans, calls and branches. Operations of matrix products
-and convolutions are counted, two for a multiplication and an addition; the rest is small beside them. A `while` counts once, its number
-of turns being unknown.
+and convolutions are counted, two for a multiplication and an addition, those with the zeros between the pixels of a dilated image left out; the rest is
+small beside them. A `while` counts once, its number of turns being unknown.
 """
 
 import math
@@ -51,7 +51,7 @@ def _flops(jaxpr: Jaxpr) -> int:
         elif eqn.primitive.name == "conv_general_dilated":
             kernel = eqn.invars[1].aval
             channels_out = kernel.shape[eqn.params["dimension_numbers"].rhs_spec[0]]
-            total += 2 * eqn.outvars[0].aval.size * kernel.size // channels_out
+            total += 2 * eqn.outvars[0].aval.size * kernel.size // channels_out // math.prod(eqn.params["lhs_dilation"])
         elif eqn.primitive.name == "scan":
             total += eqn.params["length"] * sum(inside)
         elif eqn.primitive.name == "cond":

@@ -21,3 +21,34 @@ def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         rank[label == c] = np.arange(np.sum(label == c))
     held = rank % 5 == 4
     return x[~held], label[~held], x[held], label[held]
+
+
+@functools.cache
+def iris() -> tuple[np.ndarray, np.ndarray]:
+    """Fisher's irises: lengths and widths of sepals and petals in cm, float32 (150, 4), and the species, int32 (150,), 50 of each of 3."""
+    from sklearn.datasets import load_iris
+
+    raw = load_iris()
+    return raw.data.astype(np.float32), raw.target.astype(np.int32)
+
+
+@functools.cache
+def diabetes() -> tuple[np.ndarray, np.ndarray]:
+    """442 patients (Efron et al. 2004): ten measurements and how the disease progressed in a year, all float32 with mean 0 and standard deviation 1."""
+    from sklearn.datasets import load_diabetes
+
+    raw = load_diabetes(scaled=False)
+    return tuple(((a - a.mean(0)) / a.std(0)).astype(np.float32) for a in (raw.data, raw.target))
+
+
+@functools.cache
+def breast_cancer() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """569 tumours (Wolberg et al. 1995): (x, label, x_held_out, label_held_out), thirty measurements of cell nuclei, float32 with mean 0 and standard
+    deviation 1 over those that are not held out, and 1 for a benign tumour, float32. Every fifth is held out."""
+    from sklearn.datasets import load_breast_cancer
+
+    raw = load_breast_cancer()
+    held = np.arange(len(raw.data)) % 5 == 4
+    mean, deviation = raw.data[~held].mean(0), raw.data[~held].std(0)
+    x, label = ((raw.data - mean) / deviation).astype(np.float32), raw.target.astype(np.float32)
+    return x[~held], label[~held], x[held], label[held]
