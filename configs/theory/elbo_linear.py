@@ -21,4 +21,4 @@ def get_config() -> Config:
 
 
 def smoke() -> Config:
-    return Config(latent=2, hidden=(), batch=4, run=Run(steps=4, chunk=2), importance=(1, 3))
+    return Config(latent=2, hidden=(), batch=4, optim=AdamW(peak_lr=3e-2, schedule="constant"), run=Run(steps=4, chunk=2), importance=(1, 3))
