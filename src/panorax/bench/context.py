@@ -36,7 +36,7 @@ def benchmark(cfg: Config, folder: Path) -> Table:
     2 on a straight line, 4 on a parabola."""
     model = {name: getattr(cfg, name) for name in ("n_layers", "d_model", "n_heads", "d_ff", "steps")}
     sizes = tuple((str(context), training.Size(**model, context=context, batch=1)) for context in cfg.contexts)
-    table = training.benchmark(training.Config(sizes, ("panorax, step by step", "torch"), cfg.rounds), folder)
+    table = training.benchmark(training.Config(sizes, ("panorax, step by step", "torch"), rounds=cfg.rounds), folder)
     used = [row["temporaries_mb"] for row in table.rows if "temporaries_mb" in row]
     table.metrics["memory_growth"] = (used[-1] - used[-2]) / (used[-2] - used[-3])
     return table

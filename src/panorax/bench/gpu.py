@@ -41,7 +41,7 @@ def benchmark(cfg: Config, folder: Path) -> Table:
     measured = compare({"products": "panorax.bench.gpu:products"}, {"matrix": cfg.matrix}, folder, cfg.rounds)["products"]
     if measured.facts["backend"] != cfg.backend:
         raise UserError(f"this comparison needs a {cfg.backend}, JAX sees a {measured.facts['backend']} here; `pip install -e .[gpu]` where there is one")
-    table = training.benchmark(training.Config(cfg.sizes, cfg.contenders, cfg.contenders[-1], cfg.rounds), folder)
+    table = training.benchmark(training.Config(cfg.sizes, cfg.contenders, against=cfg.contenders[-1], rounds=cfg.rounds), folder)
     rates = {row["case"]: row["rate"]["median"] for row in table.rows if row["contender"] == "panorax"}
     table.metrics["products_tflops"] = spread(measured.rates)["median"] / 1e12
     for name, size in cfg.sizes:
