@@ -149,6 +149,16 @@ CATALOGUE = (
         tests=("tests/theory/test_optimizers.py",),
     ),
     Entry(
+        id="second-order",
+        title="Minimisation by curvature: Newton, Newton-CG, BFGS, L-BFGS, trust region; products with Hessian, Gauss-Newton and Fisher matrices",
+        paper="Nocedal & Wright, Numerical Optimization; Pearlmutter 1994; Schraudolph 2002",
+        module="panorax.theory.second_order",
+        configs=("theory/second_order",),
+        parts=("panorax.theory.curvature", "panorax.theory.minimisers"),
+        oracle="scipy.optimize by the same methods; dense Hessians and Jacobians",
+        tests=("tests/theory/test_second_order.py",),
+    ),
+    Entry(
         id="data-parallel",
         title="Data parallelism: one all-reduce per update, whatever the number of micro-batches; and the same with pmap",
         paper="Li et al. 2020, arXiv:2006.15704",
