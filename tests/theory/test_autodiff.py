@@ -19,7 +19,7 @@ PROGRAMS = {
     "functions": lambda a, b: (jnp.exp(a), jnp.log1p(b * b), jnp.tanh(a), jax.nn.sigmoid(b), jnp.sin(a) * jnp.cos(b), jax.lax.erf(a), jnp.expm1(b), jnp.log(a * a + 1)),
     "choices": lambda a, b: (jnp.maximum(a, b), jnp.minimum(a, 0.3), jnp.where(a > b, a, b * b), jax.nn.relu(b), jnp.clip(a, -0.5, 0.5)),
     "sums": lambda a, b: (a.sum(), b.mean(0), a.max(1), b.min(), jnp.cumsum(a, 1), jax.nn.logsumexp(b, 1), jax.nn.softmax(a)),
-    "shapes": lambda a, b: (a.T, b.reshape(2, 6), jnp.concatenate([a, b], 1), jnp.pad(a, ((1, 0), (0, 2)), constant_values=2.0), a[1:, ::2], b[::-1], jnp.stack([a, b]), *jnp.split(a, 2, 1), a[:, None], jnp.broadcast_to(b[:1], (5, 4))),
+    "shapes": lambda a, b: (a.T, b.reshape(2, 6), jnp.concatenate([a, b], 1), jnp.pad(a, ((1, 0), (0, 2)), constant_values=2.0), jax.lax.pad(a, b[0, 0], ((1, 2, 1), (-1, 0, 0))), a[1:, ::2], b[::-1], jnp.stack([a, b]), *jnp.split(a, 2, 1), a[:, None], jnp.broadcast_to(b[:1], (5, 4))),
     "reads": lambda a, b: (a[jnp.array([2, 0, 2])], jnp.take_along_axis(b, jnp.array([[0], [3], [3]]), 1), jax.lax.dynamic_slice(a, (jnp.int32(1), jnp.int32(0)), (2, 2)), jax.lax.dynamic_update_slice(a, b[:1], (jnp.int32(1), jnp.int32(0)))),
     "products": lambda a, b: (a @ b.T, jnp.einsum("ij,ik->jk", a, b), jnp.einsum("ij,ij->i", a, b), jnp.einsum("ij,kj->ikj", a, b)),
     "half": lambda a, b: ((a.astype(jnp.bfloat16) * b.astype(jnp.bfloat16)).astype(jnp.float32),),

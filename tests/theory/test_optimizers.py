@@ -66,20 +66,21 @@ def test_orthogonalised_keeps_directions_and_makes_them_equally_long(shape):
 
 
 def test_muon_is_jordans():
-    x, p, m = path_of_matrix(o.muon(0.1, 0.9, decay=0.2)), TREE["w"], 0.0
+    start, target = TREE["w"].T, TARGET["w"].T  # taller than wide, for which steps are longer
+    x, p, m = path_of_matrix(o.muon(0.1, 0.9, decay=0.2), start, target), start, 0.0
     for step in range(4):
-        g = np.tanh(p - TARGET["w"]) * 2
+        g = np.tanh(p - target) * 2
         m = 0.9 * m + 0.1 * g
-        p = p - 0.1 * (np.asarray(o.orthogonalised(0.1 * g + 0.9 * m)) + 0.2 * p)
+        p = p - 0.1 * ((4 / 3) ** 0.5 * np.asarray(o.orthogonalised(0.1 * g + 0.9 * m)) + 0.2 * p)
         np.testing.assert_allclose(x[step], p, rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="Muon is for matrices, got an array of shape \\(4,\\)"):
         path(o.muon(0.1))
 
 
-def path_of_matrix(tx):
-    params, state, found = TREE["w"], tx.init(TREE["w"]), []
+def path_of_matrix(tx, params, target):
+    state, found = tx.init(params), []
     for _ in range(4):
-        updates, state = tx.update(jnp.tanh(params - TARGET["w"]) * 2, state, params)
+        updates, state = tx.update(jnp.tanh(params - target) * 2, state, params)
         params = optax.apply_updates(params, updates)
         found.append(params)
     return found

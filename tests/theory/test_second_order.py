@@ -53,6 +53,7 @@ def test_a_minimum_is_scipys(method, name):
         theirs = optimize.minimize(lambda x: float(f(jnp.asarray(x))), x, jac=lambda x: np.asarray(jax.grad(f)(x)), method="BFGS")
         assert float(found.value) < least + 1e-9 and float(jnp.abs(found.gradient).max()) < 1e-5
         np.testing.assert_allclose(found.x, theirs.x, atol=1e-4)
+        assert method != "bfgs" or int(found.steps) <= 1.2 * theirs.nit + 2
         values = np.asarray(found.values)
         assert np.isfinite(values[: int(found.steps) + 1]).all() and np.isnan(values[int(found.steps) + 1 :]).all()
         assert (np.diff(values[: int(found.steps) + 1]) <= 0).all()
