@@ -181,7 +181,11 @@ def _filled(c, like):
 
 def _parts(eqn, values):
     """(constants, carry, stacked inputs) of a scan."""
-    n, m = eqn.params["num_consts"], eqn.params["num_consts"] + eqn.params["num_carry"]
+    if "ft_in" in eqn.params:  # JAX 0.11 on
+        n, carried = (len(list(part.vals)) for part in eqn.params["ft_in"].unpack()[:2])
+    else:
+        n, carried = eqn.params["num_consts"], eqn.params["num_carry"]
+    m = n + carried
     return list(values[:n]), list(values[n:m]), list(values[m:])
 
 

@@ -121,6 +121,7 @@ LINEAR: dict[str, Linear] = {
     "pad": Linear(_pad, 2),
     "concatenate": Linear(_concatenate, None),
     "stack": Linear(lambda c, *xs, axis, **_: [jnp.take(c[0], i, axis) for i in range(len(xs))], None),
+    "unstack": Linear(lambda c, x, axis, **_: [jnp.stack(c, axis)]),
     "split": Linear(lambda c, x, sizes, axis, **_: [jnp.concatenate(c, axis)]),
     "gather": Linear(_gather),
     "dynamic_slice": Linear(lambda c, x, *starts, slice_sizes, **_: [lax.dynamic_update_slice(jnp.zeros_like(x), c[0], starts), *[None for _ in starts]]),
