@@ -17,6 +17,7 @@ CLAIMS = (
     Claim("norm_over_sqrt_d_d10000", ">", 0.9999, f"{COURSE}: the norm tends to sqrt(d)"),
     Claim("norm_spread_d10000", "<", 0.71, f"{COURSE}: its spread stays of order 1"),
     Claim("largest_z", "<", 4.0, "every sampled value within 4 standard errors of the exact one"),
+    Claim("largest_norm_distance", "<", 1.95, "norms follow the chi distribution: Kolmogorov's test at 99.9%"),
 )
 
 

@@ -8,6 +8,7 @@ import pytest
 from panorax.bench import gpu, panorax_llama
 from panorax.configs.bench import gpu as config
 from panorax.core import cost
+from panorax.core import spec as core_spec
 from panorax.core.errors import UserError
 from panorax.lm import llama
 
@@ -22,7 +23,7 @@ def test_the_operations_of_a_token_are_those_of_the_program():
 
 def test_sizes_are_what_they_are_called():
     counts = {name: llama.system(panorax_llama.config(size.settings())).spec for name, size in config.SIZES.items()}
-    counts = {name: panorax_llama.spec.count(spec) for name, spec in counts.items()}
+    counts = {name: core_spec.count(spec) for name, spec in counts.items()}
     assert counts["124m"] == pytest.approx(124e6, rel=0.01) and 1.0e9 < counts["1b"] < 1.3e9
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from panorax.core.errors import UserError
-from panorax.theory.dot_product import Config, entropy, scores, softmax_jacobian, softmax_jacobian_norm, study
+from panorax.theory.dot_product import Config, scores, softmax_jacobian, softmax_jacobian_norm, study
 
 KEY = jax.random.key(0)
 
@@ -19,11 +19,6 @@ def test_the_jacobian_vanishes_where_one_score_takes_all_and_is_largest_where_tw
     at = lambda *s: float(softmax_jacobian_norm(jnp.array(s)))
     assert at(100.0, 0.0, 0.0) == 0 and at(0.0) == 0
     assert at(0.0, 0.0, -100.0) == pytest.approx(0.5, rel=1e-5) and at(0.0, 0.0, 0.0) < 0.5
-
-
-def test_entropy():
-    np.testing.assert_allclose(entropy(jnp.zeros((2, 8))), np.log(8), rtol=1e-6)
-    np.testing.assert_allclose(entropy(jnp.array([1000.0, 0.0])), 0, atol=1e-6)
 
 
 def test_scores_have_the_moments_of_a_dot_product():

@@ -10,7 +10,8 @@ from importlib.machinery import ModuleSpec
 
 @contextmanager
 def deferred(*packages: str) -> Iterator[None]:
-    """While it lasts, importing a module of these packages (`seaborn`, `flax.linen`) costs nothing: a stand-in is bound, which imports it when something of it is first used.
+    """While it lasts, importing a module of these packages (`seaborn`, `flax.linen`) costs nothing: a stand-in is bound, which imports it when something
+    of it is first used.
 
     For libraries that import what draws pictures (seaborn, with it pandas and scipy.stats: most of a second) together with what computes. Modules
     that are imported already are left alone, and afterwards an import is an import again. Only modules can be put off: what the library takes from

@@ -66,3 +66,17 @@ def update(loss_fn: LossFn, tx: optax.GradientTransformation, state: State, batc
     loss, metrics = device_mean((loss, metrics))
     metrics = {"loss": loss, "grad_norm": optax.tree.norm(grads), **metrics}
     return state.replace(params=params, opt=opt, extra=extra), metrics
+
+
+def descend(loss: Callable, tx: optax.GradientTransformation, params, keys):
+    """`params` after an update of `tx` down `loss(params, key)` for each of `keys`, and the losses on the way: what is trained inside of a larger program
+    and keeps nothing else. Pure: `vmap` it over seeds and settings."""
+
+    def step(carry, key):
+        params, opt = carry
+        value, grads = jax.value_and_grad(loss)(params, key)
+        updates, opt = tx.update(grads, opt, params)
+        return (optax.apply_updates(params, updates), opt), value
+
+    (params, _), values = jax.lax.scan(step, (params, tx.init(params)), keys)
+    return params, values

@@ -21,7 +21,7 @@ from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 
 from panorax.theory.derivatives import BILINEAR, CONSTANT, ELEMENTWISE, LINEAR, reduced_weight
 
-CALLS = ("jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "remat2", "checkpoint")
+CALLS = ("jit", "closed_call", "custom_jvp_call", "custom_vjp_call", "remat2")
 
 
 def forward(f: Callable, primals: tuple, tangents: tuple):

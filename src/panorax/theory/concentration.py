@@ -2,7 +2,8 @@
 
 The ball inscribed in the unit cube fills pi^(d/2) / (Gamma(d/2 + 1) 2^d) of it; a share 1 - (1 - w)^d of a ball lies in its outer shell of
 relative width w; the norm of a standard Gaussian vector follows the chi distribution, with mean sqrt(2) Gamma((d+1)/2) / Gamma(d/2), close to
-sqrt(d), and variance d - mean^2, close to 1/2 whatever d is. Every exact value is set beside a Monte Carlo estimate with its error.
+sqrt(d), and variance d - mean^2, close to 1/2 whatever d is. Every exact value is set beside a Monte Carlo estimate with its interval of 95% confidence,
+and the sampled norms beside their whole distribution, P(norm <= x) = P(d/2, x^2/2), P the regularised incomplete Gamma function.
 Source: Blum, Hopcroft & Kannan, Foundations of Data Science, chapter 2; Vershynin, High-Dimensional Probability, section 3.1.
 """
 
@@ -12,11 +13,13 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import gammaln
+import numpy as np
+from jax.scipy.special import gammainc, gammaln
 from jaxtyping import Array, Float, Num
 
 from panorax.core.ranges import Count, PositiveShare, Whole, check
 from panorax.core.state import Result
+from panorax.theory.estimates import kolmogorov_distance, mean_interval, share_interval
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,11 @@ def gaussian_norm_moments(d: Num[Array, "*n"]) -> tuple[Float[Array, "*n"], Floa
     return mean, jnp.sqrt(jnp.where(small, d - jnp.square(exact_mean), series_variance))
 
 
+def gaussian_norm_cdf(x: Num[Array, "*n"], d: int) -> Float[Array, "*n"]:
+    """P(norm <= x) for x ~ N(0, I_d): the chi distribution."""
+    return gammainc(jnp.float32(0.5 * d), 0.5 * jnp.square(jnp.asarray(x, jnp.float32)))
+
+
 @functools.partial(jax.jit, static_argnames=("d", "n"))
 def gaussian_norms(key, d: int, n: int) -> Float[Array, " n"]:
     """Norms of n draws from N(0, I_d), one draw in memory at a time."""
@@ -86,7 +94,8 @@ def inside_ball(key, d: int, n: int) -> Float[Array, ""]:
 
 
 def measure(d: int, key, cfg: Config) -> dict[str, float]:
-    """Exact and sampled values in d dimensions; `..._z` is their distance in standard errors."""
+    """Exact and sampled values in d dimensions; `..._low` and `..._high` are the ends of the sampled one's interval, `..._z` their distance in standard
+    errors, `norm_distance` the Kolmogorov distance of the norms from their distribution, times sqrt(samples)."""
     key_cube, key_shell, key_norm = jax.random.split(key, 3)
     n = cfg.samples
     ratio, sampled_ratio = math.exp(log_ball_cube_ratio(jnp.array(d))), float(inside_ball(key_cube, d, n))
@@ -96,7 +105,13 @@ def measure(d: int, key, cfg: Config) -> dict[str, float]:
     norms = gaussian_norms(key_norm, d, n)
     error = lambda p: (max(p * (1 - p), 1 / n) / n) ** 0.5
     sampled_shell, sampled_mean = float(jnp.mean(radius > 1 - cfg.shell)), float(jnp.mean(norms))
-    return {
+    intervals = {
+        "ball_cube_ratio": share_interval(round(sampled_ratio * n), n),
+        "shell_fraction": share_interval(round(sampled_shell * n), n),
+        "norm_over_sqrt_d": mean_interval(np.asarray(norms) / d**0.5),
+    }
+    ends = {f"{name}_{end}": value for name, interval in intervals.items() for end, value in zip(("low", "high"), interval, strict=True)}
+    return ends | {
         "ball_cube_ratio": ratio,
         "ball_cube_ratio_sampled": sampled_ratio,
         "ball_cube_ratio_z": (sampled_ratio - ratio) / error(ratio),
@@ -108,19 +123,22 @@ def measure(d: int, key, cfg: Config) -> dict[str, float]:
         "norm_z": (sampled_mean - mean) / (spread / n**0.5),
         "norm_spread": spread,
         "norm_spread_sampled": float(jnp.std(norms)),
+        "norm_distance": kolmogorov_distance(norms, lambda x: gaussian_norm_cdf(x, d)) * n**0.5,
     }
 
 
 def study(cfg: Config, key) -> Result:
-    """All quantities in all dimensions; `largest_z` is the largest distance of a sampled from an exact value, in standard errors."""
+    """All quantities in all dimensions; `largest_z` is the largest distance of a sampled from an exact value, in standard errors,
+    `largest_norm_distance` that of the norms from their distribution."""
     rows = {d: measure(d, key, cfg) for d, key in zip(cfg.dims, jax.random.split(key, len(cfg.dims)))}
-    metrics = {f"{name}_d{d}": value for d, row in rows.items() for name, value in row.items() if not name.endswith("_z")}
+    metrics = {f"{name}_d{d}": value for d, row in rows.items() for name, value in row.items() if not name.endswith(("_z", "_distance"))}
+    metrics["largest_norm_distance"] = max(row["norm_distance"] for row in rows.values())
     metrics["largest_z"] = max(abs(v) for row in rows.values() for name, v in row.items() if name.endswith("_z"))
     return Result(metrics, {"concentration.png": draw(rows, cfg)})
 
 
 def draw(rows: dict[int, dict[str, float]], cfg: Config):
-    """Exact curves, sampled points with two standard errors."""
+    """Exact curves, sampled points with their intervals."""
     from matplotlib.figure import Figure
 
     panels = (
@@ -132,7 +150,9 @@ def draw(rows: dict[int, dict[str, float]], cfg: Config):
     d = jnp.array(list(rows))
     for ax, (name, title) in zip(figure.subplots(1, 3), panels):
         ax.plot(d, [row[name] for row in rows.values()], "-", color="C0", label="exact")
-        ax.plot(d, [row[name + "_sampled"] for row in rows.values()], "o", color="C1", ms=4, label=f"{cfg.samples} samples")
+        sampled = np.array([[row[name + end] for end in ("_sampled", "_low", "_high")] for row in rows.values()])
+        errors = np.maximum([sampled[:, 0] - sampled[:, 1], sampled[:, 2] - sampled[:, 0]], 0)
+        ax.errorbar(d, sampled[:, 0], errors, fmt="o", color="C1", ms=4, capsize=3, label=f"{cfg.samples} samples, 95%")
         ax.set(title=title, xlabel="dimension d", xscale="log")
         ax.grid(alpha=0.3)
     low, high = ([row["norm_over_sqrt_d"] + s * row["norm_spread"] / d**0.5 for d, row in rows.items()] for s in (-1, 1))

@@ -9,7 +9,6 @@
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 
@@ -34,8 +33,3 @@ def to_vectors(f: Callable, params):
     """(f of a flat vector, the vector of `params`, the way back)."""
     vector, back = ravel_pytree(params)
     return lambda x: f(back(x)), vector, back
-
-
-def dense(product: Callable, n: int, dtype=jnp.float32):
-    """The matrix of x -> product(x), n by n, a column for each direction: for small n."""
-    return jax.vmap(product, out_axes=1)(jnp.eye(n, dtype=dtype))

@@ -18,7 +18,7 @@ from jax import lax
 CONSTANT = {
     "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not", "xor", "sign", "floor", "ceil", "round", "rem", "is_finite", "iota", "argmax", "argmin",
     "stop_gradient", "random_bits", "random_wrap", "random_unwrap", "random_fold_in", "random_split", "shift_left", "shift_right_logical",
-    "bitcast_convert_type", "create_token", "reduce_and", "reduce_or", "clamp_index",
+    "bitcast_convert_type", "create_token", "reduce_and", "reduce_or",
 }  # fmt: skip
 
 
@@ -60,7 +60,6 @@ ELEMENTWISE: dict[str, Callable] = {
     "cos": lambda a, out, **_: (-jnp.sin(a),),
     "convert_element_type": lambda a, out, **_: (jnp.ones_like(out) if jnp.issubdtype(a.dtype, jnp.floating) else None,),
     "copy": lambda a, out, **_: (jnp.ones_like(out),),
-    "copy_p": lambda a, out, **_: (jnp.ones_like(out),),
 }
 
 
@@ -114,7 +113,6 @@ LINEAR: dict[str, Linear] = {
     "broadcast_in_dim": Linear(_broadcast),
     "reshape": Linear(lambda c, x, **_: [c[0].reshape(x.shape)]),
     "squeeze": Linear(lambda c, x, **_: [c[0].reshape(x.shape)]),
-    "expand_dims": Linear(lambda c, x, **_: [c[0].reshape(x.shape)]),
     "transpose": Linear(lambda c, x, permutation, **_: [jnp.transpose(c[0], np.argsort(permutation))]),
     "rev": Linear(lambda c, x, dimensions, **_: [lax.rev(c[0], dimensions)]),
     "slice": Linear(_slice),

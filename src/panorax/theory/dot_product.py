@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from panorax.core.errors import UserError
 from panorax.core.ranges import Count, Whole, check
 from panorax.core.state import Result
+from panorax.ops.distributions import Categorical
 from panorax.theory.estimates import mean_interval
 
 
@@ -62,11 +63,6 @@ def softmax_jacobian_norm(s: Float[Array, "*n S"]) -> Float[Array, "*n"]:
     return jnp.sqrt(jnp.maximum(square - 2 * jnp.sum(p**3, -1) + square**2, 0))
 
 
-def entropy(s: Float[Array, "*n S"]) -> Float[Array, "*n"]:
-    """-sum p log p of p = softmax(s), in nats."""
-    return -jnp.sum(jax.nn.softmax(s) * jax.nn.log_softmax(s), -1)
-
-
 def measure(d: int, key, cfg: Config) -> dict[str, float]:
     """Moments of the scores with their exact values, and the softmax with and without the division."""
     s = scores(key, d, cfg.queries, cfg.keys)
@@ -79,7 +75,7 @@ def measure(d: int, key, cfg: Config) -> dict[str, float]:
     for name, scaled in (("plain", s), ("scaled", s / d**0.5)):
         row[f"jacobian_{name}"] = float(jnp.mean(softmax_jacobian_norm(scaled)))
         row[f"saturated_{name}"] = float(jnp.mean(jnp.max(jax.nn.softmax(scaled), -1) > 0.99))
-        row[f"entropy_{name}"] = float(jnp.mean(entropy(scaled)))
+        row[f"entropy_{name}"] = float(jnp.mean(Categorical(scaled).entropy()))
     return row
 
 

@@ -150,12 +150,6 @@ def sample_mixture(mixture: Mixture, key, n: int) -> Float[Array, "n D"]:
     return mixture.mean[z] + jnp.einsum("NDE,NE->ND", jnp.linalg.cholesky(mixture.covariance)[z], noise)
 
 
-def free_parameters(kind: Kind, components: int, dimensions: int) -> int:
-    """Numbers that a mixture of this kind has to choose, for the information criteria."""
-    each = {"full": components * dimensions * (dimensions + 1) // 2, "diagonal": components * dimensions, "tied": dimensions * (dimensions + 1) // 2}
-    return components - 1 + components * dimensions + each[kind]
-
-
 def best_of(key, x_ND, components: int, kind: Kind, cfg: Config):
     """The fit with the highest likelihood of `cfg.restarts`, and its bounds. Raises UserError for data that are not finite."""
     if not np.isfinite(x_ND).all():

@@ -21,6 +21,7 @@ import optax
 from jaxtyping import Array, Float
 
 from panorax.core import struct
+from panorax.core.step import descend
 
 Family = Literal["mean_field", "full_rank"]
 
@@ -74,14 +75,8 @@ def elbo(q: Gaussian, key, log_joint: Callable, n: int) -> Float[Array, ""]:
 
 
 def fit(log_joint: Callable, q: Gaussian, key, steps: int, samples: int, lr: float):
-    """q after `steps` of Adam up the bound, each with the gradient of `samples` draws of q, at a rate that falls from `lr` to 0, and the bound of every step."""
+    """q after `steps` of Adam up the bound, each with the gradient of `samples` draws of q, at a rate that falls from `lr` to 0; and the bound of every
+    step."""
     tx = optax.adam(optax.cosine_decay_schedule(lr, steps))
-
-    def step(carry, key):
-        q, state = carry
-        loss, gradient = jax.value_and_grad(lambda q: -elbo(q, key, log_joint, samples))(q)
-        updates, state = tx.update(gradient, state)
-        return (optax.apply_updates(q, updates), state), -loss
-
-    (q, _), bounds = jax.jit(lambda q: jax.lax.scan(step, (q, tx.init(q)), jax.random.split(key, steps)))(q)
-    return q, bounds
+    q, losses = jax.jit(lambda q: descend(lambda q, key: -elbo(q, key, log_joint, samples), tx, q, jax.random.split(key, steps)))(q)
+    return q, -losses

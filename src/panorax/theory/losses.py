@@ -20,6 +20,7 @@ from panorax.core import spec as core_spec
 from panorax.core.errors import UserError
 from panorax.core.ranges import Count, Whole, check
 from panorax.core.state import Result
+from panorax.core.step import descend
 from panorax.nets import mlp
 from panorax.ops import losses
 
@@ -95,18 +96,13 @@ def found(train, test, loss, cfg: Config, key) -> np.ndarray:
 
     def trained(key):
         key_init, key_batch = jax.random.split(key)
-        params = core_spec.init(spec, key_init)
 
-        def step(carry, key):
-            params, opt = carry
+        def loss_of(params, key):
             rows = jax.random.randint(key, (cfg.batch,), 0, len(x))
             # a mean over windows would make rare objects rarer still: normalised by their number, as the paper does
-            objective = lambda params: jnp.sum(loss(score(params, x[rows]), y[rows])) / jnp.maximum(jnp.sum(y[rows]), 1)
-            updates, opt = tx.update(jax.grad(objective)(params), opt)
-            return (optax.apply_updates(params, updates), opt), None
+            return jnp.sum(loss(score(params, x[rows]), y[rows])) / jnp.maximum(jnp.sum(y[rows]), 1)
 
-        (params, _), _ = jax.lax.scan(step, (params, tx.init(params)), jax.random.split(key_batch, cfg.steps))
-        return params
+        return descend(loss_of, tx, core_spec.init(spec, key_init), jax.random.split(key_batch, cfg.steps))[0]
 
     params = jax.jit(jax.vmap(trained))(jax.random.split(key, cfg.seeds))
     scores = np.asarray(jax.jit(jax.vmap(score, (0, None)))(params, jnp.asarray(test[0])))

@@ -10,6 +10,7 @@ The first four go a step a along p that fulfils the strong Wolfe conditions, f(x
 Source: Nocedal & Wright, Numerical Optimization, algorithms 3.5, 6.1, 7.1, 7.2, 7.4 and 7.5.
 """
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from panorax.core import struct
+from panorax.theory.curvature import hessian_product
 
 C1, C2 = 1e-4, 0.9
 
@@ -119,8 +121,7 @@ def conjugate_gradients(product: Callable, gradient, radius, turns: int):
 
 def newton_cg(f: Callable, x: Float[Array, " n"], steps: int = 200, tolerance: float = 1e-5) -> Minimum:
     """Newton's method without the Hessian: products with it alone."""
-    product = lambda x: lambda v: jax.jvp(jax.grad(f), (x,), (v,))[1]
-    direction = lambda x, gradient, _: conjugate_gradients(product(x), gradient, jnp.inf, 10 * x.size)
+    direction = lambda x, gradient, _: conjugate_gradients(functools.partial(hessian_product, f, x), gradient, jnp.inf, 10 * x.size)
     return minimise(f, x, direction, (), lambda memory, s, y: memory, steps, tolerance)
 
 
@@ -180,7 +181,7 @@ def trust_region(f: Callable, x: Float[Array, " n"], steps: int = 500, tolerance
 
     def step(state):
         x, value, gradient, radius, values, n = state
-        product = lambda v: jax.jvp(jax.grad(f), (x,), (v,))[1]
+        product = functools.partial(hessian_product, f, x)
         p = conjugate_gradients(product, gradient, radius, 10 * x.size)
         found, slope = jax.value_and_grad(f)(x + p)
         foretold = -(gradient @ p + 0.5 * p @ product(p))

@@ -19,6 +19,7 @@ from panorax.core import spec as core_spec
 from panorax.core.errors import UserError
 from panorax.core.ranges import Count, Positive, Share, Whole, check
 from panorax.core.state import Result
+from panorax.core.step import descend
 from panorax.nets import mlp
 from panorax.ops.losses import cross_entropy
 from panorax.theory.update_rules import adam_l2, adamw, momentum, scheduled, sgd
@@ -64,9 +65,9 @@ def descent(tx: optax.GradientTransformation, start, gradient: Callable, steps: 
 
 
 def bowl(cfg: Config) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Paths on f(x) = (x_1^2 + condition x_2^2) / 2: plain descent at its best rate 2 / (1 + k), for which the distance shrinks by (k - 1)/(k + 1) a
-    step, k the condition; momentum at the rate 2 / k, for which it is 1 - sqrt(2 / k), the steep direction being kept from shooting far over (Polyak 1964). Metrics: steps to a millionth of the first
-    value, and in how many of the first 20 steps the steep coordinate changed its sign."""
+    """Paths on the bowl at the top of this file, k the condition: plain descent at its best rate 2 / (1 + k), momentum at the rate 2 / k, which keeps the
+    steep direction from shooting far over. Metrics: steps to a millionth of the first value, and in how many of the first 20 steps the steep
+    coordinate changed its sign."""
     k, curvature = cfg.condition, jnp.array([1.0, cfg.condition])
     start, root = jnp.array([k**0.5, 1.0]), k**0.5
     contenders = {
@@ -90,22 +91,20 @@ def generalisation(optimiser: Callable, cfg: Config, key) -> np.ndarray:
     x, label, held_x, held_label = datasets.digits()
     rng = np.random.default_rng(cfg.seed)
     label = np.where(rng.random(len(label)) < cfg.noise, rng.integers(0, 10, len(label)), label).astype(np.int32)
-    x, label, held_x = jnp.asarray(x[: cfg.images]).reshape(-1, 64), jnp.asarray(label[: cfg.images]), jnp.asarray(held_x).reshape(-1, 64)
+    x, held_x = (jnp.asarray(pictures).reshape(-1, 64) for pictures in (x[: cfg.images], held_x))
+    label = jnp.asarray(label[: cfg.images])
     spec, unit_rate = mlp.spec((64, cfg.hidden, 10)), optax.cosine_decay_schedule(1.0, cfg.steps)
     logits = lambda params, x: mlp.dense(params[-1], mlp.apply(params[:-1], x, jax.nn.relu))
 
     def trained(rate, decay, key):
         key_init, key_batch = jax.random.split(key)
-        params, tx = core_spec.init(spec, key_init), scheduled(unit_rate, optimiser(rate, decay=decay))
 
-        def step(carry, key):
-            params, state = carry
+        def loss(params, key):
             rows = jax.random.randint(key, (cfg.batch,), 0, len(x))
-            gradient = jax.grad(lambda params: jnp.mean(cross_entropy(logits(params, x[rows]), label[rows])))(params)
-            updates, state = tx.update(gradient, state, params)
-            return (optax.apply_updates(params, updates), state), None
+            return jnp.mean(cross_entropy(logits(params, x[rows]), label[rows]))
 
-        (params, _), _ = jax.lax.scan(step, (params, tx.init(params)), jax.random.split(key_batch, cfg.steps))
+        tx = scheduled(unit_rate, optimiser(rate, decay=decay))
+        params, _ = descend(loss, tx, core_spec.init(spec, key_init), jax.random.split(key_batch, cfg.steps))
         return jnp.mean(jnp.argmax(logits(params, held_x), 1) == held_label)
 
     by_seed = jax.vmap(trained, (None, None, 0))

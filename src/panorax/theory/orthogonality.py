@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import betainc, gammaln
+from jax.scipy.special import betainc, betaln
 from jaxtyping import Array, Float, Num
 
 from panorax.core.errors import UserError
@@ -51,7 +51,7 @@ def cosine_cdf(c: Num[Array, "*n"], d: int) -> Float[Array, "*n"]:
 
 def cosine_log_density(c: Num[Array, "*n"], d: int) -> Float[Array, "*n"]:
     """log of the density at the top of this file."""
-    return gammaln(0.5 * d) - gammaln(0.5 * (d - 1)) - 0.5 * jnp.log(jnp.pi) + 0.5 * (d - 3) * jnp.log1p(-jnp.square(c))
+    return 0.5 * (d - 3) * jnp.log1p(-jnp.square(c)) - betaln(0.5, 0.5 * (d - 1))
 
 
 def share_within(width: Num[Array, "*n"], d: int) -> Float[Array, "*n"]:

@@ -1,8 +1,8 @@
 """Minimisation by curvature on the standard problems, beside scipy: the same minima, in how many steps, and how fast at the end.
 
 The methods are those of `panorax.theory.minimisers`, the products with second derivatives those of `panorax.theory.curvature`. Problems: Rosenbrock's valley
-sum 100 (x_{i+1} - x_i^2)^2 + (1 - x_i)^2 in 2 to 100 dimensions, Beale's (1.5 - x + xy)^2 + (2.25 - x + xy^2)^2 + (2.625 - x + xy^3)^2, and logistic regression with a
-penalty. Near a minimum the error of Newton's method is squared in each step, that of BFGS falls faster than any power, that of descent by a factor.
+sum 100 (x_{i+1} - x_i^2)^2 + (1 - x_i)^2 in 2 to 100 dimensions, Beale's (1.5 - x + xy)^2 + (2.25 - x + xy^2)^2 + (2.625 - x + xy^3)^2, and logistic
+regression with a penalty. Near a minimum the error of Newton's method is squared in each step, that of BFGS falls faster than any power, that of descent by a factor.
 Computed in float64. Source: Nocedal & Wright, Numerical Optimization, chapters 3, 6 and 7; Moré, Garbow & Hillstrom 1981.
 """
 
@@ -16,6 +16,7 @@ from panorax.core import datasets
 from panorax.core.errors import UserError
 from panorax.core.ranges import Count, Positive, Whole, check
 from panorax.core.state import Result
+from panorax.theory.curvature import hessian_product
 from panorax.theory.minimisers import MINIMISERS, Minimum
 
 STEPS = 5000
@@ -67,7 +68,7 @@ def scipys(f, x: np.ndarray, method: str, tolerance: float):
     from scipy.optimize import minimize
 
     gradient = jax.jit(jax.grad(f))
-    product = jax.jit(lambda x, v: jax.jvp(jax.grad(f), (x,), (v,))[1])
+    product = jax.jit(lambda x, v: hessian_product(f, x, v))
     hessp = {"hessp": lambda x, v: np.asarray(product(x, v))} if method in ("Newton-CG", "trust-ncg") else {}
     options = {"gtol": tolerance, "maxiter": STEPS} if method != "Newton-CG" else {"xtol": 1e-10, "maxiter": STEPS}
     options |= {"ftol": 0.0, "maxfun": 100_000} if method == "L-BFGS-B" else {}
@@ -76,8 +77,8 @@ def scipys(f, x: np.ndarray, method: str, tolerance: float):
 
 
 def order(values: np.ndarray, least: float) -> float:
-    """log(e_{k+1} / e_k) / log(e_k / e_{k-1}) of the errors sqrt(f - least), the largest over the last steps above rounding: 1 where errors fall by a factor, 2 where
-    they are squared."""
+    """log(e_{k+1} / e_k) / log(e_k / e_{k-1}) of the errors sqrt(f - least), the largest over the steps above rounding: 1 where errors fall by a factor, 2
+    where they are squared."""
     error = np.sqrt(np.maximum(values[np.isfinite(values)] - least, 0))
     error = error[error > 1e-13]
     falls = np.log(error[1:] / error[:-1])
