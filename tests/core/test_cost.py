@@ -27,6 +27,13 @@ def test_a_convolution_counts_its_kernel_at_every_output():
     assert cost.flops(program(image, kernel)) == 2 * (2 * 8 * 8 * 5) * (3 * 3 * 3)
 
 
+def test_zeros_between_the_pixels_of_a_dilated_image_cost_nothing():
+    image, kernel = jnp.zeros((2, 4, 4, 3)), jnp.zeros((3, 3, 3, 5))
+    strided = lambda x: jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    back = lambda c: jax.linear_transpose(strided, image)(c)[0]  # a convolution of the cotangent, two pixels apart
+    assert cost.flops(jax.make_jaxpr(back)(strided(image))) == cost.flops(jax.make_jaxpr(strided)(image)) == 2 * (2 * 2 * 2 * 5) * (3 * 3 * 3)
+
+
 def test_a_branch_costs_what_its_dearer_side_costs():
     program = jax.make_jaxpr(lambda x: jax.lax.cond(x[0, 0] > 0, lambda x: x @ W @ W, lambda x: x @ W, x))
     assert cost.flops(program(X)) == 2 * 2 * 8 * 16 * 16

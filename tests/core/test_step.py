@@ -8,7 +8,7 @@ import pytest
 from jax.sharding import AxisType, PartitionSpec
 
 from panorax.core.state import State
-from panorax.core.step import update
+from panorax.core.step import descend, update
 from panorax.scaling.measures import collectives
 
 TX = optax.sgd(0.1)
@@ -84,3 +84,15 @@ def test_inside_shard_map_a_split_parameter_keeps_the_gradient_of_its_part(key, 
     one, _ = step(fresh(), rows, key)
     np.testing.assert_allclose(many.params["w"], one.params["w"], rtol=1e-5)
     np.testing.assert_allclose(many.params["b"], one.params["b"], rtol=1e-5)
+
+
+def test_descend_is_one_update_after_the_other():
+    loss, tx, x = lambda x, key: jnp.sum(jnp.square(x - jax.random.normal(key, (2,)))), optax.adam(0.1), jnp.ones(2)
+    keys = jax.random.split(jax.random.key(0), 3)
+    found, losses = jax.jit(lambda x: descend(loss, tx, x, keys))(x)
+    state = tx.init(x)
+    for key, seen in zip(keys, losses, strict=True):
+        np.testing.assert_allclose(seen, loss(x, key), rtol=1e-6)
+        updates, state = tx.update(jax.grad(loss)(x, key), state)
+        x = x + updates
+    np.testing.assert_allclose(found, x, rtol=1e-6)
