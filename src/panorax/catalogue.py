@@ -126,7 +126,7 @@ CATALOGUE = (
         configs=("theory/losses",),
         parts=(),
         oracle="scipy's distributions, scikit-learn's average precision",
-        tests=("tests/theory/test_losses.py",),
+        tests=("tests/theory/test_rare_objects.py", "tests/ops/test_losses.py"),
     ),
     Entry(
         id="autodiff",
