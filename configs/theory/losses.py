@@ -4,7 +4,7 @@ Command: panorax run theory/losses
 """
 
 from panorax.core.claims import Claim
-from panorax.theory.losses import Config
+from panorax.theory.likelihoods import Config
 
 COURSE = "part A, section 8"
 CLAIMS = (

@@ -122,11 +122,11 @@ CATALOGUE = (
         id="losses",
         title="Losses as likelihoods: squared error, cross entropy, label smoothing, Kullback-Leibler, and the focal loss on rare objects",
         paper="Lin et al. 2017, arXiv:1708.02002",
-        module="panorax.theory.losses",
+        module="panorax.theory.likelihoods",
         configs=("theory/losses",),
         parts=(),
         oracle="scipy's distributions, scikit-learn's average precision",
-        tests=("tests/theory/test_rare_objects.py", "tests/ops/test_losses.py"),
+        tests=("tests/theory/test_likelihoods.py", "tests/ops/test_losses.py"),
     ),
     Entry(
         id="autodiff",

@@ -7,7 +7,7 @@ from sklearn.metrics import average_precision_score
 
 from panorax.core import datasets
 from panorax.core.errors import UserError
-from panorax.theory.losses import Config, average_precision, picture, study
+from panorax.theory.likelihoods import Config, average_precision, picture, study
 
 
 @given(st.integers(0, 2**32 - 1))
