@@ -191,7 +191,7 @@ def study(cfg: Config, key) -> Result:
     metrics["iris_matched_kmeans"] = matched(np.asarray(start(key_iris, flowers, 3)), species)
     metrics["largest_fall"] = max(metrics.pop(f"largest_fall_{kind}") for kind in KINDS)
     metrics["gap_after_e"] = max(metrics.pop(f"gap_after_e_{kind}") for kind in KINDS)
-    drawn = sample_mixture(mixtures["full"], key_sample, 40) @ axes + mean
+    drawn = sample_mixture(mixtures["full"], key_sample, 40) @ axes + mean[None]
     return Result(metrics, {"em.png": draw(traces, np.asarray(mixtures["full"].mean) @ axes + mean, np.asarray(drawn))})
 
 
