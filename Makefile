@@ -6,7 +6,7 @@ run: .venv/installed  ## the main job: train a small Llama on the text every Pyt
 	$(RUN) lm/llama
 
 test: .venv/tested  ## the whole suite
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 oracles: .venv-oracles/installed  ## regenerate every golden file with the independent implementations, fail where one differs
 	.venv-oracles/bin/python tests/oracles/regenerate.py --check

@@ -1,0 +1,25 @@
+import jax
+import numpy as np
+import pytest
+
+from panorax.configs.theory import manifold as config
+from panorax.core.errors import UserError
+from panorax.theory.manifold import Config, digits, linear_error, study
+
+
+def test_the_study_measures_what_it_names():
+    metrics = study(config.smoke(), jax.random.key(0)).metrics
+    absent = {claim.metric for claim in config.CLAIMS} - set(metrics)
+    assert absent == {"mle_sphere_5", "two_nn_sphere_10", "autoencoder_digits_10"}
+
+
+def test_the_linear_error_is_the_tail_of_the_singular_values():
+    x, _ = digits()
+    singular = np.linalg.svd(x - x.mean(0), compute_uv=False)
+    assert linear_error(x, x, 10) == pytest.approx(np.sum(singular[10:] ** 2) / np.sum(singular**2), rel=1e-4)
+
+
+@pytest.mark.parametrize("change", [{"neighbors": (5,)}, {"neighbors": (2, 5)}, {"points": 100}, {"roll_widths": (2, 3)}, {"digit_widths": (4,)}])
+def test_what_cannot_be_studied_is_refused(change):
+    with pytest.raises(UserError):
+        Config(**change)
