@@ -1,7 +1,8 @@
 """Persistent homology beside Ripser (Bauer 2021), C++ through ripser.py, from points to diagrams.
 
-Both find nearly all columns to be in apparent pairs and reduce the few others. Ripser enumerates the cofaces of every edge for it, compiled; ours, numpy alone, asks
-for the lunes of all edges at once whether they are empty, which for all but the edges of the relative neighbourhood graph the nearest neighbours answer.
+Both find nearly all columns to be in apparent pairs and reduce the few others. Ripser enumerates the cofaces of every edge for it, compiled; ours,
+numpy alone, asks for the lunes of all edges at once whether they are empty, which for all but the edges of the relative neighbourhood graph the
+nearest neighbours answer.
 """
 
 from dataclasses import dataclass
