@@ -9,12 +9,12 @@ What is left pairs birth s with death pivot.
 Three facts keep the work small. (1) Clearing: a simplex that is a death needs no column. (2) Apparent pairs: where the earliest coface of s has s as
 its latest facet, the two are a pair, of length 0. An edge ab is in one if and only if its lune {c: ac and bc before ab} is not empty; its partner is
 (ab, c) with the least such c. The edges left are those of the relative neighbourhood graph (Toussaint 1980), of the order of N; the minimum spanning
-tree, whose edges are the deaths of H0, is part of it and cleared. (3) Columns are never stored: with the sum V of the simplices added so far as a boolean
+tree, whose edges are the deaths of H0, is part of it and cleared. (3) Columns are never stored: with the sum V of simplices added so far as a boolean
 tensor, the entries of d V whose latest facet is f = (f0 .. fk), f0 f1 its longest edge, are those of a line over the vertices w,
 
     (d V)(f + w) = V[f] + sum_i V[f - fi + w]  mod 2,      w in the lune of f:  all edges w fi before f0 f1, and w < fk where k > 1,
 
-which is looked at where f is the latest facet of a coface of what was added. If the first entry is the first of the lune, f itself is the column to add.
+looked at where f is the latest facet of a coface of what was added. If the first entry is the first of the lune, f itself is the column to add.
 """
 
 import itertools
