@@ -18,6 +18,7 @@ import numpy as np
 
 MOST = 16
 """points whose dichotomies are all tried"""
+ZERO = 1e-8
 
 
 def count(n: int, d: int) -> int:
@@ -33,9 +34,9 @@ def probability(n: int, d: int) -> float:
 
 
 def separable(x_ND: np.ndarray, sign_N: np.ndarray) -> bool:
-    """Whether some w has sign_i x_i . w > 0 for all points: the linear program of finding w with sign_i x_i . w >= 1. Points are scaled to length 1
-    first, which changes nothing; an angle to the plane below some 1e-7 is 0 to the program. Raises ValueError for shapes that do not fit, no point,
-    numbers that are not finite, and other signs than 1, -1."""
+    """Whether some w has sign_i x_i . w > 0 for all points: the linear program of the largest t with sign_i x_i . w >= t and all |w_k| <= 1, which is
+    0 where there is none. Points are scaled to length 1 first, which changes nothing; a t below 1e-8 is 0 to the program. Raises ValueError for shapes
+    that do not fit, no point, numbers that are not finite, and other signs than 1, -1."""
     from scipy.optimize import linprog
 
     x_ND, sign_N = np.asarray(x_ND, np.float64), np.asarray(sign_N, np.float64)
@@ -47,10 +48,11 @@ def separable(x_ND: np.ndarray, sign_N: np.ndarray) -> bool:
     if not size.all():
         return False
     scaled = sign_N[:, None] * x_ND / size[:, None]
-    found = linprog(np.zeros(x_ND.shape[1]), A_ub=-scaled, b_ub=-np.ones(len(scaled)), bounds=(None, None), method="highs")
-    if found.status not in (0, 2):
+    rows = np.concatenate([-scaled, np.ones((len(scaled), 1))], axis=1)
+    found = linprog(-np.eye(rows.shape[1])[-1], A_ub=rows, b_ub=np.zeros(len(rows)), bounds=(-1, 1), method="highs")
+    if found.status != 0:
         raise RuntimeError(f"the linear program was not solved: {found.message}")
-    return found.status == 0
+    return bool(found.x[-1] > ZERO)
 
 
 def dichotomies(n: int) -> np.ndarray:
