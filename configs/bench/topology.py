@@ -1,7 +1,7 @@
 """Persistent homology up to H1 of 500 points, up to H2 of 120 on a sphere, points a second beside Ripser on the same core.
 
 Competitor: ripser 0.6.15 (Bauer's Ripser, C++); ours is numpy. From points to diagrams, which are compared.
-Command: panorax bench bench/topology      about 3 minutes on 2 cores; needs `pip install 'panorax[bench]'`
+Command: panorax bench bench/topology      about 75 seconds on 2 cores; needs `pip install 'panorax[bench]'`
 """
 
 import dataclasses
