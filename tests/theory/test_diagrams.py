@@ -80,6 +80,7 @@ def test_numbers_that_last_longest():
     components, loops = [[0, 1], [0, 1.5], [0, INF]], [[1.5, 3], [2, 2.5]]
     assert lasting([components, loops]) == ((2, 0), 1.0, 1.5)
     assert lasting([components, [[1.5, 3]]]) == ((1, 1), 1.5, 3.0)
+    assert lasting([[[0, 1], [0, 3], [0, INF]], [[3, 8]]]) == ((2, 0), 1.0, 3.0)  # by ratio, though 8 - 3 is more
     with pytest.raises(ValueError, match="fewer than two scales"):
         lasting([[[0, 1]]])
 
