@@ -190,6 +190,22 @@ CATALOGUE = (
         tests=("tests/theory/test_second_order.py",),
     ),
     Entry(
+        id="topology",
+        title="Topology of data: persistent homology of shapes, digits and the layers of a network; Cover's count of separable dichotomies",
+        paper="Bauer 2021, arXiv:1908.02518; Naitzat, Zhitnikov & Lim 2020, arXiv:2004.06093; Cover 1965",
+        module="panorax.theory.topology",
+        configs=("theory/topology",),
+        parts=(
+            "panorax.nets.mlp", "panorax.theory.diagrams", "panorax.theory.estimates", "panorax.theory.persistence", "panorax.theory.separability",
+            "panorax.theory.shapes", "panorax.theory.untangling",
+        ),
+        oracle="gudhi, ripser and persim; reduction of all simplices; evenly spaced points on a circle; linear programs for every dichotomy",
+        tests=(
+            "tests/parity/test_parity_topology.py", "tests/theory/test_topology.py", "tests/theory/test_persistence.py", "tests/theory/test_diagrams.py",
+            "tests/theory/test_separability.py", "tests/theory/test_shapes.py", "tests/theory/test_untangling.py",
+        ),
+    ),
+    Entry(
         id="data-parallel",
         title="Data parallelism: one all-reduce per update, whatever the number of micro-batches; and the same with pmap",
         paper="Li et al. 2020, arXiv:2006.15704",

@@ -1,0 +1,29 @@
+"""Vietoris-Rips diagrams beside gudhi's and ripser's, bottleneck distances beside persim's."""
+
+import numpy as np
+import pytest
+
+from panorax.theory.diagrams import bottleneck
+from panorax.theory.persistence import diagrams
+
+CLOUDS = (
+    "topology/plane", "topology/space", "topology/four", "topology/cut", "topology/circle", "topology/sphere", "topology/torus", "topology/grid",
+)  # fmt: skip
+SHORTEST = 1e-6
+
+
+@pytest.mark.parametrize("name", CLOUDS)
+def test_diagrams(golden, name):
+    with golden(name) as case:
+        threshold = case.settings()["threshold"]
+        for k, ours in enumerate(diagrams(np.asarray(case["distance"]), 2, threshold)):
+            ours, theirs = ours[ours[:, 1] - ours[:, 0] > SHORTEST], np.asarray(case[f"H{k}"])
+            keys = ours.round(6)
+            np.testing.assert_allclose(ours[np.lexsort((keys[:, 1], keys[:, 0]))], theirs, rtol=1e-6, atol=1e-7, err_msg=f"H{k}")
+
+
+def test_bottleneck_distances(golden):
+    with golden("topology/bottleneck") as case:
+        one, other, theirs = case.group("one"), case.group("other"), np.asarray(case["distances"])
+        for i, distance in enumerate(theirs):
+            np.testing.assert_allclose(bottleneck(one[str(i)], other[str(i)]), distance, rtol=1e-6)
