@@ -9,7 +9,7 @@ from types import ModuleType
 from panorax.core import claims, config
 from panorax.run import provenance
 
-BENCHMARKS = ("bench/training", "bench/context", "bench/decoding", "bench/flow", "bench/ppo", "bench/startup")
+BENCHMARKS = ("bench/training", "bench/context", "bench/decoding", "bench/flow", "bench/ppo", "bench/second_order", "bench/startup")
 GPU_BENCHMARKS = ("bench/gpu",)
 MAY_DROP = 0.25
 
