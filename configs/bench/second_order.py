@@ -27,4 +27,4 @@ def get_config() -> Config:
 
 def quick() -> Config:
     """For the guard."""
-    return dataclasses.replace(get_config(), dimensions=1000, probes=2, rounds=3)
+    return dataclasses.replace(get_config(), probes=2, rounds=3)

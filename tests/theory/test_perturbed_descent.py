@@ -51,6 +51,11 @@ def test_noise_comes_when_the_gradient_is_small_and_ends_where_it_changes_nothin
     assert not bool(never.ended) and float(never.x[0]) == pytest.approx(-20, rel=1e-4)
 
 
+def test_noise_waits():
+    values = np.asarray(jax.jit(lambda x: descent(lambda x: 0.01 * x[0], x, 0.2, 150, NOISE, KEY))(jnp.zeros(1)).values, np.float64)
+    assert set(np.flatnonzero(np.abs(np.diff(values) + 2e-5) > 1e-7)) == {0, 61, 122}
+
+
 def test_noise_is_uniform_in_the_ball():
     x = np.asarray(jax.vmap(lambda key: in_ball(key, jnp.zeros(3), 2.0))(jax.random.split(KEY, 4000)))
     radius = np.linalg.norm(x, axis=1)

@@ -11,6 +11,7 @@ from panorax.theory import random_fields as rf
 KEY = jax.random.key(0)
 MATRICES = np.asarray(rf.goe(KEY, 20_000, 5))
 PIVOTS = jax.jit(rf.pivots)
+EARLY = jax.jit(lambda key, f: rf.critical_points(f, key, 2, 3.0, 200, steps=4))
 SEARCH = jax.jit(lambda key, f: rf.critical_points(f, key, 2, 3.0, 200))
 
 
@@ -100,6 +101,14 @@ def test_points_found_are_critical_in_the_box_and_different():
     assert apart.min() > 0.02
     nearest = np.linalg.norm(found.x[found.valid][:, None] - x[None], axis=-1).min(1)
     assert nearest.max() < 0.02
+
+
+def test_a_search_that_has_not_converged_hides_no_point():
+    found = jax.tree.map(np.asarray, EARLY(KEY, rf.field(jax.random.key(6), 2, 32)))
+    x, some = found.x[found.first], found.x[found.valid]
+    near = np.linalg.norm(found.x[:, None] - x[None], axis=-1) < 0.02
+    assert len(x) > 0 and (near & ~found.valid[:, None]).any()
+    assert np.linalg.norm(some[:, None] - x[None], axis=-1).min(1).max() < 0.02
 
 
 @pytest.mark.parametrize(

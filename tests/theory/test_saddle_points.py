@@ -7,13 +7,17 @@ from panorax.theory import random_fields, saddle_points
 
 
 def test_shares_and_energies_are_those_of_weighted_columns():
-    cfg = saddle_points.Config(searched=2, counted=3, samples=3000)
-    least, error, every, energy = saddle_points.shares(random_fields.goe(jax.random.key(0), cfg.samples, 4), cfg)
+    matrices, cfg_of = random_fields.goe(jax.random.key(0), 3000, 4), lambda n: saddle_points.Config(searched=2, counted=3, samples=n)
+    least, error, every, energy = saddle_points.shares(matrices, cfg_of(3000))
     for d, exact in random_fields.MINIMA.items():
         assert abs(least[d - 1] - exact) < 4 * error[d - 1] and 0.001 < error[d - 1] < 0.02
         assert every[d - 1].sum() == pytest.approx(1) and every[d - 1][0] == least[d - 1]
         np.testing.assert_allclose(energy[d - 1], -energy[d - 1][::-1], atol=0.15)
         assert (np.diff(energy[d - 1]) > 0).all()
+    for d in (1, 2, 3):  # the jackknife
+        w = np.asarray(random_fields.kac_rice(matrices[:, : d + 1, : d + 1])[0], np.float64)
+        without = (w[:, 0].sum() - w[:, 0]) / (w.sum() - w.sum(1))
+        assert error[d - 1] == pytest.approx(without.std() * len(w) ** 0.5, rel=0.01)
 
 
 def test_searched_fields_have_the_points_that_the_formula_counts():
