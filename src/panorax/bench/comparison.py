@@ -9,7 +9,17 @@ from types import ModuleType
 from panorax.core import claims, config
 from panorax.run import provenance
 
-BENCHMARKS = ("bench/training", "bench/context", "bench/decoding", "bench/flow", "bench/ppo", "bench/startup", "bench/embedding", "bench/topology")
+BENCHMARKS = (
+    "bench/training",
+    "bench/context",
+    "bench/decoding",
+    "bench/flow",
+    "bench/ppo",
+    "bench/startup",
+    "bench/embedding",
+    "bench/topology",
+    "bench/second_order",
+)
 GPU_BENCHMARKS = ("bench/gpu",)
 MAY_DROP = 0.25
 

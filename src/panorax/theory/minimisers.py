@@ -4,7 +4,8 @@
     Newton-CG        p from conjugate gradients on H p = -g, stopped early at the first direction of negative curvature (Dembo & Steihaug 1983)
     BFGS             p = -B g, B <- (I - r s y^T) B (I - r y s^T) + r s s^T,  s = x' - x, y = g' - g, r = 1 / (s . y)
     L-BFGS           the same from the last m pairs (s, y), B never built (Liu & Nocedal 1989)
-    trust region     the same conjugate gradients, ended at the border |p| = radius, which grows and shrinks with how well the model foretold (Steihaug 1983)
+    trust region     the same conjugate gradients, ended at the border |p| = radius, which grows and shrinks with how well the model foretold
+    (Steihaug 1983)
 
 The first four go a step a along p that fulfils the strong Wolfe conditions, f(x + a p) <= f + c1 a p.g and |p.g(x + a p)| <= c2 |p.g|.
 Source: Nocedal & Wright, Numerical Optimization, algorithms 3.5, 6.1, 7.1, 7.2, 7.4 and 7.5.
@@ -35,26 +36,26 @@ class Minimum:
 
 
 def line_search(f: Callable, x, p, value, gradient, tries: int = 40):
-    """(a, f, gradient at x + a p), a fulfilling the strong Wolfe conditions: a bracket is doubled until it holds such a step, then halved. Where none is found
-    in `tries`, the last one, which lowers f if any did."""
+    """(a, f, gradient at x + a p), a fulfilling the strong Wolfe conditions: a bracket is doubled until it holds such a step, then halved. Where
+    none is found in `tries`, the last one, which lowers f if any did."""
     slope = jnp.vdot(p, gradient)
-    measure = jax.value_and_grad(lambda a: f(x + a * p))
 
     def unfinished(state):
         return ~state[4] & (state[3] < tries)
 
     def narrow(state):
-        low, high, a, n, _ = state
-        at, along = measure(a)
+        low, high, a, n, *_ = state
+        at, tangent = jax.value_and_grad(f)(x + a * p)
+        along = jnp.vdot(p, tangent)
         over = (at > value + C1 * a * slope) | ~jnp.isfinite(at)
         done = ~over & (jnp.abs(along) <= -C2 * slope)
         low, high = jnp.where(over | (along > 0), low, a), jnp.where(over | (along > 0), a, high)
         following = jnp.where(jnp.isfinite(high), 0.5 * (low + high), 2 * a)
-        return low, high, jnp.where(done, a, following), n + 1, done
+        return low, high, following, n + 1, done, a, at, tangent
 
     one = jnp.ones((), x.dtype)
-    *_, a, _, _ = jax.lax.while_loop(unfinished, narrow, (0 * one, jnp.inf * one, one, 0, False))
-    return (a, *jax.value_and_grad(f)(x + a * p))
+    *_, a, at, tangent = jax.lax.while_loop(unfinished, narrow, (0 * one, jnp.inf * one, one, 0, False, one, value, gradient))
+    return a, at, tangent
 
 
 def minimise(f: Callable, x, direction: Callable, memory, remember: Callable, steps: int, tolerance: float) -> Minimum:
@@ -94,8 +95,8 @@ def newton(f: Callable, x: Float[Array, " n"], steps: int = 100, tolerance: floa
 
 
 def conjugate_gradients(product: Callable, gradient, radius, turns: int):
-    """p that lowers g.p + p.Hp/2 until the residual is small (min(1/2, sqrt|g|) |g|), `turns` are over, curvature is negative or |p| = radius; in the last
-    two cases on along that direction to the border."""
+    """p that lowers g.p + p.Hp/2 until the residual is small (min(1/2, sqrt|g|) |g|), `turns` are over, curvature is negative or |p| = radius; in
+    the last two cases on along that direction to the border."""
     norm = jnp.linalg.norm(gradient)
     enough = jnp.minimum(0.5, jnp.sqrt(norm)) * norm
 
@@ -172,7 +173,8 @@ def lbfgs(f: Callable, x: Float[Array, " n"], steps: int = 2000, tolerance: floa
 
 
 def trust_region(f: Callable, x: Float[Array, " n"], steps: int = 500, tolerance: float = 1e-5, radius: float = 1.0, largest: float = 1000.0) -> Minimum:
-    """A step is taken where f falls by 15% or more of what the quadratic model says; the radius is quartered below 25% and doubled above 75% at the border."""
+    """A step is taken where f falls by 15% or more of what the quadratic model says; the radius is quartered below 25% and doubled above 75% at the
+    border."""
     value, gradient = jax.value_and_grad(f)(x)
 
     def go_on(state):
