@@ -16,7 +16,6 @@ BENCHMARKS = (
     "bench/flow",
     "bench/ppo",
     "bench/startup",
-    "bench/embedding",
     "bench/topology",
     "bench/second_order",
 )
