@@ -190,6 +190,16 @@ CATALOGUE = (
         tests=("tests/theory/test_second_order.py",),
     ),
     Entry(
+        id="flat-minima",
+        title="Flat and sharp minima: batch size, warmup and SAM at the same training loss",
+        paper="Keskar et al. 2017, arXiv:1609.04836; Foret et al. 2021, arXiv:2010.01412; Gilmer et al. 2021, arXiv:2110.04369",
+        module="panorax.theory.flat_minima",
+        configs=("theory/flat_minima",),
+        parts=("panorax.theory.curvature", "panorax.theory.estimates", "panorax.theory.lanczos"),
+        oracle="optax's SAM; a bowl whose sharpness is known; steps of gradient descent one by one",
+        tests=("tests/theory/test_flat_minima.py",),
+    ),
+    Entry(
         id="topology",
         title="Topology of data: persistent homology of shapes, digits and the layers of a network; Cover's count of separable dichotomies",
         paper="Bauer 2021, arXiv:1908.02518; Naitzat, Zhitnikov & Lim 2020, arXiv:2004.06093; Cover 1965",

@@ -16,6 +16,7 @@ BENCHMARKS = (
     "bench/flow",
     "bench/ppo",
     "bench/startup",
+    "bench/embedding",
     "bench/topology",
     "bench/second_order",
 )
