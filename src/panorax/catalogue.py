@@ -239,6 +239,19 @@ CATALOGUE = (
         ),
     ),
     Entry(
+        id="natural-gradient",
+        title="Natural gradients: exact, sampled and empirical Fisher matrices, and K-FAC for dense and convolutional layers",
+        paper="Amari 1998; Martens & Grosse 2015, arXiv:1503.05671; Grosse & Martens 2016, arXiv:1602.01407; Kunstner et al. 2019, arXiv:1905.12558",
+        module="panorax.theory.natural_gradient",
+        configs=("theory/natural_gradient",),
+        parts=("panorax.theory.fisher", "panorax.theory.invariance", "panorax.theory.kfac", "panorax.theory.kfac_training"),
+        oracle="curvlinops' K-FAC of a perceptron and of a convolutional net; the block of a linear layer in closed form; dense Jacobians",
+        tests=(
+            "tests/theory/test_natural_gradient.py", "tests/theory/test_fisher.py", "tests/theory/test_kfac.py", "tests/theory/test_invariance.py",
+            "tests/theory/test_kfac_training.py", "tests/parity/test_parity_kfac.py",
+        ),
+    ),
+    Entry(
         id="data-parallel",
         title="Data parallelism: one all-reduce per update, whatever the number of micro-batches; and the same with pmap",
         paper="Li et al. 2020, arXiv:2006.15704",
