@@ -56,6 +56,8 @@ def test_calibration():
     np.testing.assert_allclose(ib.calibration_error(jnp.asarray(p), jnp.asarray(label), 7), calibration(p, label, 7), atol=1e-6)
     sure = jnp.eye(2)[jnp.array([0, 0, 1, 1])]
     assert float(ib.calibration_error(sure, jnp.array([0, 0, 1, 0]), 10)) == pytest.approx(0.25)
+    together = jnp.array([[1.0, 0.0], [0.95, 0.05]])  # both of the last bar, which includes 1: |1 - 1.95| / 2
+    assert float(ib.calibration_error(together, jnp.array([1, 0]), 10)) == pytest.approx(0.475)
     for wrong in (label[:3], label[:0]):
         with pytest.raises(ValueError, match="must be"):
             ib.calibration_error(jnp.asarray(p), jnp.asarray(wrong), 7)
