@@ -1,6 +1,7 @@
 """Mutual information of Gaussians by neighbours and by critics, with bias and spread where the truth is known; capacity of channels from both sides.
 
-Command: panorax run theory/information
+Command: panorax run theory/information (4 minutes on one core). All estimators are right up to 1 nat in one dimension; with more information, or in more
+dimensions, each falls short in its own way.
 """
 
 from panorax.core.claims import Claim

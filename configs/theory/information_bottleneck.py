@@ -1,6 +1,6 @@
 """The information bottleneck: curves beside the exact ones, and what a variational bottleneck keeps of digits as compression weighs more.
 
-Command: panorax run theory/information_bottleneck
+Command: panorax run theory/information_bottleneck (1 minute on one core). The curves are the exact ones; accuracy stays up to a beta near 1, then collapses.
 """
 
 from panorax.core.claims import Claim
