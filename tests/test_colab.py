@@ -20,8 +20,15 @@ def code(path):
     return [c for c in nbformat.read(path, 4).cells if c.cell_type == "code" and "install" not in c.metadata.get("tags", ())]
 
 
-def test_the_archetypes_have_one():
-    assert {p.stem for p in NOTEBOOKS} == {"llama", "ppo", "flow_matching"} <= {e.module.rsplit(".", 1)[1] for e in CATALOGUE}
+def test_the_archetypes_and_the_first_volume_have_one():
+    archetypes = {p.stem for p in NOTEBOOKS} - {"volume0"}
+    assert archetypes == {"llama", "ppo", "flow_matching"} <= {e.module.rsplit(".", 1)[1] for e in CATALOGUE}
+
+
+def test_the_first_volume_looks_at_every_study_of_it():
+    told = set(re.findall(r'look\("(\w+)"\)', "\n".join(c.source for c in code(Path(__file__).parents[1] / "colab" / "volume0.ipynb"))))
+    studies = {e.configs[0].removeprefix("theory/") for e in CATALOGUE if e.configs[0].startswith("theory/")}
+    assert told == studies - {"elbo"}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
