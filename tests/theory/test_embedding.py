@@ -11,7 +11,7 @@ def test_the_study_measures_what_it_names():
     metrics = study(config.smoke(), jax.random.key(0)).metrics
     assert {claim.metric for claim in config.CLAIMS} <= set(metrics)
     assert metrics["trustworthiness_pca"] > metrics["trustworthiness_chance"] + 0.1
-    assert metrics["recall_tsne"] > metrics["recall_pca"] < metrics["recall_umap"]
+    assert min(metrics["recall_tsne"], metrics["recall_umap"]) > 4 * 8 / 119  # four times what chance keeps
 
 
 def test_the_cloud_is_all_digits():
