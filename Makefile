@@ -31,7 +31,7 @@ lock:  ## resolve requirements.lock anew, for every Python that is found
 
 .venv-oracles/installed: tests/oracles/requirements.txt
 	$(PYTHON) -m venv .venv-oracles
-	.venv-oracles/bin/python -m pip install --quiet --disable-pip-version-check -r tests/oracles/requirements.txt
+	.venv-oracles/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/oracles/requirements.txt
 	touch $@
 
 .venv-bench/installed: requirements.lock setup.cfg
