@@ -1,6 +1,6 @@
 """Small against large batches at the same training loss, with and without a larger rate, warmup and SAM: curvature and generalisation over five seeds.
 
-Command: panorax run theory/flat_minima (about a minute). Expect small batches and SAM to end flatter, and held-out digits that do not care
+Command: panorax run theory/flat_minima (about a minute). Expect small batches and SAM to end flatter, and held-out digits that do not care.
 """
 
 from panorax.core.claims import Claim

@@ -6,6 +6,7 @@ from jax.flatten_util import ravel_pytree
 
 from panorax.core import spec as core_spec
 from panorax.core.errors import UserError
+from panorax.nets import mlp
 from panorax.theory import hessian_spectrum as hs
 from panorax.theory.curvature import to_vectors
 
@@ -16,10 +17,10 @@ PARAMS = core_spec.init(hs.network((2,)), jax.random.key(0))
 
 
 def test_the_spectrum_of_a_network_is_that_of_its_hessian():
-    f, vector, back = to_vectors(lambda params: jnp.mean(hs.cross_entropy(hs.logits(params, X), LABEL)), PARAMS)
+    f, vector, back = to_vectors(lambda params: jnp.mean(hs.cross_entropy(mlp.perceptron(params, X), LABEL)), PARAMS)
     hessian = jax.jit(jax.hessian(f))(vector)
-    jacobian = np.asarray(jax.jit(jax.jacfwd(lambda v: hs.logits(back(v), X)))(vector))
-    p = np.asarray(jax.nn.softmax(hs.logits(PARAMS, X), 1))
+    jacobian = np.asarray(jax.jit(jax.jacfwd(lambda v: mlp.perceptron(back(v), X)))(vector))
+    p = np.asarray(jax.nn.softmax(mlp.perceptron(PARAMS, X), 1))
     g = sum(j.T @ (np.diag(q) - np.outer(q, q)) @ j for j, q in zip(jacobian, p, strict=True)) / len(X)
     found = jax.jit(lambda params: hs.spectrum(params, X, LABEL, jax.random.key(1), CFG))(PARAMS)
     (values, vectors), (g_values, g_vectors) = np.linalg.eigh(hessian), np.linalg.eigh(g)
@@ -37,7 +38,7 @@ def test_a_small_network_is_compared_with_all_its_eigenvalues():
     metrics, exact, found = hs.beside_exact(PARAMS, X, LABEL, jax.random.key(2), CFG)
     with jax.enable_x64(True):
         f, vector, _ = to_vectors(
-            lambda params: jnp.mean(hs.cross_entropy(hs.logits(params, X.astype(float)), LABEL)), jax.tree.map(lambda a: a.astype(float), PARAMS)
+            lambda params: jnp.mean(hs.cross_entropy(mlp.perceptron(params, X.astype(float)), LABEL)), jax.tree.map(lambda a: a.astype(float), PARAMS)
         )
         np.testing.assert_allclose(exact, np.linalg.eigvalsh(jax.jit(jax.hessian(f))(vector)), atol=1e-12)
     assert metrics["small_all_error"] < 1e-12 and metrics["small_top_error"] < 1e-6
@@ -48,7 +49,7 @@ def test_a_small_network_is_compared_with_all_its_eigenvalues():
 def test_training_is_stochastic_descent_with_momentum():
     rows = jnp.array([[0, 1, 2], [3, 4, 5]])
     after = hs.trained(PARAMS, X, LABEL, rows, 0.1)
-    f = lambda params, rows: jnp.mean(hs.cross_entropy(hs.logits(params, X[rows]), LABEL[rows]))
+    f = lambda params, rows: jnp.mean(hs.cross_entropy(mlp.perceptron(params, X[rows]), LABEL[rows]))
     g = ravel_pytree(jax.grad(f)(PARAMS, rows[0]))[0]
     x, back = ravel_pytree(PARAMS)
     x = x - 0.1 * g

@@ -22,10 +22,11 @@ from panorax.core import datasets
 from panorax.core import spec as core_spec
 from panorax.core.loop import Clock
 from panorax.core.ranges import Count, Positive, check
+from panorax.nets import mlp
 from panorax.theory import lanczos
 from panorax.theory.curvature import hessian_product
 from panorax.theory.hessian_spectrum import Config as Network
-from panorax.theory.hessian_spectrum import cross_entropy, logits, network, trained
+from panorax.theory.hessian_spectrum import cross_entropy, network, trained
 from panorax.theory.minimisers import lbfgs
 from panorax.theory.second_order import rosenbrock
 
@@ -93,8 +94,8 @@ def problem(setting: dict):
     n, rng = setting["dimensions"], np.random.default_rng(0)
     if setting["problem"] == "rosenbrock":
         return rosenbrock, rng.uniform(0.5, 1.5, n)
-    x, label, _, _ = datasets.digits()
-    features = np.tanh(x.reshape(-1, 64).astype(np.float64) @ rng.normal(size=(64, n // 10)) / 8)
+    x, label, _, _ = datasets.digit_vectors()
+    features = np.tanh(x.astype(np.float64) @ rng.normal(size=(64, n // 10)) / 8)
     target = np.eye(10)[label]
 
     def loss(w):
@@ -144,25 +145,20 @@ def scipys(setting: dict, folder: Path):
 
 def prepare(setting: dict, folder: Path) -> None:
     """The weights of the network after some training."""
-    x, label = _digits()
+    x, label, _, _ = map(jnp.asarray, datasets.digit_vectors())
     rows = jax.random.randint(jax.random.key(1), (setting["trained"], 64), 0, len(x))
     params = core_spec.init(network(setting["hidden"]), jax.random.key(0))
     params = jax.jit(lambda params: trained(params, x, label, rows, Network().rate))(params)
     np.savez(folder / "network.npz", *map(np.asarray, jax.tree.leaves(params)))
 
 
-def _digits():
-    x, label, _, _ = datasets.digits()
-    return jnp.asarray(x).reshape(-1, 64), jnp.asarray(label)
-
-
 def _network(setting: dict, folder: Path):
     """(mean loss over all digits, the parameters of `prepare`)."""
     tree = jax.tree.structure(core_spec.init(network(tuple(setting["hidden"])), jax.random.key(0)))
-    x, label = _digits()
+    x, label, _, _ = map(jnp.asarray, datasets.digit_vectors())
     with np.load(folder / "network.npz") as file:
         params = tree.unflatten([jnp.asarray(file[f"arr_{i}"]) for i in range(tree.num_leaves)])
-    return lambda params: jnp.mean(cross_entropy(logits(params, x), label)), params
+    return lambda params: jnp.mean(cross_entropy(mlp.perceptron(params, x), label)), params
 
 
 def top(setting: dict, folder: Path):

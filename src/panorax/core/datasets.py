@@ -24,6 +24,13 @@ def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 
 @functools.cache
+def digit_vectors() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The same with x as (N, 64)."""
+    x, label, x_held, label_held = digits()
+    return x.reshape(-1, 64), label, x_held.reshape(-1, 64), label_held
+
+
+@functools.cache
 def iris() -> tuple[np.ndarray, np.ndarray]:
     """Fisher's irises: lengths and widths of sepals and petals in cm, float32 (150, 4), and the species, int32 (150,), 50 of each of 3."""
     from sklearn.datasets import load_iris

@@ -39,3 +39,8 @@ def apply(params, x: Float[Array, "*batch I"], activation: Callable = jnp.tanh) 
     for layer in params:
         x = activation(dense(layer, x))
     return x
+
+
+def perceptron(params, x: Float[Array, "*batch I"], activation: Callable = jnp.tanh) -> Float[Array, "*batch O"]:
+    """The same without a nonlinearity behind the last map."""
+    return dense(params[-1], apply(params[:-1], x, activation))

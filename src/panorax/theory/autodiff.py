@@ -40,7 +40,7 @@ class Config:
 def perceptron(width: int, depth: int, batch: int):
     """A loss of ten classes from 64 inputs: the loss as a function of the parameters, and their spec."""
     x, label = jnp.sin(jnp.arange(64.0 * batch)).reshape(batch, 64), jnp.arange(batch) % 10
-    loss = lambda params: jnp.mean(cross_entropy(mlp.dense(params[-1], mlp.apply(params[:-1], x)), label))
+    loss = lambda params: jnp.mean(cross_entropy(mlp.perceptron(params, x), label))
     return loss, mlp.spec((64, *(width,) * depth, 10))
 
 

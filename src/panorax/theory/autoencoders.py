@@ -17,21 +17,13 @@ from panorax.core import spec
 from panorax.core.step import descend
 from panorax.nets import mlp
 
-
-def network(sizes: tuple[int, ...]):
-    """Parameters of an MLP between the first size and the last, its last map without a nonlinearity behind it."""
-    return {"hidden": mlp.spec(sizes[:-1]), "last": mlp.dense_spec(*sizes[-2:], mlp.fan_in(1.0))}
-
-
-def apply(params, x: Float[Array, "*batch I"]) -> Float[Array, "*batch O"]:
-    """The MLP with SiLU."""
-    return mlp.dense(params["last"], mlp.apply(params["hidden"], x, jax.nn.silu))
+UNIT = mlp.fan_in(1.0)
 
 
 def rebuilt(params, x: Float[Array, "*batch D"], open_Z: Float[Array, " Z"]) -> Float[Array, "*batch D"]:
     """g(f(x)) where those of the Z numbers pass that `open_Z` says, the others being 0."""
-    code = apply(params["encoder"], x)
-    return apply(params["decoder"], code * open_Z.reshape((1,) * (code.ndim - 1) + (-1,)))
+    code = mlp.perceptron(params["encoder"], x, jax.nn.silu)
+    return mlp.perceptron(params["decoder"], code * open_Z.reshape((1,) * (code.ndim - 1) + (-1,)), jax.nn.silu)
 
 
 @functools.partial(jax.jit, static_argnames=("widths", "hidden", "steps", "batch"))
@@ -39,7 +31,7 @@ def bottleneck_errors(key, x_ND, held_MD, widths: tuple[int, ...], hidden: tuple
     """Of an autoencoder for each width, trained from the same key: its squared error on held-out points, as a share of their variance."""
     key_init, key_steps = jax.random.split(key)
     inputs, widest = x_ND.shape[1], max(widths)
-    specs = {"encoder": network((inputs, *hidden, widest)), "decoder": network((widest, *hidden[::-1], inputs))}
+    specs = {"encoder": mlp.spec((inputs, *hidden, widest), UNIT), "decoder": mlp.spec((widest, *hidden[::-1], inputs), UNIT)}
     tx = optax.adam(optax.cosine_decay_schedule(2e-3, steps))
 
     def error(width):
@@ -58,7 +50,7 @@ def bottleneck_errors(key, x_ND, held_MD, widths: tuple[int, ...], hidden: tuple
 
 def field(params, y: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
     """r(y) - y of a denoiser that `learn_field` made: what its network says."""
-    return apply(params, y)
+    return mlp.perceptron(params, y, jax.nn.silu)
 
 
 @functools.partial(jax.jit, static_argnames=("hidden", "steps", "batch"))
@@ -73,7 +65,7 @@ def learn_field(key, x_ND, noise: float, hidden: tuple[int, ...], steps: int, ba
         return jnp.mean(jnp.sum(jnp.square(y + field(params, y) - x), 1))
 
     tx = optax.adam(optax.cosine_decay_schedule(2e-3, steps))
-    params = spec.init(network((x_ND.shape[1], *hidden, x_ND.shape[1])), key_init)
+    params = spec.init(mlp.spec((x_ND.shape[1], *hidden, x_ND.shape[1]), UNIT), key_init)
     return descend(loss, tx, params, jax.random.split(key_steps, steps))
 
 

@@ -140,8 +140,8 @@ def evaluate(state: State, batch, key, cfg: Config):
 
 def images() -> tuple[np.ndarray, np.ndarray]:
     """Digits to learn from and digits held out, (N, 64) in [-1, 1]."""
-    x, _, held, _ = datasets.digits()
-    return x.reshape(-1, PIXELS), held.reshape(-1, PIXELS)
+    x, _, held, _ = datasets.digit_vectors()
+    return x, held
 
 
 def report(state: State, key: jax.Array, cfg: Config) -> Result:

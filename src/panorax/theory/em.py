@@ -173,10 +173,9 @@ def study(cfg: Config, key) -> Result:
     """Every kind on Fisher's irises (3 components) and on the digits (10, in their first principal directions), k-means beside it; the bounds on the way."""
     key_iris, key_digits, key_sample = jax.random.split(key, 3)
     flowers, species = datasets.iris()
-    pictures, label, held_pictures, _ = datasets.digits()
-    flat = lambda pictures: pictures.reshape(len(pictures), -1)
-    mean, axes = flat(pictures).mean(0), np.linalg.svd(flat(pictures) - flat(pictures).mean(0), full_matrices=False)[2][: cfg.directions]
-    x, held = (flat(pictures) - mean) @ axes.T, (flat(held_pictures) - mean) @ axes.T
+    pictures, label, held_pictures, _ = datasets.digit_vectors()
+    mean, axes = pictures.mean(0), np.linalg.svd(pictures - pictures.mean(0), full_matrices=False)[2][: cfg.directions]
+    x, held = (pictures - mean) @ axes.T, (held_pictures - mean) @ axes.T
     metrics, traces, mixtures = {}, {}, {}
     for kind in KINDS:
         mixture, bounds = best_of(key_iris, flowers, 3, kind, cfg)

@@ -53,8 +53,8 @@ class Config:
 @functools.cache
 def cloud(points: int) -> tuple[np.ndarray, np.ndarray]:
     """The first digits of both parts of the data together, (points, 64) in [-1, 1], and their labels."""
-    x, label, x_held, label_held = datasets.digits()
-    return np.concatenate([x, x_held]).reshape(-1, 64)[:points], np.concatenate([label, label_held])[:points]
+    x, label, x_held, label_held = datasets.digit_vectors()
+    return np.concatenate([x, x_held])[:points], np.concatenate([label, label_held])[:points]
 
 
 def named_by_neighbor(y_N2, label: np.ndarray) -> float:

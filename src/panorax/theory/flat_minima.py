@@ -90,14 +90,9 @@ class Config:
         }
 
 
-def logits(params, x):
-    """An MLP with tanh, which has second derivatives everywhere."""
-    return mlp.dense(params[-1], mlp.apply(params[:-1], x))
-
-
 def mean_loss(params, x, label):
-    """Cross entropy in nats."""
-    return jnp.mean(cross_entropy(logits(params, x), label))
+    """Cross entropy in nats of an MLP with tanh, which has second derivatives everywhere."""
+    return jnp.mean(cross_entropy(mlp.perceptron(params, x), label))
 
 
 def along(params, direction, length):
@@ -163,7 +158,7 @@ def measure(key, way: Way, cfg: Config):
         "trace": jnp.mean(hutchinson(product, params, cfg.probes, key_trace)),
         "sharpness": sharpness(loss_of_all, params, cfg.rho),
         "gap": mean_loss(params, held, held_label) - loss,
-        "held_out_error": jnp.mean((jnp.argmax(logits(params, held), 1) != held_label).astype(jnp.float32)),
+        "held_out_error": jnp.mean((jnp.argmax(mlp.perceptron(params, held), 1) != held_label).astype(jnp.float32)),
     }
 
 

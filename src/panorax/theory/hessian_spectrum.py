@@ -79,11 +79,6 @@ def network(hidden: tuple[int, ...]):
     return mlp.spec((64, *hidden, 10), mlp.fan_in(1.0))
 
 
-def logits(params, x):
-    """Of every picture, (N, 10)."""
-    return mlp.dense(params[-1], mlp.apply(params[:-1], x))
-
-
 def outliers(eigenvalues: np.ndarray, most: int = 20) -> int:
     """How many of the largest eigenvalues, falling, stand out: after how many, 2 to `most`, the ratio of one to the next is largest; only those
     above 0 count. Raises ValueError where fewer than 3 are above 0, or they do not fall."""
@@ -101,14 +96,14 @@ def subspace_overlap(one: Float[Array, "k n"], other: Float[Array, "k n"]) -> Fl
 
 def trained(params, x, label, rows_TB, rate: float):
     """Parameters after a step of stochastic descent with momentum 0.9 on each batch of rows."""
-    loss = lambda params, rows: jnp.mean(cross_entropy(logits(params, x[rows]), label[rows]))
+    loss = lambda params, rows: jnp.mean(cross_entropy(mlp.perceptron(params, x[rows]), label[rows]))
     return descend(loss, optax.sgd(rate, momentum=0.9), params, rows_TB)[0]
 
 
 def spectrum(params, x, label, key, cfg: Config) -> Spectrum:
     """Of the mean loss over all pictures."""
     loss = lambda z: jnp.mean(cross_entropy(z, label))
-    outputs = lambda params: logits(params, x)
+    outputs = lambda params: mlp.perceptron(params, x)
     h = lambda v: hessian_product(lambda params: loss(outputs(params)), params, v)
     g = lambda v: gauss_newton_product(outputs, loss, params, v)
     key_density, key_top = jax.random.split(key)
@@ -143,7 +138,7 @@ def beside_exact(params, x, label, key, cfg: Config):
     key_density, key_top, key_trace = jax.random.split(key, 3)
     with jax.enable_x64(True):
         params, x = jax.tree.map(lambda a: jnp.asarray(np.asarray(a), jnp.float64), (params, x))
-        f, vector, _ = to_vectors(lambda params: jnp.mean(cross_entropy(logits(params, x), label)), params)
+        f, vector, _ = to_vectors(lambda params: jnp.mean(cross_entropy(mlp.perceptron(params, x), label)), params)
         exact, n = np.linalg.eigvalsh(jax.jit(jax.hessian(f))(vector)), vector.size
         spread = exact[-1] - exact[0]
 
@@ -173,8 +168,7 @@ def beside_exact(params, x, label, key, cfg: Config):
 def study(cfg: Config, key) -> Result:
     """Both networks are trained on the digits; metrics carry `_start`, `_middle` or `_end`, those of the small network `small_`."""
     key_init, key_rows, key_spectrum, key_small = jax.random.split(key, 4)
-    x, label, _, _ = datasets.digits()
-    x, label = jnp.asarray(x).reshape(-1, 64), jnp.asarray(label)
+    x, label, _, _ = map(jnp.asarray, datasets.digit_vectors())
     rows = jax.random.randint(key_rows, (cfg.steps, cfg.batch), 0, len(x))
     train = jax.jit(lambda params, rows: trained(params, x, label, rows, cfg.rate))
     measure = jax.jit(lambda params: spectrum(params, x, label, key_spectrum, cfg))
@@ -183,7 +177,7 @@ def study(cfg: Config, key) -> Result:
         params = train(params, some) if len(some) else params
         spectra[when] = found = measure(params)
         metrics |= {f"{name}_{when}": value for name, value in described(found).items()}
-        metrics[f"loss_{when}"] = float(jnp.mean(cross_entropy(logits(params, x), label)))
+        metrics[f"loss_{when}"] = float(jnp.mean(cross_entropy(mlp.perceptron(params, x), label)))
     metrics["parameters"] = float(core_spec.count(network(cfg.hidden)))
     small = train(core_spec.init(network(cfg.small), key_init), rows[: cfg.middle])
     beside, exact, quadrature = beside_exact(small, x, label, key_small, cfg)

@@ -123,15 +123,9 @@ def judged(params, x, label, key, cfg: Config) -> dict[str, Float[Array, ""]]:
     }
 
 
-def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """As `datasets.digits`, images (N, 64)."""
-    x, label, held, held_label = datasets.digits()
-    return x.reshape(-1, PIXELS), label, held.reshape(-1, PIXELS), held_label
-
-
 def learned(cfg: Config, key):
     """For each (beta, seed), all trained at once: what `judged` says on the images trained on, on those held out, and the means of z of the latter."""
-    x, label, held, held_label = (jnp.asarray(part) for part in digits())
+    x, label, held, held_label = (jnp.asarray(part) for part in datasets.digit_vectors())
 
     def one(beta, key):
         key_init, key_steps, key_judge, key_held = jax.random.split(key, 4)
@@ -175,7 +169,7 @@ def study(cfg: Config, key) -> Result:
     """The known curves; and for each beta, mean over seeds, rate, information about the class, accuracy and calibration, seen and held out."""
     metrics, curves = known(cfg)
     seen, unseen, z = learned(cfg, key)
-    label = digits()[1]
+    label = datasets.digit_vectors()[1]
     entropy = float(-np.sum((share := np.bincount(label) / len(label)) * np.log(share)))
     for i, beta in enumerate(cfg.betas):
         metrics |= {f"{name}_{beta:g}": float(unseen[name][i].mean()) for name in ("accuracy", "calibration")}
@@ -235,7 +229,7 @@ def draw_digits(seen, unseen, z: np.ndarray, entropy: float, cfg: Config):
     for ax, i in zip(codes, np.searchsorted(cfg.betas, (cfg.betas[0], 1e-2, 0.3)).clip(max=len(cfg.betas) - 1), strict=True):
         centred = z[i] - z[i].mean(0)
         flat = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
-        shown = ax.scatter(*flat.T, c=digits()[3], cmap="tab10", s=8)
+        shown = ax.scatter(*flat.T, c=datasets.digit_vectors()[3], cmap="tab10", s=8)
         ax.set(title=f"codes of held-out digits, beta = {cfg.betas[i]:g}", xlabel="first principal direction", aspect="equal")
     figure.colorbar(shown, ax=codes[-1], ticks=range(CLASSES), label="class")
     return figure

@@ -53,12 +53,12 @@ def map_layers(f: Callable, params, *others):
             raise ValueError(f"K-FAC is for layers {{'w', 'b'}}, got an array of shape {jnp.shape(leaf)} outside of one")
         if jnp.ndim(leaf["w"]) not in (2, 4) or jnp.shape(leaf["b"]) != jnp.shape(leaf["w"])[-1:]:
             raise ValueError(f"a layer is w (I, O) or (U, V, I, O) with b (O,), got {jnp.shape(leaf['w'])} with {jnp.shape(leaf['b'])}")
+    layers, tree = jax.tree.flatten(params, is_leaf=is_layer)
     try:
-        return jax.tree.map(f, params, *others, is_leaf=is_layer)
-    except ValueError as error:
-        if "arity mismatch" in str(error) or "Expected" in str(error) or "prefix" in str(error):
-            raise ValueError(f"statistics need one entry for each layer of the parameters, in a tree of the same shape: {str(error).splitlines()[0]}") from None
-        raise
+        others = [tree.flatten_up_to(other) for other in others]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"statistics need one entry for each layer of the parameters, in a tree of the same shape: {error}") from None
+    return tree.unflatten(map(f, layers, *others))
 
 
 def weights(layer) -> Float[Array, "I+1 O"]:

@@ -54,7 +54,7 @@ def autoencoder(sizes: tuple[int, ...]) -> Problem:
             x = s if i in linear else jnp.tanh(s)
         return x, tuple(inputs)
 
-    x = jnp.asarray((datasets.digits()[0].reshape(-1, 64) + 1) / 2)
+    x = jnp.asarray((datasets.digit_vectors()[0] + 1) / 2)
     return Problem(net, BERNOULLI, mlp.spec(sizes, mlp.fan_in(1.0)), x, x, float(jnp.mean(jnp.sum(entr(x) + entr(1 - x), 1))))
 
 

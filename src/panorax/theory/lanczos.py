@@ -2,8 +2,7 @@
 
 From a unit vector v_1 the method builds an orthonormal basis V of span{v_1, A v_1, A^2 v_1, ..} in which A is tridiagonal:
 
-    A V_K = V_K T_K + b_K v_{K+1} e_K^T,     T_K has a_k = v_k . A v_k on its diagonal and b_k = |w_k| beside it,  w_k = A v_k - a_k v_k - b_{k-1}
-    v_{k-1}.
+    A V_K = V_K T_K + b_K v_{K+1} e_K^T,     w_k = A v_k - a_k v_k - b_{k-1} v_{k-1},     T_K has a_k = v_k . A v_k on its diagonal, b_k = |w_k| beside it.
 
 The eigenvalues t_i of T_K (Ritz values) approach those of A from the ends inwards: one of A is within b_K |s_Ki| of t_i, s_i the eigenvector of T_K.
 Rounding would let the v_k drift back to the first eigenvectors found, so w_k is made orthogonal to all of them, twice ("twice is enough", Parlett).

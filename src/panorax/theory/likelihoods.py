@@ -92,7 +92,7 @@ def found(train, test, loss, cfg: Config, key) -> np.ndarray:
     spec, tx = mlp.spec((SIDE**2, cfg.hidden, cfg.hidden, 1)), optax.adam(optax.cosine_decay_schedule(1e-3, cfg.steps))
     x, y = (jnp.asarray(part) for part in train)
     rare_at_first = np.log(0.01 / 0.99)  # windows start as objects with 1%, as in the paper, section 3.3
-    score = lambda params, x: mlp.dense(params[-1], mlp.apply(params[:-1], x))[:, 0] + rare_at_first
+    score = lambda params, x: mlp.perceptron(params, x)[:, 0] + rare_at_first
 
     def trained(key):
         key_init, key_batch = jax.random.split(key)

@@ -103,7 +103,7 @@ def study(cfg: Config, key) -> Result:
     y = x @ left @ right.T
     metrics["rank_before"], metrics["rank_after"] = float(numerical_rank(x)), float(numerical_rank(y))
 
-    digits = jnp.asarray(datasets.digits()[0]).reshape(-1, 64)
+    digits = jnp.asarray(datasets.digit_vectors()[0])
     digits -= jnp.mean(digits, 0)[None]
     s, best = jnp.linalg.svd(digits, compute_uv=False), []
     exact = tails(s)

@@ -55,12 +55,6 @@ class Config:
             raise UserError("roll-widths must begin with 1 and 2, digit-widths have two numbers at least")
 
 
-def digits() -> tuple[np.ndarray, np.ndarray]:
-    """Digits to learn from and held out, (N, 64) in [-1, 1]."""
-    x, _, held, _ = datasets.digits()
-    return x.reshape(len(x), -1), held.reshape(len(held), -1)
-
-
 def dimensions(clouds: dict[str, np.ndarray], neighbors: tuple[int, ...]) -> dict[str, float]:
     """Every estimate of every cloud: from two neighbours, by likelihood from each number of `neighbors`, by principal directions from the second of them."""
     found = {}
@@ -121,7 +115,7 @@ def on_roll(key, cfg: Config) -> tuple[dict[str, Float[Array, ""]], tuple]:
 def on_digits(key, cfg: Config) -> dict[str, Float[Array, ""]]:
     """Held-out digits with noise: how much of it a denoiser takes away along the manifold, spanned by the differences to near digits, and across it."""
     key_train, key_noise = jax.random.split(key)
-    x, held = (jnp.asarray(some) for some in digits())
+    x, _, held, _ = map(jnp.asarray, datasets.digit_vectors())
     params, _ = learn_field(key_train, x, DIGITS_NOISE, cfg.hidden, cfg.steps, cfg.batch)
     noise = DIGITS_NOISE * jax.random.normal(key_noise, held.shape)
     removed = -field(params, held + noise)
@@ -143,7 +137,7 @@ def study(cfg: Config, key) -> Result:
     """Dimensions, errors of autoencoders by width, fields of denoisers."""
     key_cloud, key_roll, key_digit, key_circle, key_field, key_denoise = jax.random.split(key, 6)
     keys = jax.random.split(key_cloud, len(cfg.spheres) + 3)
-    x, held = digits()
+    x, _, held, _ = datasets.digit_vectors()
     clouds = {f"sphere_{d}": sphere(key, cfg.points, d) for d, key in zip(cfg.spheres, keys[3:], strict=True)}
     clouds |= {"roll": swiss_roll(keys[0], cfg.points)[0], "roll_noisy": swiss_roll(keys[1], cfg.points, ROLL_NOISE)[0]}
     clouds["digits"] = np.unique(np.concatenate([x, held]), axis=0)

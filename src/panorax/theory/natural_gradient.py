@@ -45,10 +45,10 @@ class Config:
     classifier_target: Positive = 0.05
     """cross entropy in nats"""
     classifier_steps: Count = 100
-    adam_rates: tuple[Positive, ...] = (1e-3, 2e-3, 5e-3, 1e-2, 3e-2)
-    sgd_rates: tuple[Positive, ...] = (5e-3, 1e-2, 2e-2)
-    sgd_momenta: tuple[PositiveShare, ...] = (0.9, 0.95)
-    dampings: tuple[Positive, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
+    adam_rates: tuple[Positive, ...] = (2e-3, 5e-3, 1e-2, 3e-2, 0.1)
+    sgd_rates: tuple[Positive, ...] = (0.01, 0.02, 0.05, 0.1)
+    sgd_momenta: tuple[PositiveShare, ...] = (0.9, 0.95, 0.99)
+    dampings: tuple[Positive, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
     """of K-FAC: where it starts in the autoencoder, where it stays in the classifier"""
     seeds: Count = 3
     points: Count = 3000

@@ -88,13 +88,13 @@ def bowl(cfg: Config) -> tuple[dict[str, np.ndarray], dict[str, float]]:
 
 def generalisation(optimiser: Callable, cfg: Config, key) -> np.ndarray:
     """Accuracy on held-out digits of a perceptron trained on a few whose labels are partly wrong, by (rate, decay, seed), all trained at once."""
-    x, label, held_x, held_label = datasets.digits()
+    x, label, held_x, held_label = datasets.digit_vectors()
     rng = np.random.default_rng(cfg.seed)
     label = np.where(rng.random(len(label)) < cfg.noise, rng.integers(0, 10, len(label)), label).astype(np.int32)
-    x, held_x = (jnp.asarray(pictures).reshape(-1, 64) for pictures in (x[: cfg.images], held_x))
+    x, held_x = jnp.asarray(x[: cfg.images]), jnp.asarray(held_x)
     label = jnp.asarray(label[: cfg.images])
     spec, unit_rate = mlp.spec((64, cfg.hidden, 10)), optax.cosine_decay_schedule(1.0, cfg.steps)
-    logits = lambda params, x: mlp.dense(params[-1], mlp.apply(params[:-1], x, jax.nn.relu))
+    logits = lambda params, x: mlp.perceptron(params, x, jax.nn.relu)
 
     def trained(rate, decay, key):
         key_init, key_batch = jax.random.split(key)

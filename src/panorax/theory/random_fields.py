@@ -6,8 +6,7 @@ with variance 2 on the diagonal and 1 beside it, independent of f. Kac and Rice:
 and the share with k negative eigenvalues is E[|det H|; k negative] / E|det H|. In the joint density of f and the eigenvalues of G, |det H| = prod
 |t_i - f| completes the product of differences to that of d + 1 eigenvalues, f being one of them:
 
-    share of index k = E exp(-t_k^2 / 4) / sum_j E exp(-t_j^2 / 4),   t_0 < .. < t_d the eigenvalues of a GOE matrix of size d + 1, t_k the value f
-    there.
+    share of index k = E exp(-t_k^2 / 4) / sum_j E exp(-t_j^2 / 4),   t_0 < .. < t_d the eigenvalues of a GOE matrix of size d + 1, t_k the f there.
 
 So the share of minima is 1/2, 1/4 (Longuet-Higgins 1957), (29 - 6 sqrt 6) / 116 (Bardeen et al. 1986), and for large d falls by e with each
 dimension: f may be low, and then all eigenvalues rise together. Signs drawn independently would halve it each time, 2^-d; the eigenvalues of GOE

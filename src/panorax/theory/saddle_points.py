@@ -184,19 +184,23 @@ def factors(key) -> dict[str, float]:
             "factors_left_over_least": float(left.value) / least, "factors_stayed_at": float(stayed.value)}  # fmt: skip
 
 
+def lowest_curvature(f, x, key) -> float:
+    """The smallest eigenvalue of the Hessian, by 20 steps of Lanczos."""
+    return -float(jax.jit(lambda x: top_eigenpairs(lambda v: -hessian_product(f, x, v), x, 1, 20, key)[0][0])(x))
+
+
 def from_zero(cfg: Config, key) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Descent of the network from weights zero, with and without noise; its lowest curvature there, of two and of three matrices."""
-    metrics, curves, (x, label, _, _) = {}, {}, datasets.digits()
-    loss, accuracy, n = saddles.tanh_network(x.reshape(-1, 64), label, 2, cfg.hidden)
+    metrics, curves, (x, label, _, _) = {}, {}, datasets.digit_vectors()
+    loss, accuracy, n = saddles.tanh_network(x, label, 2, cfg.hidden)
     noise = Noise(radius=1e-2, small=1e-3, wait=100, enough=1e-6)
     for name, kind in (("descent", None), ("noise", noise)):
         found = jax.jit(lambda x, kind=kind: descent(loss, x, 0.3, cfg.steps, kind, key))(jnp.zeros(n))
         curves[name] = np.asarray(found.values)
         metrics |= {f"zero_loss_{name}": float(found.value), f"zero_accuracy_{name}": float(accuracy(found.x))}
     for depth in (2, 3):
-        f, _, n = saddles.tanh_network(x.reshape(-1, 64), label, depth, cfg.hidden)
-        lowest = jax.jit(lambda x: top_eigenpairs(lambda v: -hessian_product(f, x, v), x, 1, 20, key)[0][0])  # noqa: B023
-        metrics[f"zero_curvature_depth_{depth}"] = -float(lowest(jnp.zeros(n)))
+        f, _, n = saddles.tanh_network(x, label, depth, cfg.hidden)
+        metrics[f"zero_curvature_depth_{depth}"] = lowest_curvature(f, jnp.zeros(n), key)
     return metrics, curves
 
 

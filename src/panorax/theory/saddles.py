@@ -1,11 +1,10 @@
 """Functions whose saddles are known: one strict saddle, a chain of them, and all critical points of a factorisation of a matrix.
 
-    double well     f(x) = |x_1..d-1|^2 / 2 - g x_d^2 / 2 + x_d^4 / 4: a saddle at 0 with one curvature -g, minima of value -g^2 / 4 at x_d =
-    +-sqrt(g) octopus         Du et al. 2017 (arXiv:1705.10412), section 4: a tube from one strict saddle to the next, d of them, then a minimum
+    double well     f(x) = |x_1..d-1|^2 / 2 - g x_d^2 / 2 + x_d^4 / 4: a saddle at 0 with one curvature -g, minima of value -g^2 / 4 at x_d = +-sqrt(g)
+    octopus         Du et al. 2017 (arXiv:1705.10412), section 4: a tube from one strict saddle to the next, d of them, then a minimum
     factorisation   f(U, V) = |U V - M|^2 / 2, U of r columns: a linear network of two layers on whitened data
     tanh network    without biases: weights zero are critical; with two matrices the Hessian there couples each with the other by X^T (p - y) / N,
-    whose
-                    singular values are its eigenvalues with either sign, with three or more it is zero
+                    whose singular values are its eigenvalues with either sign, with three or more it is zero
 
 The critical points of the factorisation are U = Q_S D^1/2, V = D^1/2 P_S^T for subsets S of at most r of the singular values of M (and their images
 under the symmetries that leave U V as it is). The Hessian falls apart into 2 x 2 blocks: each i outside S and each of the r - |S| columns not used

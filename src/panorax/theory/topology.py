@@ -110,8 +110,8 @@ def stability(cfg: Config, rng: np.random.Generator) -> dict[str, float]:
 
 def digit_classes(n: int) -> tuple[dict[str, float], list[list[np.ndarray]]]:
     """The first n training digits: how their minimum spanning tree keeps to classes, and the diagrams of every class."""
-    pictures, label = (part[:n] for part in datasets.digits()[:2])
-    apart = distances(pictures.reshape(len(pictures), -1))
+    pictures, label = (part[:n] for part in datasets.digit_vectors()[:2])
+    apart = distances(pictures)
     edges = filtration(apart)
     ends = label[edges.ends[:, spanning_forest(edges)]]
     classes = [diagrams(apart[np.ix_(label == c, label == c)]) for c in range(10)]

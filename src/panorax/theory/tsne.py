@@ -105,7 +105,8 @@ def principal_components(x_ND: Float[Array, "N D"], dimensions: int = 2) -> Floa
 
 
 def tsne(x_ND: Float[Array, "N D"], perplexity: float = 30.0, steps: int = 1000, exaggerated: int = 250) -> Float[Array, "N 2"]:
-    """The cloud in the plane; p of its 3 x perplexity nearest neighbours, as is usual, all others being 0. It starts from the two principal components, with
+    """The cloud in the plane; p of its 3 x perplexity nearest neighbours, as is usual, all others being 0
+    (`conditional_affinities` of all N - 1 others and `descend_kl` are the method of 2008). It starts from the two principal components, with
     standard deviation 1e-4, so the result is a function of the data alone.
 
     Raises ValueError for a perplexity below 1 or above N - 1, points that are not finite, fewer than 4, or all the same, and data of one dimension.

@@ -116,7 +116,7 @@ def network(key, cfg: Config) -> dict[str, np.ndarray]:
     x = jnp.concatenate([jnp.linspace(-1.5, -0.5, 40), jnp.linspace(0.5, 1.5, 40)])
     y = jnp.sin(3 * x) + 0.1 * jax.random.normal(key_data, x.shape)
     weights, unravel = ravel_pytree(core_spec.init(mlp.spec((1, cfg.hidden, 1)), key_init))
-    predict = lambda w, x: mlp.dense(unravel(w)[-1], mlp.apply(unravel(w)[:-1], 3 * x[:, None]))[:, 0]
+    predict = lambda w, x: mlp.perceptron(unravel(w), 3 * x[:, None])[:, 0]
     log_joint = lambda w: -jnp.sum(gaussian_nll(y, predict(w, x), jnp.full(len(x), 2 * math.log(0.1)))) - _prior(w, 1.0)
     q, _ = fit(log_joint, start(len(weights), "mean_field").replace(mean=weights), key_fit, cfg.steps, cfg.samples, cfg.lr)
     at = jnp.linspace(-2.5, 2.5, 201)
