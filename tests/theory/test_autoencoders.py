@@ -16,9 +16,9 @@ def test_the_field_of_the_circle_is_the_mean_of_what_a_point_may_have_been():
     y = np.array([[0.5, 0.2], [1.4, -0.3], [-0.9, 0.4]])
     weight = np.exp(-np.sum((y[:, None] - np.asarray(CIRCLE)[None]) ** 2, -1) / (2 * 0.3**2))
     mean = weight @ np.asarray(CIRCLE) / weight.sum(1, keepdims=True)
-    np.testing.assert_allclose(circle_field(jnp.asarray(y, jnp.float32), 0.3), mean - y, atol=1e-4)
+    np.testing.assert_allclose(circle_field(jnp.asarray(y, jnp.float32), 0.3), mean - y, atol=1e-5)
     r = np.linalg.norm(y, axis=1)
-    np.testing.assert_allclose(np.linalg.norm(circle_field(jnp.asarray(y, jnp.float32), 0.5) + y, axis=1), iv(1, r / 0.25) / iv(0, r / 0.25), rtol=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(circle_field(jnp.asarray(y, jnp.float32), 0.5) + y, axis=1), iv(1, r / 0.25) / iv(0, r / 0.25), rtol=1e-6)
 
 
 def test_a_denoiser_learns_it():

@@ -17,6 +17,7 @@ BENCHMARKS = (
     "bench/ppo",
     "bench/startup",
     "bench/embedding",
+    "bench/natural_gradient",
     "bench/topology",
     "bench/second_order",
 )

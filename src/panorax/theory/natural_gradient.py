@@ -162,6 +162,7 @@ def study(cfg: Config, key) -> Result:
     for problem, (found, target, _) in races.items():
         for name, (steps, best, _, seconds) in found.items():
             metrics[f"{problem}_steps_{name}"] = steps
+            metrics |= {f"{problem}_best_{name}{'' if j == 0 else '_momentum'}": float(x) for j, x in enumerate(np.atleast_1d(best))}
             lines.append(f"{problem:12} {name:5} setting {best}: {steps:g} steps to {target:g}, {1e3 * seconds:.2f} ms each, {steps * seconds:.2f} s")
     figures = {"natural_gradient.png": draw_fields(*fields), "kfac.png": draw_races(races), "seconds.txt": "\n".join(lines) + "\n"}
     return Result(metrics | matrices, figures)

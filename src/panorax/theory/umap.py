@@ -97,12 +97,12 @@ def repulsion(d2: Float[Array, "*n"], a: float, b: float) -> Float[Array, "*n"]:
 
 def padded_rows(graph) -> tuple[Int[Array, "N K"], Float[Array, "N K"], Float[Array, " N"]]:
     """Of each point: its neighbours in the graph, as many as the point with most of them has; the cumulated shares of their v; and its degree, the sum of v."""
-    count, degree = np.diff(graph.indptr), np.asarray(graph.sum(1)).ravel()
+    count = np.diff(graph.indptr)
     filled = np.arange(count.max())[None] < count[:, None]
-    tail, share = np.zeros(filled.shape, np.int32), np.zeros(filled.shape)
-    tail[filled], share[filled] = graph.indices, graph.data
-    share = np.where(filled & (np.arange(count.max())[None] < count[:, None] - 1), np.cumsum(share, 1) / degree[:, None], 1)
-    return jnp.asarray(tail), jnp.asarray(share, jnp.float32), jnp.asarray(degree, jnp.float32)
+    tail, v = np.zeros(filled.shape, np.int32), np.zeros(filled.shape)
+    tail[filled], v[filled] = graph.indices, graph.data
+    degree = v.sum(1)
+    return jnp.asarray(tail), jnp.asarray(np.cumsum(v, 1) / degree[:, None], jnp.float32), jnp.asarray(degree, jnp.float32)
 
 
 @functools.partial(jax.jit, static_argnames=("steps", "negatives"))
