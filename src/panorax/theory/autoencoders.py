@@ -17,8 +17,6 @@ from panorax.core import spec
 from panorax.core.step import descend
 from panorax.nets import mlp
 
-UNIT = mlp.fan_in(1.0)
-
 
 def rebuilt(params, x: Float[Array, "*batch D"], open_Z: Float[Array, " Z"]) -> Float[Array, "*batch D"]:
     """g(f(x)) where those of the Z numbers pass that `open_Z` says, the others being 0."""
@@ -31,7 +29,7 @@ def bottleneck_errors(key, x_ND, held_MD, widths: tuple[int, ...], hidden: tuple
     """Of an autoencoder for each width, trained from the same key: its squared error on held-out points, as a share of their variance."""
     key_init, key_steps = jax.random.split(key)
     inputs, widest = x_ND.shape[1], max(widths)
-    specs = {"encoder": mlp.spec((inputs, *hidden, widest), UNIT), "decoder": mlp.spec((widest, *hidden[::-1], inputs), UNIT)}
+    specs = {"encoder": mlp.spec((inputs, *hidden, widest)), "decoder": mlp.spec((widest, *hidden[::-1], inputs))}
     tx = optax.adam(optax.cosine_decay_schedule(2e-3, steps))
 
     def error(width):
@@ -65,7 +63,7 @@ def learn_field(key, x_ND, noise: float, hidden: tuple[int, ...], steps: int, ba
         return jnp.mean(jnp.sum(jnp.square(y + field(params, y) - x), 1))
 
     tx = optax.adam(optax.cosine_decay_schedule(2e-3, steps))
-    params = spec.init(mlp.spec((x_ND.shape[1], *hidden, x_ND.shape[1]), UNIT), key_init)
+    params = spec.init(mlp.spec((x_ND.shape[1], *hidden, x_ND.shape[1])), key_init)
     return descend(loss, tx, params, jax.random.split(key_steps, steps))
 
 

@@ -40,9 +40,11 @@ class Config:
     """of every network"""
     steps: Count = 4000
     """of its training"""
-    roll_steps: Count = 12_000
-    """of an autoencoder of the swiss roll, which has to be unrolled"""
+    roll_steps: Count = 20_000
+    """of the networks of the swiss roll, which has to be unrolled"""
     batch: Count = 128
+    seeds: Count = 3
+    """of every autoencoder, whose median error counts"""
     field_noise: Positive = 0.1
     """with which the denoiser of the swiss roll is trained"""
     seed: Whole = 0
@@ -95,7 +97,7 @@ def on_roll(key, cfg: Config) -> tuple[dict[str, Float[Array, ""]], tuple]:
     Also the spiral and the field in a slice through the middle, for the picture."""
     key_data, key_train, key_at, key_throw = jax.random.split(key, 4)
     x, _ = swiss_roll(key_data, cfg.points)
-    params, _ = learn_field(key_train, x, cfg.field_noise, cfg.hidden, cfg.steps, cfg.batch)
+    params, _ = learn_field(key_train, x, cfg.field_noise, cfg.hidden, cfg.roll_steps, cfg.batch)
     at, t = swiss_roll(key_at, 1000)
     tangent = jnp.stack([jnp.cos(t) - t * jnp.sin(t), jnp.zeros_like(t), jnp.sin(t) + t * jnp.cos(t)], 1)
     normal = jnp.stack([tangent[:, 2], jnp.zeros_like(t), -tangent[:, 0]], 1) / jnp.linalg.norm(tangent, axis=1, keepdims=True)
@@ -148,7 +150,8 @@ def study(cfg: Config, key) -> Result:
         ("roll", key_roll, (centred(roll), centred(roll_held)), cfg.roll_widths, cfg.roll_steps),
         ("digits", key_digit, (jnp.asarray(x), jnp.asarray(held)), cfg.digit_widths, cfg.steps),
     ):
-        errors = bottleneck_errors(key, *data, widths, cfg.hidden, steps, cfg.batch)
+        of_seed = lambda key, data=data, widths=widths, steps=steps: bottleneck_errors(key, *data, widths, cfg.hidden, steps, cfg.batch)
+        errors = np.median(jax.vmap(of_seed)(jax.random.split(key, cfg.seeds)), axis=0)
         metrics |= {f"autoencoder_{name}_{width}": float(e) for width, e in zip(widths, errors, strict=True)}
     metrics |= {f"linear_digits_{width}": linear_error(x, held, width) for width in cfg.digit_widths}
     from_roll, picture = on_roll(key_field, cfg)
