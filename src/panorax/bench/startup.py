@@ -37,10 +37,10 @@ LOOP = {"loop": HERE + "loop", "bare": HERE + "bare"}
 
 @dataclass(frozen=True)
 class Config:
-    """`steps` of a round of the loop."""
+    """`steps` of a round of the loop; how it starts, a tenth of a second once, counts too."""
 
-    steps: Count = 1000
-    rounds: Count = 9
+    steps: Count = 2000
+    rounds: Count = 7
 
     def __post_init__(self):
         check(self)
