@@ -1,12 +1,19 @@
 PYTHON ?= python3
 RUN = .venv/bin/panorax run
-.PHONY: run test oracles bench-check h200 lock clean
+.PHONY: run test check lint oracles bench-check h200 lock clean
 
 run: .venv/installed  ## the main job: train a small Llama on the text every Python has
 	$(RUN) lm/llama
 
 test: .venv/tested  ## the whole suite
-	.venv/bin/python -m pytest -n 2 --dist loadfile
+	.venv/bin/python -m pytest -n 2 --dist loadgroup
+
+check: .venv/tested  ## the tests that the uncommitted change can reach
+	.venv/bin/python tests/reach.py
+
+lint: .venv/tested  ## format and lint as pinned; `.venv/bin/ruff format` mends the format
+	.venv/bin/ruff format --check
+	.venv/bin/ruff check
 
 oracles: .venv-oracles/installed  ## regenerate every golden file with the independent implementations, fail where one differs
 	.venv-oracles/bin/python tests/oracles/regenerate.py --check

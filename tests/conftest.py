@@ -5,30 +5,64 @@ import os
 import platform
 from pathlib import Path
 
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=1 " + os.environ.get("XLA_FLAGS", "")
+os.environ["XLA_FLAGS"] = (
+    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=1 "
+    + os.environ.get("XLA_FLAGS", "")
+)
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 import hypothesis
 import jax
 import jaxlib
 import pytest
+from budget import (  # noqa: F401, hooks of the suite
+    pytest_runtest_protocol,
+    pytest_sessionfinish,
+    pytest_terminal_summary,
+    pytest_testnodedown,
+)
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-_machine = hashlib.sha256((jaxlib.__version__ + platform.processor() + platform.node()).encode()).hexdigest()[:12]
-jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parent.parent / ".cache" / _machine))
+_machine = hashlib.sha256(
+    (jaxlib.__version__ + platform.processor() + platform.node()).encode()
+).hexdigest()[:12]
+jax.config.update(
+    "jax_compilation_cache_dir", str(Path(__file__).parent.parent / ".cache" / _machine)
+)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
-hypothesis.settings.register_profile("panorax", deadline=None, derandomize=True, max_examples=20, database=None)
+hypothesis.settings.register_profile(
+    "panorax", deadline=None, derandomize=True, max_examples=20, database=None
+)
 hypothesis.settings.load_profile("panorax")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def programs_end_with_their_module():
-    """Every compiled program maps memory of its own, of which Linux gives a process 65,530 pieces: those of a whole suite are more, and XLA ends in a
-    segmentation fault."""
-    yield
-    jax.clear_caches()
+GROUP = [""]  # the group of the test before
+
+
+def group_of(item) -> str:
+    """Tests that share compiled programs: those of a file, or of an entry in the contract."""
+    entry = getattr(item, "callspec", None) and item.callspec.params.get("entry_name", "")
+    return f"{Path(item.fspath).stem}:{entry}" if entry else Path(item.fspath).stem
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+
+
+@pytest.fixture(autouse=True)
+def programs_end_with_their_group(request):
+    """Forget the compiled programs of the group before, when a group begins.
+
+    Every compiled program maps memory of its own, and Linux gives a process 65,530 maps: a whole suite needs more,
+    and XLA ends in a segmentation fault.
+    """
+    group = group_of(request.node)
+    if [group] != GROUP:
+        GROUP[:] = [group]
+        jax.clear_caches()
 
 
 @pytest.fixture

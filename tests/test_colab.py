@@ -10,25 +10,43 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from panorax.catalogue import CATALOGUE
+from panorax import catalogue
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "colab").glob("*.ipynb"))
 
 
 def code(path):
     """The code cells that a user runs after installing."""
-    return [c for c in nbformat.read(path, 4).cells if c.cell_type == "code" and "install" not in c.metadata.get("tags", ())]
+    return [
+        c
+        for c in nbformat.read(path, 4).cells
+        if c.cell_type == "code" and "install" not in c.metadata.get("tags", ())
+    ]
 
 
 def test_the_archetypes_and_the_first_volume_have_one():
     archetypes = {p.stem for p in NOTEBOOKS} - {"volume0"}
-    assert archetypes == {"llama", "ppo", "flow_matching"} <= {e.module.rsplit(".", 1)[1] for e in CATALOGUE}
+    assert (
+        archetypes
+        == {"llama", "ppo", "flow_matching"}
+        <= {e.name.partition("/")[2] for e in catalogue.entries()}
+    )
 
 
 def test_the_first_volume_looks_at_every_study_of_it():
-    told = set(re.findall(r'look\("(\w+)"\)', "\n".join(c.source for c in code(Path(__file__).parents[1] / "colab" / "volume0.ipynb"))))
-    studies = {e.configs[0].removeprefix("theory/") for e in CATALOGUE if e.configs[0].startswith("theory/")}
-    assert told == studies - {"elbo"}
+    told = set(
+        re.findall(
+            r'look\("(\w+)"\)',
+            "\n".join(
+                c.source for c in code(Path(__file__).parents[1] / "colab" / "volume0.ipynb")
+            ),
+        )
+    )
+    assert told == {
+        e.name.removeprefix("theory/")
+        for e in catalogue.entries()
+        if e.volume == "theory" and e.is_study
+    }
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -41,20 +59,37 @@ def test_it_imports_only_panorax_and_jax_and_installs_what_is_locked(path):
         elif isinstance(node, ast.ImportFrom):
             roots.add(node.module.split(".")[0])
     assert roots <= {"panorax", "jax", "functools", "dataclasses"} and "panorax" in roots
-    install = [c.source for c in nbformat.read(path, 4).cells if "install" in c.metadata.get("tags", ())]
+    install = [
+        c.source for c in nbformat.read(path, 4).cells if "install" in c.metadata.get("tags", ())
+    ]
     assert len(install) == 1 and "--constraint ../requirements.lock" in install[0]
-    assert not any(c.get("outputs") for c in nbformat.read(path, 4).cells), "notebooks are kept without outputs"
+    assert not any(c.get("outputs") for c in nbformat.read(path, 4).cells), (
+        "notebooks are kept without outputs"
+    )
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_it_runs_at_smoke_size(path, tmp_path, monkeypatch):
     notebook = nbformat.read(path, 4)
-    notebook.cells = code(path)
+    looks = [c for c in code(path) if re.fullmatch(r'\w+ = look\("\w+"\)', c.source.strip())]
+    alike = looks[
+        1:-1
+    ]  # the contract runs every study; here the first and the last show that the cell works
+    notebook.cells = [c for c in code(path) if c not in alike]
     [parameters] = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", ())]
     parameters.source = "SMOKE = True"
-    cache = {"JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
     for name, value in cache.items():
         monkeypatch.setitem(os.environ, name, value)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    pictures = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs if "image/png" in o.get("data", ())]
+    pictures = [
+        o
+        for c in notebook.cells
+        if c.cell_type == "code"
+        for o in c.outputs
+        if "image/png" in o.get("data", ())
+    ]
     assert pictures

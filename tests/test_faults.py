@@ -14,9 +14,10 @@ import jax
 import numpy as np
 import pytest
 
-from panorax import cli, run
+from panorax import cli
 from panorax.core import config
-from panorax.core.metrics import Log, read_metrics
+from panorax.engine import run
+from panorax.engine.metrics import Log, read_metrics
 
 STORIES = "\n".join(f"once upon a time {i} frogs sat on {i * i % 91} leaves" for i in range(400))
 SMALL = "--model.vocab=257 --model.d-model=16 --model.n-layers=1 --model.d-ff=16 --context=8 --stride=8 --batch=4 --optim.warmup=0".split()
@@ -35,13 +36,24 @@ def processes():
     """Processes that have imported everything already, and share compiled programs with the suite."""
     os.environ["JAX_COMPILATION_CACHE_DIR"] = jax.config.jax_compilation_cache_dir
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["panorax.run", "panorax.lm.llama", "panorax.configs.lm.llama", "orbax.checkpoint.v1", "tyro", "tensorboardX"])
+    context.set_forkserver_preload(
+        [
+            "panorax.engine.run",
+            "panorax.lm.language_model",
+            "panorax.configs.lm.llama",
+            "orbax.checkpoint.v1",
+            "tyro",
+            "tensorboardX",
+        ]
+    )
     return context
 
 
 def start(processes, args, directory):
     resume = ["--resume"] if (directory / "config.json").exists() else []
-    process = processes.Process(target=main, args=([*map(str, args), "--workdir", str(directory), *resume],))
+    process = processes.Process(
+        target=main, args=([*map(str, args), "--workdir", str(directory), *resume],)
+    )
     process.start()
     return process
 
@@ -63,7 +75,9 @@ def wait_for_step(directory, step):
         time.sleep(0.01)
 
 
-def test_killed_at_twenty_random_moments_it_ends_as_if_it_never_had_been(processes, story, tmp_path):
+def test_killed_at_twenty_random_moments_it_ends_as_if_it_never_had_been(
+    processes, story, tmp_path
+):
     whole = start(processes, [*story, *LONG], tmp_path / "whole")
     whole.join()
     assert whole.exitcode == 0
@@ -78,7 +92,9 @@ def test_killed_at_twenty_random_moments_it_ends_as_if_it_never_had_been(process
             continue
         assert process.exitcode == 0
         jax.tree.map(np.testing.assert_array_equal, params(tmp_path / "whole"), params(directory))
-        assert read_metrics(directory / "metrics.jsonl") == read_metrics(tmp_path / "whole" / "metrics.jsonl")
+        assert read_metrics(directory / "metrics.jsonl") == read_metrics(
+            tmp_path / "whole" / "metrics.jsonl"
+        )
         if kills == 20:
             break
         directory = tmp_path / f"killed-{kills}"
@@ -111,7 +127,9 @@ def test_a_second_signal_ends_it_at_once(processes, story, tmp_path):
     assert process.exitcode == -signal.SIGTERM
 
 
-def test_a_second_run_in_the_same_directory_is_refused_while_the_first_goes_on(processes, story, tmp_path, capsys):
+def test_a_second_run_in_the_same_directory_is_refused_while_the_first_goes_on(
+    processes, story, tmp_path, capsys
+):
     process = start(processes, [*story, *LONG, "--run.steps=100000"], tmp_path / "a")
     wait_for_step(tmp_path / "a", 2)
     assert cli.main([*story, "--workdir", str(tmp_path / "a"), "--resume"]) == 2
@@ -150,9 +168,17 @@ def test_resumed_on_other_text_it_refuses(done, tmp_path, capsys):
 
 
 def test_learning_rate_and_batch_may_change_and_are_recorded(done, tmp_path):
-    assert cli.main([*done, "--resume", "--optim.peak-lr=0.002", "--batch=8", "--run.steps=12"]) == 0
-    [resumed] = [json.loads(line) for line in (tmp_path / "a" / "resumes.jsonl").read_text().splitlines()]
-    assert resumed["step"] == 8 and resumed["changed"]["optim.peak-lr"] == [0.01, 0.002] and resumed["changed"]["batch"] == [4, 8]
+    assert (
+        cli.main([*done, "--resume", "--optim.peak-lr=0.002", "--batch=8", "--run.steps=12"]) == 0
+    )
+    [resumed] = [
+        json.loads(line) for line in (tmp_path / "a" / "resumes.jsonl").read_text().splitlines()
+    ]
+    assert (
+        resumed["step"] == 8
+        and resumed["changed"]["optim.peak-lr"] == [0.01, 0.002]
+        and resumed["changed"]["batch"] == [4, 8]
+    )
 
 
 def on_a_full_disk(args):
@@ -161,7 +187,13 @@ def on_a_full_disk(args):
 
 
 def test_a_full_disk_is_one_line_and_what_was_saved_stays(processes, story, tmp_path, capfd):
-    args = [*story, "--model.vocab=2048", "--model.d-model=32", "--workdir", str(tmp_path / "a")]  # its checkpoints are larger than the limit
+    args = [
+        *story,
+        "--model.vocab=2048",
+        "--model.d-model=32",
+        "--workdir",
+        str(tmp_path / "a"),
+    ]  # its checkpoints are larger than the limit
     assert cli.main([*args, "--run.steps=4"]) == 0
     capfd.readouterr()
     process = processes.Process(target=on_a_full_disk, args=([*args, "--resume", "--run.steps=8"],))
@@ -192,18 +224,35 @@ def read_only(f, when):
 @pytest.mark.parametrize(
     "owner, name, when, message",
     [
-        (Log, "_write", lambda log, step, *_: step > 4, "cannot write somewhere: Read-only file system; what was saved before is intact"),
-        (os, "mkdir", lambda path, *_: "8.orbax" in str(path), "the checkpoint of step 8 could not be written to"),
+        (
+            Log,
+            "_write",
+            lambda log, step, *_: step > 4,
+            "cannot write somewhere: Read-only file system; what was saved before is intact",
+        ),
+        (
+            os,
+            "mkdir",
+            lambda path, *_: "8.orbax" in str(path),
+            "the checkpoint of step 8 could not be written to",
+        ),
     ],
 )
-def test_a_directory_that_becomes_read_only_is_one_line_and_what_was_saved_stays(story, tmp_path, monkeypatch, capsys, owner, name, when, message):
-    args, threads = [*story, "--workdir", str(tmp_path / "a"), "--run.save-every=4", "--run.chunk=2"], {*threading.enumerate()}
+def test_a_directory_that_becomes_read_only_is_one_line_and_what_was_saved_stays(
+    story, tmp_path, monkeypatch, capsys, owner, name, when, message
+):
+    args, threads = (
+        [*story, "--workdir", str(tmp_path / "a"), "--run.save-every=4", "--run.chunk=2"],
+        {*threading.enumerate()},
+    )
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, read_only(getattr(owner, name), when))
         assert cli.main(args) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
-    assert all(thread.daemon for thread in {*threading.enumerate()} - threads)  # nothing keeps the process from ending
+    assert all(
+        thread.daemon for thread in {*threading.enumerate()} - threads
+    )  # nothing keeps the process from ending
     assert run.newest_step(tmp_path / "a") == 4
     assert cli.main([*args, "--resume"]) == 0
     assert cli.main([*args[:-3], str(tmp_path / "whole"), *args[-2:]]) == 0
@@ -223,9 +272,18 @@ def test_a_clock_set_back_by_a_day_changes_nothing(story, tmp_path, monkeypatch)
     a_day_ago(monkeypatch)
     assert cli.main([*args, "--workdir", str(tmp_path / "cut"), "--resume"]) == 0
     assert run.newest_step(tmp_path / "cut") == 8
-    assert sorted(p.name for p in (tmp_path / "cut" / "checkpoints").iterdir()) == ["6", "6.sha256", "8", "8.sha256"]
-    jax.tree.map(np.testing.assert_array_equal, params(tmp_path / "whole"), params(tmp_path / "cut"))
-    of = lambda name: [r for r in read_metrics(tmp_path / name / "metrics.jsonl") if r["split"] == "train"]
+    assert sorted(p.name for p in (tmp_path / "cut" / "checkpoints").iterdir()) == [
+        "6",
+        "6.sha256",
+        "8",
+        "8.sha256",
+    ]
+    jax.tree.map(
+        np.testing.assert_array_equal, params(tmp_path / "whole"), params(tmp_path / "cut")
+    )
+    of = lambda name: [
+        r for r in read_metrics(tmp_path / name / "metrics.jsonl") if r["split"] == "train"
+    ]
     assert of("whole") == of("cut")
 
 
@@ -238,4 +296,8 @@ def test_the_newest_run_is_the_one_started_last_whatever_the_clock_says(tmp_path
         (started[-1] / "config.json").write_text("")
         if again == 1:
             a_day_ago(monkeypatch)
-    assert sorted(started) == started and len(set(started)) == 3 and run.newest_directory("lm/llama") == started[-1]
+    assert (
+        sorted(started) == started
+        and len(set(started)) == 3
+        and run.newest_directory("lm/llama") == started[-1]
+    )

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from panorax import cli
-from panorax.catalogue import CONFIGS
+from panorax.commands import experiment, run
 from panorax.core import config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,7 +19,9 @@ DOCUMENTS = [*LAUNCH, ROOT / "README.md"]
 
 def commands(path):
     """The arguments of every `panorax` command in a file, without what the shell would put there."""
-    for line in re.findall(r"(?:^|[\s`/])panorax ((?:run|list|show|generate|bench)\b[^`|;\n]*)", path.read_text(), re.M):
+    for line in re.findall(
+        r"(?:^|[\s`/])panorax ((?:run|list|show|generate|bench)\b[^`|;\n]*)", path.read_text(), re.M
+    ):
         yield shlex.split(re.sub(r'\s#.*|\\?"\\?\$\{resume.*|&$', "", line))
 
 
@@ -28,14 +30,18 @@ def test_the_commands_of_a_document_are_taken(path):
     found = list(commands(path))
     assert found
     for args in found:
-        parsed, overrides = cli._parser().parse_known_args([word for word in args if word != "--help"])
-        if parsed.command is cli.run and parsed.system and not parsed.system.endswith(".py"):
-            config.override(config.load(parsed.system, CONFIGS).get_config(), overrides, "panorax run")
+        parsed, overrides = cli.make_parser().parse_known_args(
+            [word for word in args if word != "--help"]
+        )
+        if parsed.command is run and parsed.system and not parsed.system.endswith(".py"):
+            config.override(experiment.load(parsed.system)[2], overrides, "panorax run")
         else:
             assert not overrides, overrides
 
 
-@pytest.mark.parametrize("path", [p for p in LAUNCH if p.suffix in (".sh", ".sbatch")], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", [p for p in LAUNCH if p.suffix in (".sh", ".sbatch")], ids=lambda p: p.name
+)
 def test_bash_reads_it(path):
     assert subprocess.run(["bash", "-n", path], capture_output=True).stderr == b""
 
@@ -47,7 +53,15 @@ def test_the_jobset_counts_its_processes_once():
     [container] = job["template"]["spec"]["containers"]
     said = {each["name"]: each.get("value") for each in container["env"]}
     assert job["parallelism"] == job["completions"] == int(said["JAX_NUM_PROCESSES"])
-    assert said["JAX_COORDINATOR_ADDRESS"].startswith(f"{jobset['metadata']['name']}-{workers['name']}-0-0.{jobset['metadata']['name']}:")
+    assert said["JAX_COORDINATOR_ADDRESS"].startswith(
+        f"{jobset['metadata']['name']}-{workers['name']}-0-0.{jobset['metadata']['name']}:"
+    )
     subprocess.run(["bash", "-n", "-c", container["command"][-1]], check=True)
-    mesh = dict(part.split("=") for part in re.search(r"--mesh (\S+)", container["command"][-1])[1].split(","))
-    assert int(mesh["data"]) * int(mesh["fsdp"]) == job["parallelism"] * container["resources"]["limits"]["nvidia.com/gpu"]
+    mesh = dict(
+        part.split("=")
+        for part in re.search(r"--mesh (\S+)", container["command"][-1])[1].split(",")
+    )
+    assert (
+        int(mesh["data"]) * int(mesh["fsdp"])
+        == job["parallelism"] * container["resources"]["limits"]["nvidia.com/gpu"]
+    )

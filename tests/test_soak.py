@@ -4,9 +4,10 @@ import dataclasses
 import os
 import resource
 
-from panorax import run
 from panorax.configs.generative import flow_matching_2d
+
 from panorax.core.config import Run
+from panorax.engine import run
 from panorax.generative import flow_matching
 
 

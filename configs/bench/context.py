@@ -10,8 +10,16 @@ from panorax.bench.context import Config
 from panorax.core.claims import Claim
 
 CLAIMS = (
-    Claim("memory_growth", "<=", 2.2, "memory added by the doubling to 8,192 over that added by the doubling to 4,096: 2 is linear, 4 quadratic"),
-    *(Claim(f"{context}_largest_loss_difference", "<", 1e-5, "first five losses of both") for context in Config().contexts),
+    Claim(
+        "memory_growth",
+        "<=",
+        2.2,
+        "memory added by the doubling to 8,192 over that added by the doubling to 4,096: 2 is linear, 4 quadratic",
+    ),
+    *(
+        Claim(f"{context}_largest_loss_difference", "<", 1e-5, "first five losses of both")
+        for context in Config().contexts
+    ),
 )
 
 

@@ -13,9 +13,24 @@ CLAIMS = tuple(
     claim
     for batch in (1, 8)
     for claim in (
-        Claim(f"batch{batch}_panorax_ratio", ">=", 1.2, f"{batch} prompts of 32 tokens, 192 new ones, against the loop"),
-        Claim(f"batch{batch}_ratio_of_panorax_to_transformers", ">=", 2.0, f"{batch} prompts, against generate"),
-        Claim(f"batch{batch}_tokens_that_differ", "<=", 0, "greedy tokens of both competitors that are not ours"),
+        Claim(
+            f"batch{batch}_panorax_ratio",
+            ">=",
+            1.2,
+            f"{batch} prompts of 32 tokens, 192 new ones, against the loop",
+        ),
+        Claim(
+            f"batch{batch}_ratio_of_panorax_to_transformers",
+            ">=",
+            2.0,
+            f"{batch} prompts, against generate",
+        ),
+        Claim(
+            f"batch{batch}_tokens_that_differ",
+            "<=",
+            0,
+            "greedy tokens of both competitors that are not ours",
+        ),
     )
 )
 

@@ -13,10 +13,22 @@ CLAIMS = (
     Claim("tsne_panorax_ratio", ">=", 1.0, "t-SNE, 1,000 steps, no slower than scikit-learn's"),
     Claim("umap_panorax_ratio", ">=", 1.0, "UMAP, 500 epochs, no slower than umap-learn"),
     Claim("tsne_panorax_kl", "<=", "tsne_scikit_learn_kl", "what t-SNE minimises is as small"),
-    Claim("tsne_trustworthiness_gain", ">=", 0.0, "trustworthiness, 15 neighbours, ours less theirs"),
+    Claim(
+        "tsne_trustworthiness_gain", ">=", 0.0, "trustworthiness, 15 neighbours, ours less theirs"
+    ),
     Claim("tsne_recall_gain", ">=", 0.0, "share of 15 neighbours kept, ours less theirs"),
-    Claim("umap_trustworthiness_gain", ">=", 0.0, "trustworthiness, 15 neighbours, ours less theirs, medians of the rounds"),
-    Claim("umap_recall_gain", ">=", 0.0, "share of 15 neighbours kept, ours less theirs, medians of the rounds"),
+    Claim(
+        "umap_trustworthiness_gain",
+        ">=",
+        0.0,
+        "trustworthiness, 15 neighbours, ours less theirs, medians of the rounds",
+    ),
+    Claim(
+        "umap_recall_gain",
+        ">=",
+        0.0,
+        "share of 15 neighbours kept, ours less theirs, medians of the rounds",
+    ),
 )
 
 

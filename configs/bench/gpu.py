@@ -9,19 +9,50 @@ from panorax.bench.training import Size
 from panorax.core.claims import Claim
 
 SIZES = {
-    "124m": Size(n_layers=12, d_model=768, n_heads=12, d_ff=2048, context=1024, batch=16, steps=20, vocab=50_304, dtype="bfloat16"),
-    "1b": Size(n_layers=16, d_model=2048, n_heads=16, d_ff=8192, context=1024, batch=8, steps=20, vocab=50_304, dtype="bfloat16", remat="products"),
+    "124m": Size(
+        n_layers=12,
+        d_model=768,
+        n_heads=12,
+        d_ff=2048,
+        context=1024,
+        batch=16,
+        steps=20,
+        vocab=50_304,
+        dtype="bfloat16",
+    ),
+    "1b": Size(
+        n_layers=16,
+        d_model=2048,
+        n_heads=16,
+        d_ff=8192,
+        context=1024,
+        batch=8,
+        steps=20,
+        vocab=50_304,
+        dtype="bfloat16",
+        remat="products",
+    ),
 }
-TINY = Size(n_layers=2, d_model=32, n_heads=2, d_ff=88, context=16, batch=4, steps=20, dtype="bfloat16")
+TINY = Size(
+    n_layers=2, d_model=32, n_heads=2, d_ff=88, context=16, batch=4, steps=20, dtype="bfloat16"
+)
 CLAIMS = tuple(
     claim
     for name in SIZES
     for claim in (
-        Claim(f"{name}_share", ">=", 0.45, "of the rate of products of matrices measured on the same GPU"),
+        Claim(
+            f"{name}_share",
+            ">=",
+            0.45,
+            "of the rate of products of matrices measured on the same GPU",
+        ),
         Claim(f"{name}_panorax_ratio", ">", 1.0, "tokens a second against torch.compile"),
-        Claim(f"{name}_largest_loss_difference", "<", 0.05, "first five losses of both, in bfloat16"),
+        Claim(
+            f"{name}_largest_loss_difference", "<", 0.05, "first five losses of both, in bfloat16"
+        ),
     )
 )
+BACKEND = "gpu"
 
 
 def get_config() -> Config:
@@ -30,4 +61,6 @@ def get_config() -> Config:
 
 def quick() -> Config:
     """The same on a CPU at the size of a test, against PyTorch eager."""
-    return Config(sizes=(("tiny", TINY),), contenders=("panorax", "torch"), matrix=64, backend="cpu", rounds=3)
+    return Config(
+        sizes=(("tiny", TINY),), contenders=("panorax", "torch"), matrix=64, backend="cpu", rounds=3
+    )

@@ -10,7 +10,12 @@ from panorax.bench.natural_gradient import Config
 from panorax.core.claims import Claim
 
 CLAIMS = (
-    Claim("autoencoder_panorax_ratio", ">=", 1.0, "Martens & Grosse 2015, section 13: the target in less time, where the net is deep and narrow"),
+    Claim(
+        "autoencoder_panorax_ratio",
+        ">=",
+        1.0,
+        "Martens & Grosse 2015, section 13: the target in less time, where the net is deep and narrow",
+    ),
     Claim("autoencoder_largest_loss_over_target", "<", 1.0, "both reach it"),
     Claim("classifier_panorax_ratio", ">=", 1.0, "Grosse & Martens 2016: so with convolutions"),
     Claim("classifier_largest_loss_over_target", "<", 1.0, "both reach it"),

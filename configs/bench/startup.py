@@ -10,8 +10,18 @@ from panorax.core.claims import Claim
 
 CLAIMS = (
     Claim("list_seconds", "<", 1.0, "`panorax list`, a process of its own"),
-    Claim("compile_cold_compile_seconds", "<=", 2.0, "tracing and compiling the training program of lm/llama, nothing cached"),
-    Claim("training_loop_ratio", ">=", 0.97, "steps a second of the loop with log and checkpoints against its bare program"),
+    Claim(
+        "compile_cold_compile_seconds",
+        "<=",
+        2.0,
+        "tracing and compiling the training program of lm/llama, nothing cached",
+    ),
+    Claim(
+        "training_loop_ratio",
+        ">=",
+        0.97,
+        "steps a second of the loop with log and checkpoints against its bare program",
+    ),
 )
 
 

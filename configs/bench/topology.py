@@ -16,8 +16,19 @@ CASES = {
     "sphere": "120 points on a sphere, H2",
 }
 CLAIMS = (
-    *(Claim(f"{case}_panorax_seconds", "<=", 5, f"{what}: seconds for a cloud") for case, what in CASES.items()),
-    *(Claim(f"{case}_largest_difference", "<", 1e-5, f"{what}: births and deaths; Ripser's are in single precision") for case, what in CASES.items()),
+    *(
+        Claim(f"{case}_panorax_seconds", "<=", 5, f"{what}: seconds for a cloud")
+        for case, what in CASES.items()
+    ),
+    *(
+        Claim(
+            f"{case}_largest_difference",
+            "<",
+            1e-5,
+            f"{what}: births and deaths; Ripser's are in single precision",
+        )
+        for case, what in CASES.items()
+    ),
 )
 
 

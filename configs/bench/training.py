@@ -13,10 +13,18 @@ SIZES = {
     "tiny": Size(n_layers=2, d_model=32, n_heads=2, d_ff=88, context=16, batch=4, steps=400),
 }
 CLAIMS = (
-    Claim("nanogpt_panorax_ratio", ">=", 0.9, "4 layers, width 128, context 64, batch 12: nanoGPT's size for a CPU"),
+    Claim(
+        "nanogpt_panorax_ratio",
+        ">=",
+        0.9,
+        "4 layers, width 128, context 64, batch 12: nanoGPT's size for a CPU",
+    ),
     Claim("larger_panorax_ratio", ">=", 0.8, "6 layers, width 192, context 128, batch 32"),
     Claim("tiny_panorax_ratio", ">=", 4, "2 layers, width 32: the size of a test"),
-    *(Claim(f"{name}_largest_loss_difference", "<", 1e-5, "first five losses of all contenders") for name in SIZES),
+    *(
+        Claim(f"{name}_largest_loss_difference", "<", 1e-5, "first five losses of all contenders")
+        for name in SIZES
+    ),
 )
 
 

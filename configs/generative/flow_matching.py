@@ -7,7 +7,7 @@ Command: panorax run generative/flow_matching
 from panorax.core.claims import Claim
 from panorax.core.config import Run
 from panorax.core.optim import AdamW
-from panorax.generative.digits import Config as Digits
+from panorax.data.images import Config as Digits
 from panorax.generative.flow_matching import Config
 from panorax.nets.dit import Config as DiT
 
@@ -19,6 +19,10 @@ CLAIMS = (
     Claim("frechet_50_steps", "<", "frechet_4_steps", "more steps follow the flow more closely"),
     Claim("frechet_4_steps", "<", "frechet_1_steps", "more steps follow the flow more closely"),
     Claim("sample_to_train", ">", 0.0, "samples are not copies of training images"),
+)
+ORACLE = (
+    "the velocity between Gaussians in closed form; diffusers' "
+    "FlowMatchEulerDiscreteScheduler and UNet2DModel; scipy's solve_ivp"
 )
 
 

@@ -6,13 +6,15 @@ Paper: Lipman et al. 2023 (arXiv:2210.02747), figure 4. Command: panorax run gen
 from panorax.core.claims import Claim
 from panorax.core.config import Run
 from panorax.core.optim import AdamW
-from panorax.generative.densities import Config as Density
+from panorax.data.densities import Config as Density
 from panorax.generative.flow_matching import Config
 from panorax.nets.velocity_mlp import Config as MLP
 
 CLAIMS = (
     Claim("distance_euler_50", "<", 0.1, "Lipman et al. 2023: the flow reaches the density"),
-    Claim("distance_heun_8", "<", "distance_euler_8", "a solver of second order wins at equal steps"),
+    Claim(
+        "distance_heun_8", "<", "distance_euler_8", "a solver of second order wins at equal steps"
+    ),
     Claim("distance_euler_50", "<", "distance_euler_4", "more steps follow the flow more closely"),
 )
 

@@ -7,6 +7,7 @@ Command: panorax run generative/flow_matching_unet --mesh data=2      (a part of
 import dataclasses
 
 from panorax.configs.generative import flow_matching
+
 from panorax.generative.flow_matching import Config
 from panorax.nets.unet import Config as UNet
 
@@ -18,4 +19,6 @@ def get_config() -> Config:
 
 
 def smoke() -> Config:
-    return dataclasses.replace(flow_matching.smoke(), net=UNet(channels=(4, 8), head_dim=8, groups=2))
+    return dataclasses.replace(
+        flow_matching.smoke(), net=UNet(channels=(4, 8), head_dim=8, groups=2)
+    )

@@ -7,7 +7,11 @@ import dataclasses
 
 from panorax.configs.lm import llama2_7b
 from panorax.configs.lm.llama import smoke as smoke
-from panorax.lm.llama import Config, Model
+
+from panorax.lm.language_model import Config
+from panorax.nets.decoders.llama import Model
+
+PARAMETERS = 68_976_648_192
 
 
 def get_config() -> Config:

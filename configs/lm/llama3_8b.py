@@ -7,8 +7,12 @@ import dataclasses
 
 from panorax.configs.lm import llama2_7b
 from panorax.configs.lm.llama import smoke as smoke
-from panorax.lm.llama import Config, Model
+
+from panorax.lm.language_model import Config
+from panorax.nets.decoders.llama import Model
 from panorax.ops.positions import Rope
+
+PARAMETERS = 8_030_261_248
 
 
 def get_config() -> Config:

@@ -6,7 +6,7 @@ Command: panorax run rl/ppo
 
 from panorax.core.claims import Claim
 from panorax.core.config import Run
-from panorax.rl.from_gymnax import Config as Gymnax
+from panorax.rl.environments.from_gymnax import Config as Gymnax
 from panorax.rl.ppo import Config
 
 SOLVED = "CartPole-v1 counts as solved at a mean return of 475 over 100 episodes"
@@ -14,11 +14,21 @@ CLAIMS = (
     Claim("eval_return", ">=", 475.0, SOLVED),
     Claim("min_eval_return_over_5_seeds", ">=", 475.0, f"{SOLVED}; for every seed"),
 )
+ORACLE = (
+    "torch PPO loss and distributions; stable-baselines3 rollout buffer; gymnasium dynamics; "
+    "probe worlds whose values are known"
+)
 
 
 def get_config() -> Config:
     return Config(
-        environment=Gymnax("CartPole-v1"), n_envs=16, epochs=10, minibatches=4, discount=0.99, lambda_=0.95, run=Run(steps=400, chunk=10)
+        environment=Gymnax("CartPole-v1"),
+        n_envs=16,
+        epochs=10,
+        minibatches=4,
+        discount=0.99,
+        lambda_=0.95,
+        run=Run(steps=400, chunk=10),
     )
 
 

@@ -7,8 +7,8 @@ Command: panorax run rl/ppo_breakout
 from panorax.core.claims import Claim
 from panorax.core.config import Run
 from panorax.core.optim import AdamW
-from panorax.rl.from_gymnax import Config as Gymnax
-from panorax.rl.mlp_policy import Config as MLP
+from panorax.rl.environments.from_gymnax import Config as Gymnax
+from panorax.rl.policies.mlp import Config as MLP
 from panorax.rl.ppo import Config
 
 WALL = "a wall has 30 bricks; random actions break less than one"
@@ -36,4 +36,12 @@ def get_config() -> Config:
 
 
 def smoke() -> Config:
-    return Config(environment=Gymnax("Breakout-MinAtar"), n_envs=4, length=8, epochs=1, eval_episodes=4, seeds=2, run=Run(steps=4, chunk=2))
+    return Config(
+        environment=Gymnax("Breakout-MinAtar"),
+        n_envs=4,
+        length=8,
+        epochs=1,
+        eval_episodes=4,
+        seeds=2,
+        run=Run(steps=4, chunk=2),
+    )

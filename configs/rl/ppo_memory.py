@@ -6,8 +6,8 @@ Command: panorax run rl/ppo_memory
 
 from panorax.core.claims import Claim
 from panorax.core.config import Run
-from panorax.rl.from_gymnax import Config as Gymnax
-from panorax.rl.gru_policy import Config as GRU
+from panorax.rl.environments.from_gymnax import Config as Gymnax
+from panorax.rl.policies.gru import Config as GRU
 from panorax.rl.ppo import Config
 
 KEPT = "1 for the right answer, -1 for the wrong one: 0 is what any policy without memory gets"

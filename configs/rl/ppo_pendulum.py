@@ -6,7 +6,7 @@ Command: panorax run rl/ppo_pendulum
 
 from panorax.core.claims import Claim
 from panorax.core.config import Run
-from panorax.rl.from_gymnax import Config as Gymnax
+from panorax.rl.environments.from_gymnax import Config as Gymnax
 from panorax.rl.ppo import Config
 
 UPRIGHT = "swung up and held: the cost of the swing alone is about 150, that of hanging or spinning above 1000"
@@ -33,4 +33,13 @@ def get_config() -> Config:
 
 
 def smoke() -> Config:
-    return Config(environment=Gymnax("Pendulum-v1"), n_envs=4, length=8, epochs=1, normalize=True, eval_episodes=4, seeds=2, run=Run(steps=4, chunk=2))
+    return Config(
+        environment=Gymnax("Pendulum-v1"),
+        n_envs=4,
+        length=8,
+        epochs=1,
+        normalize=True,
+        eval_episodes=4,
+        seeds=2,
+        run=Run(steps=4, chunk=2),
+    )

@@ -9,15 +9,41 @@ from panorax.core.optim import AdamW
 from panorax.theory.elbo import Config
 
 CLAIMS = (
-    Claim("held_out_bound_10", ">", "held_out_bound_1", "Burda et al. 2016: more samples, a tighter bound"),
-    Claim("held_out_bound_1000", ">", "held_out_bound_10", "Burda et al. 2016: more samples, a tighter bound"),
-    Claim("held_out_bound_1000", ">", "held_out_ppca", "a curved model of as many dimensions explains digits better than the best linear one"),
+    Claim(
+        "held_out_bound_10",
+        ">",
+        "held_out_bound_1",
+        "Burda et al. 2016: more samples, a tighter bound",
+    ),
+    Claim(
+        "held_out_bound_1000",
+        ">",
+        "held_out_bound_10",
+        "Burda et al. 2016: more samples, a tighter bound",
+    ),
+    Claim(
+        "held_out_bound_1000",
+        ">",
+        "held_out_ppca",
+        "a curved model of as many dimensions explains digits better than the best linear one",
+    ),
 )
+ORACLE = "scikit-learn's PCA, scipy's Gaussians; the exact likelihood of the linear model"
 
 
 def get_config() -> Config:
-    return Config(optim=AdamW(peak_lr=2e-3, warmup=50, weight_decay=0.01, b2=0.99), run=Run(steps=2000, chunk=50, eval_every=250, save_every=500))
+    return Config(
+        optim=AdamW(peak_lr=2e-3, warmup=50, weight_decay=0.01, b2=0.99),
+        run=Run(steps=2000, chunk=50, eval_every=250, save_every=500),
+    )
 
 
 def smoke() -> Config:
-    return Config(latent=2, hidden=(4,), batch=4, optim=AdamW(peak_lr=3e-2, schedule="constant"), run=Run(steps=4, chunk=2), importance=(1, 3))
+    return Config(
+        latent=2,
+        hidden=(4,),
+        batch=4,
+        optim=AdamW(peak_lr=3e-2, schedule="constant"),
+        run=Run(steps=4, chunk=2),
+        importance=(1, 3),
+    )

@@ -15,6 +15,7 @@ CLAIMS = (
     Claim("named_tsne", ">=", 0.97, "the picture tells digits apart nearly as all pixels do"),
     Claim("named_umap", ">=", 0.96, "the picture tells digits apart nearly as all pixels do"),
 )
+ORACLE = "scikit-learn's t-SNE, step for step, and trustworthiness; umap-learn's graph and curve"
 
 
 def get_config() -> Config:
@@ -22,4 +23,6 @@ def get_config() -> Config:
 
 
 def smoke() -> Config:
-    return Config(points=120, perplexity=10.0, perplexities=(5.0,), steps=100, epochs=30, neighbors=8, k=8)
+    return Config(
+        points=120, perplexity=10.0, perplexities=(5.0,), steps=100, epochs=30, neighbors=8, k=8
+    )

@@ -1,3 +1,3 @@
 """Panorax: the AI stack as pure functions in JAX."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1,71 +1,149 @@
-"""The tables of README.md, written from the catalogue and the recorded results: `python -m panorax.readme`."""
+"""Pages written from the catalogue and the recorded results: `python -m panorax.readme`.
 
-import importlib
+The README has one row a volume and one a comparison. Each volume has a page beside its configs, with one row an
+entry: the headline claim, its bound and the measured value, seconds, hardware, and the figures of the record.
+"""
+
 import re
 from pathlib import Path
 
-from panorax.bench.comparison import BENCHMARKS
-from panorax.catalogue import CATALOGUE
-from panorax.cli import result_of
+from panorax import catalogue
+
+TITLES = {
+    "theory": "Mathematics and learning theory",
+    "vision": "Vision",
+    "sequence": "Sequence models",
+    "graphs": "Graphs",
+    "lm": "Language models",
+    "alignment": "Alignment",
+    "serving": "Inference and serving",
+    "quantisation": "Quantisation",
+    "generative": "Generative models",
+    "three_d": "3-D",
+    "multimodal": "Multimodal models",
+    "agents": "Agents",
+    "rl": "Reinforcement learning",
+    "distributed": "Distributed training",
+    "hardware": "Hardware and kernels",
+}
 
 
-def systems() -> str:
-    """One row a config that has a result, or that is the first of its system."""
-    lines = ["| command | what | measured | claims kept |", "|---|---|---|---|"]
-    for entry in CATALOGUE:
-        for name in entry.configs:
-            result = result_of(name)
-            if result or name == entry.configs[0]:
-                lines.append(_system(name, result))
+def volumes() -> dict[str, list[catalogue.Entry]]:
+    """The entries of every volume that has some."""
+    found = {}
+    for entry in catalogue.entries():
+        found.setdefault(entry.volume, []).append(entry)
+    return found
+
+
+def volume_table() -> str:
+    """One row a volume: its systems and studies, and how many claims are kept."""
+    lines = ["| volume | systems and studies | claims kept |", "|---|---|---|"]
+    for volume, entries in volumes().items():
+        claims = [v for entry in entries for v in (entry.result() or {}).get("claims", ())]
+        names = ", ".join(f"`{entry.name.partition('/')[2]}`" for entry in entries)
+        lines.append(
+            f"| [{TITLES[volume]}](configs/{volume}/README.md), `{volume}/` | {names} | {_kept(claims)} |"
+        )
     return "\n".join(lines)
 
 
-def _system(name, result):
-    if not result:
-        return f"| `panorax run {name}` | {_what(name)} | not yet | |"
-    claims = result["claims"]
-    measured = {v["claim"].split()[0]: v["measured"] for v in claims if v["measured"] is not None}
-    shown = ", ".join(f"{metric} {value:.4g}" for metric, value in list(measured.items())[:2])
-    return f"| `panorax run {name}` | {_what(name)} | {shown}; {result['wall_seconds']:.0f} s | {_kept(claims)} |"
+def page(volume: str, entries: list[catalogue.Entry]) -> str:
+    """The page of a volume, in Markdown."""
+    lines = [
+        f"# {TITLES[volume]}",
+        "",
+        "Written by `python -m panorax.readme` from the configs of this folder and their records.",
+        f"`panorax run {entries[0].name}` runs one; `panorax show {entries[0].name}` prints its paper, equation, options and all claims.",
+        "",
+        "| command | what | headline | measured | claims kept | time, hardware |",
+        "|---|---|---|---|---|---|",
+        *(_row(entry) for entry in entries),
+    ]
+    for entry in entries:
+        lines += [
+            line
+            for path in pictures(entry)
+            for line in ("", f"`{entry.name}`", "", f"![{entry.title}]({path.name})")
+        ]
+    return "\n".join(lines) + "\n"
 
 
-def comparisons() -> str:
-    """One row a comparison: every ratio of ours that was measured, its median."""
+def pictures(entry: catalogue.Entry) -> list[Path]:
+    """The figures of the record of an entry."""
+    return sorted(entry.path.parent.glob(f"{entry.path.stem}-*.png"))
+
+
+def _row(entry: catalogue.Entry) -> str:
+    result = entry.result()
+    if result is None:
+        return f"| `{entry.name}` | {entry.title} | | not measured | | |"
+    verdict = headline(entry, result["claims"])
+    where = f"{result['wall_seconds']:.0f} s, {result['device']}"
+    return f"| `{entry.name}` | {entry.title} | `{verdict['claim']}` | {verdict['measured']:.4g} | {_kept(result['claims'])} | {where} |"
+
+
+def headline(entry: catalogue.Entry, verdicts: list[dict]) -> dict:
+    """The verdict on the claim that stands for the entry: that on HEADLINE, or the first."""
+    metric = entry.literals.get("HEADLINE", verdicts[0]["claim"].split()[0])
+    return next(v for v in verdicts if v["claim"].split()[0] == metric)
+
+
+def comparison_table() -> str:
+    """One row a comparison: the median of every ratio of Panorax that was measured."""
     lines = ["| command | what | times as fast as | claims kept |", "|---|---|---|---|"]
-    for name in BENCHMARKS:
-        result = result_of(name)
-        ratios = [_ratio(row, result["rows"]) for row in (result or {"rows": ()})["rows"] if row["contender"].startswith("panorax")]
-        shown = "; ".join(filter(None, ratios)) if result else "not yet"
-        lines.append(f"| `panorax bench {name}` | {_what(name)} | {shown} | {_kept(result['claims']) if result else ''} |")
+    for entry in catalogue.benchmarks():
+        if result := entry.result():
+            ratios = [
+                _ratio(row, result["rows"])
+                for row in result["rows"]
+                if row["contender"].startswith("panorax")
+            ]
+            shown = "; ".join(filter(None, ratios))
+            lines.append(
+                f"| `panorax bench {entry.name}` | {entry.title} | {shown} | {_kept(result['claims'])} |"
+            )
     return "\n".join(lines)
 
 
-def _ratio(row, rows):
-    """`CASE 2.1 x COMPETITOR`; nothing for the one that others are compared with."""
-    other = next(r["contender"] for r in rows if r["case"] == row["case"] and r["ratio"]["lowest"] == r["ratio"]["highest"] == 1)
+def _ratio(row: dict, rows: list[dict]) -> str | None:
+    """`CASE 2.1 x COMPETITOR`; None for the contender that the others are compared with."""
+    other = next(
+        r["contender"]
+        for r in rows
+        if r["case"] == row["case"] and r["ratio"]["lowest"] == r["ratio"]["highest"] == 1
+    )
     how = row["contender"].removeprefix("panorax").removeprefix(", ")
-    return None if other == row["contender"] else f"{row['case']}{f' ({how})' if how else ''} {row['ratio']['median']:.2f} x {other}"
+    return (
+        None
+        if other == row["contender"]
+        else f"{row['case']}{f' ({how})' if how else ''} {row['ratio']['median']:.2f} x {other}"
+    )
 
 
-def _what(name):
-    return importlib.import_module("panorax.configs." + name.replace("/", ".")).__doc__.splitlines()[0].rstrip(".")
+def _kept(verdicts: list[dict]) -> str:
+    return f"{sum(v['kept'] for v in verdicts)} of {len(verdicts)}" if verdicts else ""
 
 
-def _kept(claims):
-    return f"{sum(v['kept'] for v in claims)} of {len(claims)}"
-
-
-TABLES = {"systems": systems, "comparisons": comparisons}
+TABLES = {"volumes": volume_table, "comparisons": comparison_table}
 
 
 def updated(text: str) -> str:
-    """README text with its tables renewed."""
+    """The text of the README with its tables renewed."""
     for name, table in TABLES.items():
         start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         text = re.sub(f"{start}.*?{end}", lambda _: f"{start}\n{table()}\n{end}", text, flags=re.S)
     return text
 
 
+def pages(root: Path) -> dict[Path, str]:
+    """Every page of the source tree at `root` as it should be."""
+    found = {root / "README.md": updated((root / "README.md").read_text())}
+    for volume, entries in volumes().items():
+        found[root / "configs" / volume / "README.md"] = page(volume, entries)
+    return found
+
+
 if __name__ == "__main__":
-    readme = Path(__file__).resolve().parents[2] / "README.md"
-    readme.write_text(updated(readme.read_text()))
+    for path, text in pages(Path(__file__).resolve().parents[2]).items():
+        path.write_text(text)

@@ -2,7 +2,11 @@ import pytest
 
 from panorax.bench import natural_gradient as bench
 
-SETTING = vars(bench.Config(sizes=(64, 4, 64), channels=(2,), batch=16, most=(30, 30), target=(20.0, 2.2), window=(3, 3)))
+SETTING = vars(
+    bench.Config(
+        sizes=(64, 4, 64), channels=(2,), batch=16, most=(30, 30), target=(20.0, 2.2), window=(3, 3)
+    )
+)
 
 
 @pytest.mark.parametrize("contender", [bench.by_kfac, bench.by_adam])

@@ -20,5 +20,9 @@ def test_ours_does_its_work_and_tells_its_diagrams(tmp_path):
     for x, top in clouds(cfg).values():
         np.save(tmp_path / "points.npy", x)
         facts, work = panorax({"top": top, "repeats": 2}, tmp_path)
-        assert work() == 2 * len(x) and len(facts["diagrams"]) == top + 1 and len(facts["diagrams"][0]) == len(x)
+        assert (
+            work() == 2 * len(x)
+            and len(facts["diagrams"]) == top + 1
+            and len(facts["diagrams"][0]) == len(x)
+        )
     assert all(path.startswith("panorax.bench.topology:") for path in CONTENDERS.values())

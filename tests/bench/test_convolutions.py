@@ -5,7 +5,14 @@ import pytest
 from panorax.bench import convolutions
 
 
-@pytest.mark.parametrize("names", [("panorax", "channels_last", "channels_first", "columns"), ("depthwise_xla", "depthwise_shifted")], ids=lambda names: names[0])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("panorax", "channels_last", "channels_first", "columns"),
+        ("depthwise_xla", "depthwise_shifted"),
+    ],
+    ids=lambda names: names[0],
+)
 def test_every_way_to_convolve_is_the_same(names, tmp_path):
     convolutions.prepare(4, 5, 3, tmp_path)
     (facts, work), *others = [getattr(convolutions, name)({}, tmp_path) for name in names]

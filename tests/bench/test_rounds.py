@@ -15,20 +15,36 @@ HERE = {"PYTHONPATH": str(Path(__file__).parent)}
 
 
 def test_rates_and_ratios_are_those_of_the_rounds(tmp_path):
-    measured = compare({"ours": "contenders:steady", "theirs, slow": "contenders:half"}, {"n": 1}, tmp_path, 3, HERE)
+    measured = compare(
+        {"ours": "contenders:steady", "theirs, slow": "contenders:half"},
+        {"n": 1},
+        tmp_path,
+        3,
+        HERE,
+    )
     ours = measured["ours"]
     assert ours.facts["settings"] == {"n": 1} and len(ours.rates) == 3 and ours.peak_mb > 1
     assert all(50 < rate <= 150 for rate in ours.rates)
     table = Table("units/s")
     table.add("case", measured, against="theirs, slow")
-    assert 1.2 < table.metrics["case_ours_ratio"] < 3 and table.metrics["case_theirs_slow_ratio"] == 1
+    assert (
+        1.2 < table.metrics["case_ours_ratio"] < 3 and table.metrics["case_theirs_slow_ratio"] == 1
+    )
     assert [row["contender"] for row in table.rows] == ["ours", "theirs, slow"]
     assert "units/s" in table.shown() and len(table.shown().splitlines()) == 3
 
 
-def test_turns_change_order_every_round_and_what_a_library_prints_does_no_harm(tmp_path, monkeypatch):
+def test_turns_change_order_every_round_and_what_a_library_prints_does_no_harm(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr(rounds, "FOREIGN", float("inf"))  # no turn is taken again
-    compare({"a": "contenders:noted", "b": "contenders:talks", "c": "contenders:noted"}, {}, tmp_path, 2, HERE)
+    compare(
+        {"a": "contenders:noted", "b": "contenders:talks", "c": "contenders:noted"},
+        {},
+        tmp_path,
+        2,
+        HERE,
+    )
     a, c, *rest = (tmp_path / "turns").read_text().split()
     assert a != c and rest == [c, a, a, c]
 
@@ -37,7 +53,9 @@ def test_a_turn_disturbed_by_others_is_taken_again(monkeypatch):
     clock = itertools.chain([0.0, 9.0, 9.0, 9.0], itertools.repeat(9.0))
     monkeypatch.setattr(rounds, "_busy", lambda: next(clock))
     turns = []
-    took, foreign = rounds.alone(lambda: turns.append(len(turns)) or {"turn": len(turns), "cpu": 0.0})
+    took, foreign = rounds.alone(
+        lambda: turns.append(len(turns)) or {"turn": len(turns), "cpu": 0.0}
+    )
     assert (took["turn"], foreign) == (2, 0.0)
 
 
@@ -56,11 +74,24 @@ def test_a_contender_that_fails_is_one_line(tmp_path, name, error, says):
 
 
 def test_times_from_the_start_of_a_process(tmp_path):
-    told = rounds.start({"ours": "contenders:steady", "theirs": "contenders:half"}, {}, tmp_path, 2, HERE)
+    told = rounds.start(
+        {"ours": "contenders:steady", "theirs": "contenders:half"}, {}, tmp_path, 2, HERE
+    )
     assert [answer["facts"]["settings"] for answer in told["ours"]] == [{"seed": 1}, {"seed": 2}]
     table = Table("units/s")
-    table.add_times("solved", {"ours": [{**a, "wall": 2.0} for a in told["ours"]], "theirs": [{**a, "wall": 6.0} for a in told["theirs"]]}, "theirs")
-    assert table.metrics["solved_ours_seconds"] == 2 and table.metrics["solved_ours_ratio"] == 3 and table.metrics["solved_ours_compile_seconds"] == 0.5
+    table.add_times(
+        "solved",
+        {
+            "ours": [{**a, "wall": 2.0} for a in told["ours"]],
+            "theirs": [{**a, "wall": 6.0} for a in told["theirs"]],
+        },
+        "theirs",
+    )
+    assert (
+        table.metrics["solved_ours_seconds"] == 2
+        and table.metrics["solved_ours_ratio"] == 3
+        and table.metrics["solved_ours_compile_seconds"] == 0.5
+    )
     assert "2.00s" in table.shown()
 
 
@@ -70,6 +101,21 @@ def test_a_ratio_is_made_within_a_round():
 
 
 def test_the_guard_names_what_fell_by_more_than_a_quarter():
-    recorded = {"metrics": {"a_panorax_ratio": 2.0, "b_panorax_ratio": 2.0, "a_torch_ratio": 1.0, "c_panorax_ratio": 3.0}}
-    now = {"config": "x", "metrics": {"a_panorax_ratio": 1.49, "b_panorax_ratio": 1.51, "a_torch_ratio": 0.1, "new_panorax_ratio": 0.1}}
+    recorded = {
+        "metrics": {
+            "a_panorax_ratio": 2.0,
+            "b_panorax_ratio": 2.0,
+            "a_torch_ratio": 1.0,
+            "c_panorax_ratio": 3.0,
+        }
+    }
+    now = {
+        "config": "x",
+        "metrics": {
+            "a_panorax_ratio": 1.49,
+            "b_panorax_ratio": 1.51,
+            "a_torch_ratio": 0.1,
+            "new_panorax_ratio": 0.1,
+        },
+    }
     assert dropped(now, recorded) == ["x: a_panorax_ratio is 1.49, 2 was recorded"]

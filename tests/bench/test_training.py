@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
+from panorax import catalogue
 from panorax.bench import comparison, panorax_llama, training
 
-SIZE = training.Size(n_layers=2, d_model=16, n_heads=2, d_ff=24, context=8, batch=2, steps=20).settings()
+SIZE = training.Size(
+    n_layers=2, d_model=16, n_heads=2, d_ff=24, context=8, batch=2, steps=20
+).settings()
 
 
 @pytest.fixture(scope="module")
@@ -16,14 +19,23 @@ def folder(tmp_path_factory):
 
 
 def test_chunks_and_single_steps_are_the_same_training(folder):
-    (chunks, work), (steps, _) = panorax_llama.chunks(SIZE, folder), panorax_llama.step_by_step(SIZE, folder)
+    (chunks, work), (steps, _) = (
+        panorax_llama.chunks(SIZE, folder),
+        panorax_llama.step_by_step(SIZE, folder),
+    )
     assert chunks["losses"] == pytest.approx(steps["losses"], abs=1e-6)
-    assert chunks["losses"][0] == pytest.approx(np.log(257), abs=1) and len({*chunks["losses"]}) == 5
+    assert (
+        chunks["losses"][0] == pytest.approx(np.log(257), abs=1) and len({*chunks["losses"]}) == 5
+    )
     assert chunks["compile_seconds"] > 0 and work() == 20 * 2 * 8
 
 
-@pytest.mark.parametrize("name", [*comparison.BENCHMARKS, *comparison.GPU_BENCHMARKS])
+@pytest.mark.parametrize("name", [entry.name for entry in catalogue.benchmarks()])
 def test_a_comparison_is_complete(name):
     module = comparison.load(name)
-    assert type(module.get_config()) is type(module.quick()) and module.get_config().rounds >= 5 and module.CLAIMS
+    assert (
+        type(module.get_config()) is type(module.quick())
+        and module.get_config().rounds >= 5
+        and module.CLAIMS
+    )
     assert hasattr(comparison.config.module_of(module.get_config()), "benchmark")

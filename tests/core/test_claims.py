@@ -9,7 +9,10 @@ NUMBERS = st.floats(-1e6, 1e6)
 
 @given(NUMBERS, NUMBERS, st.sampled_from(sorted(RELATIONS)))
 def test_a_bound_is_a_number_or_another_metric(x, y, relation):
-    number, metric = Claim("x", relation, y, "").check({"x": x}), Claim("x", relation, "y", "").check({"x": x, "y": y})
+    number, metric = (
+        Claim("x", relation, y, "").check({"x": x}),
+        Claim("x", relation, "y", "").check({"x": x, "y": y}),
+    )
     assert number.kept == metric.kept == eval(f"{x!r} {relation} {y!r}")
     assert number.bound == metric.bound == y and number.measured == metric.measured == x
 
@@ -21,7 +24,9 @@ def test_what_was_not_measured_is_not_kept(metrics):
 
 
 def test_nan_is_not_kept():
-    assert not any(Claim("x", relation, 0.0, "").check({"x": float("nan")}).kept for relation in RELATIONS)
+    assert not any(
+        Claim("x", relation, 0.0, "").check({"x": float("nan")}).kept for relation in RELATIONS
+    )
 
 
 def test_a_verdict_reads_as_a_sentence_and_survives_json():

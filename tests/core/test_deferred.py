@@ -13,10 +13,18 @@ def run(tmp_path):
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "__init__.py").write_text("print('pictures'); size = 3\n")
     (tmp_path / "pictures" / "colors.py").write_text("print('colors'); red = 'red'\n")
-    (tmp_path / "library.py").write_text("import pictures as p\nimport pictures.colors as c\nfrom pictures import colors\nok = p is not c\n")
+    (tmp_path / "library.py").write_text(
+        "import pictures as p\nimport pictures.colors as c\nfrom pictures import colors\nok = p is not c\n"
+    )
 
     def run(code):
-        done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout.split()
 

@@ -1,30 +1,90 @@
+import dataclasses
+import typing
+
+import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from panorax.core.optim import AdamW, learning_rate, optimizer
+from panorax.core import spec as core_spec
+from panorax.core.optim import AdamW, Muon, Optimizer, learning_rate, matrix_axes, optimizer
+from panorax.core.spec import P
+from panorax.core.step import update
 
 
-@pytest.mark.parametrize("schedule, middle, end", [("constant", 1.0, 1.0), ("linear", 0.6, 0.2), ("cosine", 0.6, 0.2)])
+@pytest.mark.parametrize(
+    "schedule, middle, end", [("constant", 1.0, 1.0), ("linear", 0.6, 0.2), ("cosine", 0.6, 0.2)]
+)
 def test_warm_up_then_decay(schedule, middle, end):
     rate = learning_rate(AdamW(peak_lr=1.0, final_lr=0.2, schedule=schedule, warmup=10), 110)
-    np.testing.assert_allclose([rate(t) for t in (0, 5, 10, 60, 110, 500)], [0, 0.5, 1, middle, end, end], atol=1e-6)
+    np.testing.assert_allclose(
+        [rate(t) for t in (0, 5, 10, 60, 110, 500)], [0, 0.5, 1, middle, end, end], atol=1e-6
+    )
 
 
 def test_without_warm_up_the_first_step_is_at_the_peak():
     assert float(learning_rate(AdamW(peak_lr=0.3), 10)(0)) == pytest.approx(0.3)
 
 
-def test_decay_touches_what_the_mask_names():
-    params = {"w": jnp.ones(3), "scale": jnp.ones(3)}
-    tx = optimizer(AdamW(peak_lr=0.1, schedule="constant", weight_decay=0.5), 10, {"w": True, "scale": False})
-    updates, _ = tx.update({"w": jnp.zeros(3), "scale": jnp.zeros(3)}, tx.init(params), params)
-    np.testing.assert_allclose(updates["w"], -0.05 * np.ones(3), rtol=1e-6)
-    np.testing.assert_array_equal(updates["scale"], np.zeros(3))
+SPEC = {
+    "w": P((4, 6), ("inputs", "outputs"), jax.nn.initializers.normal(0.5)),
+    "scale": P((6,), ("outputs",), jax.nn.initializers.ones),
+    "table": P((5, 4), ("vocab", "embed"), jax.nn.initializers.normal(0.5)),
+}
+PARAMS = core_spec.init(SPEC, jax.random.key(0))
+TARGET = core_spec.init(SPEC, jax.random.key(1))
+CHOICES = typing.get_args(Optimizer)
+
+
+def loss_fn(params, extra, batch, key):
+    errors = jax.tree.map(lambda a, b: jnp.sum(jnp.square(a - b)), params, TARGET)
+    return sum(jax.tree.leaves(errors)), (extra, {})
+
+
+@pytest.mark.parametrize("kind", CHOICES, ids=lambda kind: kind.__name__)
+def test_every_choice_descends_and_decays_what_the_spec_says(kind):
+    cfg = kind(schedule="constant", clip=1e6, peak_lr=0.05)
+    tx = optimizer(cfg, 50, SPEC)
+
+    def step(carry, key):
+        params, opt, _, metrics = update(loss_fn, tx, *carry, (), (), key)
+        return (params, opt), metrics["loss"]
+
+    keys = jax.random.split(jax.random.key(1), 50)
+    _, losses = jax.jit(lambda carry: jax.lax.scan(step, carry, keys))((PARAMS, tx.init(PARAMS)))
+    assert losses[-1] < 0.5 * losses[0]
+
+    decaying = optimizer(dataclasses.replace(cfg, weight_decay=0.5), 50, SPEC)
+    zeros = jax.tree.map(jnp.zeros_like, PARAMS)
+    extra = {"obj_fn": lambda params: jnp.float32(0)}
+    updates, _ = optax.with_extra_args_support(decaying).update(
+        zeros, decaying.init(PARAMS), PARAMS, **extra
+    )
+    share = -updates["w"] / PARAMS["w"]
+    np.testing.assert_allclose(share, np.full((4, 6), share[0, 0]), rtol=1e-3)
+    assert share[0, 0] >= 0.0249
+    np.testing.assert_array_equal(updates["scale"], jnp.zeros(6))
+
+
+def test_muon_orthogonalises_matrices_of_stacked_layers_and_leaves_tables_to_adam():
+    q = P(
+        (3, 4, 2, 5), ("layers", "embed", "heads", "head_dim"), jax.nn.initializers.ones, outputs=2
+    )
+    assert matrix_axes(q) == ((1,), (2, 3))
+    o = P((3, 2, 5, 4), ("layers", "heads", "head_dim", "embed"), jax.nn.initializers.ones)
+    assert matrix_axes(o) == ((1, 2), (3,))
+    assert matrix_axes(SPEC["table"]) is None and matrix_axes(SPEC["scale"]) is None
+    tx = optimizer(Muon(schedule="constant", peak_lr=1.0, clip=1e6), 10, SPEC)
+    updates, _ = tx.update(
+        jax.grad(lambda p: loss_fn(p, (), (), None)[0])(PARAMS), tx.init(PARAMS), PARAMS
+    )
+    singular = jnp.linalg.svd(updates["w"], compute_uv=False)
+    assert 0.6 < float(singular.min()) and float(singular.max()) < 2.0
 
 
 def test_a_large_gradient_is_clipped():
-    params = {"w": jnp.zeros(4)}
-    tx = optimizer(AdamW(clip=1.0, schedule="constant"), 10)
+    params, spec = {"w": jnp.zeros(4)}, {"w": P((4,), ("outputs",), jax.nn.initializers.zeros)}
+    tx = optimizer(AdamW(clip=1.0, schedule="constant"), 10, spec)
     big, bigger = (tx.update({"w": jnp.full(4, x)}, tx.init(params), params)[1] for x in (1e3, 1e6))
     np.testing.assert_allclose(*(s[1][0].mu["w"] for s in (big, bigger)), rtol=1e-5)

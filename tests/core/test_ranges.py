@@ -5,12 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panorax.catalogue import CONFIGS
+from panorax import catalogue
+from panorax.commands import experiment
 from panorax.core import config
 from panorax.core.errors import UserError
 from panorax.core.ranges import Count, NonNegative, Positive, PositiveShare, Share, Whole, check
 
-LEAVES = [(name, leaf) for name in CONFIGS for leaf in config.leaves(config.load(name, CONFIGS).get_config())]
+LEAVES = [
+    (name, leaf) for name in catalogue.names() for leaf in config.leaves(experiment.load(name)[2])
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,10 +56,16 @@ def test_the_first_wrong_field_is_named(changed, message):
     assert str(error.value) == message
 
 
-@given(st.sampled_from(LEAVES), st.sampled_from(["", "x", "-1", "0", "1e400", "nan", "None", "1.5", "[", "9" * 30, "True"]) | st.text(max_size=8))
+@given(
+    st.sampled_from(LEAVES),
+    st.sampled_from(["", "x", "-1", "0", "1e400", "nan", "None", "1.5", "[", "9" * 30, "True"])
+    | st.text(max_size=8),
+)
 def test_a_wrong_value_of_any_option_is_one_line_that_names_it(where, value):
     name, leaf = where
     try:
-        config.override(config.load(name, CONFIGS).get_config(), [f"--{leaf}={value}"])
+        config.override(experiment.load(name)[2], [f"--{leaf}={value}"])
     except UserError as error:
-        assert "\n" not in str(error) and leaf.split(".")[-1].strip("-") in str(error).replace("_", "-")
+        assert "\n" not in str(error) and leaf.split(".")[-1].strip("-") in str(error).replace(
+            "_", "-"
+        )

@@ -12,7 +12,9 @@ TREE = {"a": P((3, 4), ("embed", "mlp"), normal), "b": {"c": P((4,), ("mlp",), n
 
 def test_init_matches_abstract_and_count(key):
     params = spec.init(TREE, key)
-    assert jax.tree.map(lambda x: (x.shape, x.dtype), params) == jax.tree.map(lambda x: (x.shape, x.dtype), spec.abstract(TREE))
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), params) == jax.tree.map(
+        lambda x: (x.shape, x.dtype), spec.abstract(TREE)
+    )
     assert spec.count(TREE) == sum(x.size for x in jax.tree.leaves(params)) == 16
 
 
@@ -34,10 +36,10 @@ def test_stack_keeps_the_scale_of_fan_in_initialisers(key):
     assert abs(float(jnp.std(spec.init(wide, key)["w"])) - 400**-0.5) < 0.005
 
 
-def test_matrices_are_what_decays():
-    assert spec.matrices(spec.stack(TREE, 2)) == {"a": True, "b": {"c": False}}
+def test_by_default_matrices_decay_however_many_layers_are_stacked():
+    assert spec.decays(spec.stack(TREE, 2)) == {"a": True, "b": {"c": False}}
 
 
 def test_shape_and_axes_must_agree():
-    with pytest.raises(ValueError, match="2 axis names"):
+    with pytest.raises(ValueError, match="has 1 axis names"):
         P((3, 4), ("embed",), normal)

@@ -8,8 +8,9 @@ import pytest
 from jax.sharding import AxisType, PartitionSpec
 
 from panorax.core.state import State
-from panorax.core.step import descend, update
-from panorax.scaling.measures import collectives
+from panorax.core.step import descend, evaluated, update
+from panorax.data.batches import weighted
+from panorax.parallel.measures import collectives
 
 TX = optax.sgd(0.1)
 X, Y = np.random.default_rng(0).normal(size=(2, 8, 3)).astype(np.float32)
@@ -27,7 +28,14 @@ def fresh():
     return State(params, TX.init(params), jnp.int32(0), jnp.int32(7))
 
 
-step = jax.jit(functools.partial(update, loss_fn, TX), static_argnames="accumulate")
+def advance(loss_fn, state, batch, key, accumulate=1):
+    params, opt, extra, metrics = update(
+        loss_fn, TX, state.params, state.opt, state.extra, batch, key, accumulate
+    )
+    return State(params, opt, extra, state.step), metrics
+
+
+step = jax.jit(functools.partial(advance, loss_fn), static_argnames="accumulate")
 
 
 def test_one_update_is_gradient_descent(key):
@@ -36,7 +44,9 @@ def test_one_update_is_gradient_descent(key):
     gradient = 2 * X.T @ error / 8
     np.testing.assert_allclose(state.params["w"], PARAMS["w"] - 0.1 * gradient, rtol=1e-5)
     np.testing.assert_allclose(metrics["loss"], np.mean(error**2), rtol=1e-5)
-    np.testing.assert_allclose(metrics["grad_norm"], np.sqrt(np.sum(gradient**2) + (2 * error.mean()) ** 2), rtol=1e-5)
+    np.testing.assert_allclose(
+        metrics["grad_norm"], np.sqrt(np.sum(gradient**2) + (2 * error.mean()) ** 2), rtol=1e-5
+    )
     assert int(state.extra) == 1 and int(state.step) == 7
 
 
@@ -50,11 +60,20 @@ def test_accumulation_changes_nothing_but_memory(key, n):
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_inside_shard_map_an_update_equals_that_of_one_device_and_has_one_all_reduce(key, accumulate):
+def test_inside_shard_map_an_update_equals_that_of_one_device_and_has_one_all_reduce(
+    key, accumulate
+):
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
     whole = PartitionSpec()
-    per_device = lambda state, batch, key: update(loss_fn, TX, state, batch, key, accumulate)
-    sharded = jax.jit(jax.shard_map(per_device, mesh=mesh, in_specs=(whole, PartitionSpec("data"), whole), out_specs=(whole, whole)))
+    per_device = lambda state, batch, key: advance(loss_fn, state, batch, key, accumulate)
+    sharded = jax.jit(
+        jax.shard_map(
+            per_device,
+            mesh=mesh,
+            in_specs=(whole, PartitionSpec("data"), whole),
+            out_specs=(whole, whole),
+        )
+    )
     many, metrics = sharded(fresh(), (X, Y), key)
     one, one_metrics = step(fresh(), (X, Y), key)
     np.testing.assert_allclose(many.params["w"], one.params["w"], rtol=1e-5)
@@ -74,20 +93,28 @@ def test_inside_shard_map_a_split_parameter_keeps_the_gradient_of_its_part(key, 
     where = State({"w": part, "b": whole}, whole, whole, whole)
 
     def gathered(params, extra, batch, key):
-        return loss_fn(params | {"w": jax.lax.all_gather(params["w"], "data", tiled=True)}, extra, batch, key)
+        return loss_fn(
+            params | {"w": jax.lax.all_gather(params["w"], "data", tiled=True)}, extra, batch, key
+        )
 
     def per_device(state, batch, key):
-        return update(gathered, TX, state, batch, key, accumulate)[0]
+        return advance(gathered, state, batch, key, accumulate)[0]
 
     rows = (X[:6], Y[:6])
-    many = jax.jit(jax.shard_map(per_device, mesh=mesh, in_specs=(where, part, whole), out_specs=where))(fresh(), rows, key)
+    many = jax.jit(
+        jax.shard_map(per_device, mesh=mesh, in_specs=(where, part, whole), out_specs=where)
+    )(fresh(), rows, key)
     one, _ = step(fresh(), rows, key)
     np.testing.assert_allclose(many.params["w"], one.params["w"], rtol=1e-5)
     np.testing.assert_allclose(many.params["b"], one.params["b"], rtol=1e-5)
 
 
 def test_descend_is_one_update_after_the_other():
-    loss, tx, x = lambda x, key: jnp.sum(jnp.square(x - jax.random.normal(key, (2,)))), optax.adam(0.1), jnp.ones(2)
+    loss, tx, x = (
+        lambda x, key: jnp.sum(jnp.square(x - jax.random.normal(key, (2,)))),
+        optax.adam(0.1),
+        jnp.ones(2),
+    )
     keys = jax.random.split(jax.random.key(0), 3)
     found, losses = jax.jit(lambda x: descend(loss, tx, x, keys))(x)
     state = tx.init(x)
@@ -96,3 +123,50 @@ def test_descend_is_one_update_after_the_other():
         updates, state = tx.update(jax.grad(loss)(x, key), state)
         x = x + updates
     np.testing.assert_allclose(found, x, rtol=1e-6)
+
+
+def test_a_transformation_gets_the_loss_as_a_function_the_batch_and_the_key(key):
+    seen = {}
+
+    def record(grads, state, params, **extra):
+        seen.update(extra)
+        return grads, state
+
+    spy = optax.GradientTransformationExtraArgs(lambda params: (), record)
+    params = jax.tree.map(jnp.asarray, PARAMS)
+    _, _, _, metrics = update(loss_fn, spy, params, (), jnp.int32(0), (X, Y), key)
+    np.testing.assert_allclose(seen["value_fn"](params), metrics["loss"])
+    np.testing.assert_allclose(seen["obj_fn"](params), seen["value"])
+    assert seen["key"] is key and seen["batch"][0] is X
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        seen["grad"],
+        jax.grad(lambda p: loss_fn(p, 0, (X, Y), key)[0])(params),
+    )
+
+
+def test_two_players_are_updated_by_two_calls(key):
+    """What each call does not update stays as it is: a game in three lines."""
+    game = lambda a, b: jnp.sum(a * b) + 0.5 * jnp.sum(b * b)
+    a, b = jnp.ones(2), jnp.full(2, 2.0)
+    after_a, _, _, _ = update(
+        lambda a, extra, b, key: (game(a, b), (extra, {})), TX, a, TX.init(a), (), b, key
+    )
+    after_b, _, _, _ = update(
+        lambda b, extra, a, key: (-game(a, b), (extra, {})), TX, b, TX.init(b), (), after_a, key
+    )
+    np.testing.assert_allclose(after_a, a - 0.1 * b)
+    np.testing.assert_allclose(after_b, b + 0.1 * (after_a + b), rtol=1e-6)
+
+
+def test_metrics_are_totals_over_weights_of_all_batches(key):
+    evaluate = lambda state, batch, key: {
+        "eval_mean": (jnp.sum(batch["x"] * batch["weight"]), jnp.sum(batch["weight"]))
+    }
+    rows = np.arange(7, dtype=np.float32)
+    for size in (2, 7, 10):
+        assert float(
+            evaluated(evaluate, None, weighted({"x": rows}, size), key)["eval_mean"]
+        ) == pytest.approx(3.0)
+    with pytest.raises(ValueError, match="no held-out batch"):
+        evaluated(evaluate, None, (), key)

@@ -19,12 +19,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-
-from panorax import plan
 from panorax.configs.lm import llama, llama3_8b
-from panorax.lm.llama import Model, system
+
+from panorax.engine import plan
+from panorax.engine.run import with_shardings
+from panorax.lm.language_model import system
+from panorax.nets.decoders.llama import Model
 from panorax.parallel.sharding import MESH_AXES, RULES, mesh_sizes, placement
-from panorax.run import with_shardings
 
 H200 = """gpu_device_info {
   name: "NVIDIA H200" device_vendor: "NVIDIA Corporation" cuda_compute_capability { major: 9 feature_extension: ACCELERATED_FEATURES }
@@ -36,13 +37,19 @@ H200 = """gpu_device_info {
 }
 platform_name: "CUDA" dnn_version_info { major: 9 minor: 10 } device_description_str: "NVIDIA H200"
 """
-COLLECTIVE = re.compile(r"= \S.*? (all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)(?:-start)?\(")
+COLLECTIVE = re.compile(
+    r"= \S.*? (all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)(?:-start)?\("
+)
 
 
 def compiled_step(cfg, mesh: str, devices):
     """The training step compiled for these devices, and what the plan says of it."""
     sizes = mesh_sizes(mesh)
-    there = Mesh(np.array(devices).reshape(tuple(sizes.values())), MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))
+    there = Mesh(
+        np.array(devices).reshape(tuple(sizes.values())),
+        MESH_AXES,
+        axis_types=(AxisType.Auto,) * len(MESH_AXES),
+    )
     trained = system(cfg)
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(trained.init_state, key)
@@ -51,17 +58,39 @@ def compiled_step(cfg, mesh: str, devices):
     batch = jax.ShapeDtypeStruct(trained.batch.shape, jnp.int32, sharding=rows)
     key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=place.replicated)
     with jax.set_mesh(there):
-        step = jax.jit(trained.train_step, donate_argnums=0, out_shardings=(place.state, place.replicated))
-        return step.lower(with_shardings(state, place.state), batch, key).compile(), plan.plan(trained, sizes)
+        step = jax.jit(
+            trained.train_step, donate_argnums=0, out_shardings=(place.state, place.replicated)
+        )
+        return step.lower(with_shardings(state, place.state), batch, key).compile(), plan.plan(
+            trained, sizes
+        )
 
 
 def main() -> int:
     jax.config.update("jax_platforms", "cpu")
-    devices = topologies.get_topology_desc(platform="cuda", target_config=H200, topology="1x1x8").devices
-    model = Model(vocab=32_000, d_model=1024, n_layers=8, n_heads=16, n_kv_heads=8, d_ff=2816, dtype="bfloat16", remat="layers")
-    small = dataclasses.replace(llama.get_config(), model=model, batch=32, context=1024, stride=1024)
-    large = dataclasses.replace(llama3_8b.get_config(), batch=8, context=2048, stride=2048, accumulate=1)
-    for name, cfg, mesh in (*(("130M", small, mesh) for mesh in ("data=8", "fsdp=8", "fsdp=2,tensor=4", "tensor=8")), ("8B", large, "fsdp=8")):
+    devices = topologies.get_topology_desc(
+        platform="cuda", target_config=H200, topology="1x1x8"
+    ).devices
+    model = Model(
+        vocab=32_000,
+        d_model=1024,
+        n_layers=8,
+        n_heads=16,
+        n_kv_heads=8,
+        d_ff=2816,
+        dtype="bfloat16",
+        remat="layers",
+    )
+    small = dataclasses.replace(
+        llama.get_config(), model=model, batch=32, context=1024, stride=1024
+    )
+    large = dataclasses.replace(
+        llama3_8b.get_config(), batch=8, context=2048, stride=2048, accumulate=1
+    )
+    for name, cfg, mesh in (
+        *(("130M", small, mesh) for mesh in ("data=8", "fsdp=8", "fsdp=2,tensor=4", "tensor=8")),
+        ("8B", large, "fsdp=8"),
+    ):
         before = time.perf_counter()
         program, planned = compiled_step(cfg, mesh, devices)
         memory = program.memory_analysis()

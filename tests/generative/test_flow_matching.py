@@ -5,17 +5,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 from panorax.configs.generative import flow_matching_2d
+
 from panorax.core.errors import UserError
-from panorax.core.loop import scan_steps, stacked
-from panorax.generative import densities, digits, flow_matching
-from panorax.nets import dit
+from panorax.core.step import scan_steps, stacked
+from panorax.data import densities, images
+from panorax.generative import flow_matching
+from panorax.nets import dit, velocity_mlp
 from panorax.ops.solvers import dopri5, euler, heun
 
 KEY = jax.random.key(0)
 NOISE = jax.random.normal(KEY, (64, 2))
-EXACT = NOISE * densities.STD + densities.MEAN[None]  # the flow between Gaussians moves every point along a straight quantile map
+EXACT = (
+    NOISE * densities.STD + densities.MEAN[None]
+)  # the flow between Gaussians moves every point along a straight quantile map
 field = lambda t, x: densities.gaussian_velocity(t, x)
 
 
@@ -43,9 +46,18 @@ def test_the_exact_field_is_the_regression_on_samples():
     np.testing.assert_allclose(one_up - at_mean, slope, atol=0.02)
 
 
+def field_of(params, cfg, label, guidance):
+    return flow_matching.velocity(
+        functools.partial(velocity_mlp.apply, params, cfg=cfg.net), label, 1, guidance
+    )
+
+
 def test_training_approaches_the_exact_field():
     cfg = dataclasses.replace(
-        flow_matching_2d.smoke(), net=dataclasses.replace(flow_matching_2d.smoke().net, hidden=(64, 64), time_width=16), batch=256, ema=0.99
+        flow_matching_2d.smoke(),
+        net=dataclasses.replace(flow_matching_2d.smoke().net, hidden=(64, 64), time_width=16),
+        batch=256,
+        ema=0.99,
     )
     system = flow_matching.system(cfg)
     steps = jax.jit(lambda s, b: scan_steps(system.train_step, s, b, KEY, 200))
@@ -53,7 +65,7 @@ def test_training_approaches_the_exact_field():
     for i in range(4):
         state, _ = steps(state, stacked(system.batches, 200 * i, 200))
     t, x = 0.5, jnp.asarray(densities.MEAN[None] * 0.5 + 0.5 * np.asarray(NOISE))
-    learnt = flow_matching.velocity(state.extra.ema, jnp.zeros(64, jnp.int32), 1.0, cfg)(t, x)
+    learnt = field_of(state.extra.ema, cfg, jnp.zeros(64, jnp.int32), 1.0)(t, x)
     assert float(jnp.mean(jnp.abs(learnt - field(t, x)))) < 0.12
 
 
@@ -68,15 +80,19 @@ def test_the_average_lags_behind_the_parameters():
     system = flow_matching.system(cfg)
     state = system.init_state(KEY)
     after, _ = jax.jit(system.train_step)(state, system.batches(0), KEY)
-    expected = jax.tree.map(lambda slow, fast: 0.1 * slow + 0.9 * fast, state.extra.ema, after.params)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), after.extra.ema, expected)
+    expected = jax.tree.map(
+        lambda slow, fast: 0.1 * slow + 0.9 * fast, state.extra.ema, after.params
+    )
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), after.extra.ema, expected
+    )
 
 
 def test_guidance_one_is_the_conditional_field_and_two_goes_beyond():
     cfg = flow_matching_2d.smoke()
     params = jax.tree.map(lambda x: x + 0.3, flow_matching.system(cfg).init_state(KEY).params)
     label = jnp.zeros(64, jnp.int32)
-    at = lambda w, y=label: np.asarray(flow_matching.velocity(params, y, w, cfg)(0.3, NOISE))
+    at = lambda w, y=label: np.asarray(field_of(params, cfg, y, w)(0.3, NOISE))
     none = at(1.0, label + 1)
     np.testing.assert_allclose(at(2.0), none + 2 * (at(1.0) - none), atol=1e-5)
     np.testing.assert_allclose(at(0.0), none, atol=1e-5)
@@ -93,7 +109,7 @@ def test_patches_come_back_and_must_tile():
 
 
 def test_digits_are_split_evenly_and_scaled():
-    x, label, x_held, label_held = digits.images(digits.Config())
+    x, label, x_held, label_held = images.images(images.Config())
     assert x.shape[1:] == (8, 8, 1) and len(x) + len(x_held) == 1797
     assert x.min() == -1 and x.max() == 1 and x.dtype == np.float32
     assert np.bincount(label_held).min() >= 34
@@ -103,10 +119,13 @@ def test_digits_are_split_evenly_and_scaled():
 def test_a_users_images(tmp_path):
     file = tmp_path / "mine.npz"
     np.savez(file, images=np.full((20, 4, 4), 255, np.uint8), labels=np.arange(20) % 2)
-    cfg = digits.Config(path=str(file), size=4, classes=2)
-    assert digits.batch(cfg, 8, 0, 0)["x"].shape == (8, 4, 4, 1) and digits.held_out(cfg)["x"].max() == 1
+    cfg = images.Config(path=str(file), size=4, classes=2)
+    assert (
+        images.batch(cfg, 8, 0, 0)["x"].shape == (8, 4, 4, 1)
+        and images.held_out(cfg)["x"].max() == 1
+    )
     with pytest.raises(UserError, match="do not fit"):
-        digits.images(digits.Config(path=str(file), size=8))
+        images.images(images.Config(path=str(file), size=8))
 
 
 @pytest.mark.parametrize("name", densities.DENSITIES)

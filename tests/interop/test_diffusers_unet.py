@@ -17,7 +17,10 @@ def test_there_and_back():
     assert sum(x.size for x in arrays.values()) == spec.count(unet.spec(CFG, (4, 8, 3), 5))
     jax.tree.map(np.testing.assert_array_equal, back, PARAMS)
     assert arrays["conv_in.weight"].shape == (4, 3, 3, 3)
-    np.testing.assert_array_equal(arrays["mid_block.attentions.0.to_k.weight"], PARAMS["middle"]["attention"][0]["qkv"]["w"][:, 8:16].T)
+    np.testing.assert_array_equal(
+        arrays["mid_block.attentions.0.to_k.weight"],
+        PARAMS["middle"]["attention"][0]["qkv"]["w"][:, 8:16].T,
+    )
 
 
 def test_what_does_not_fit_is_named():

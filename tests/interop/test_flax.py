@@ -1,5 +1,4 @@
 import functools
-from dataclasses import dataclass
 
 import flax.linen
 import jax
@@ -10,10 +9,10 @@ import pytest
 from flax import nnx
 
 from panorax.core import spec as core_spec
-from panorax.core.loop import scan_steps
-from panorax.core.state import State
-from panorax.core.step import update
-from panorax.generative import densities, flow_matching
+from panorax.core.state import State, first_state
+from panorax.core.step import scan_steps, update
+from panorax.data import densities
+from panorax.generative import flow_matching
 from panorax.interop import flax as interop
 
 X = np.random.default_rng(0).normal(size=(16, 3)).astype(np.float32)
@@ -29,14 +28,21 @@ class LinenMLP(flax.linen.Module):
 
 class NNXMLP(nnx.Module):
     def __init__(self, rngs):
-        self.hidden, self.norm, self.out = nnx.Linear(3, 32, rngs=rngs), nnx.BatchNorm(32, rngs=rngs), nnx.Linear(32, 2, rngs=rngs)
+        self.hidden, self.norm, self.out = (
+            nnx.Linear(3, 32, rngs=rngs),
+            nnx.BatchNorm(32, rngs=rngs),
+            nnx.Linear(32, 2, rngs=rngs),
+        )
         self.dropout = nnx.Dropout(0.1, rngs=rngs)
 
     def __call__(self, x):
         return self.out(self.dropout(jax.nn.relu(self.norm(self.hidden(x)))))
 
 
-NETS = {"linen": interop.linen(LinenMLP(), jnp.zeros((1, 3))), "nnx": interop.nnx(lambda rngs: NNXMLP(rngs))}
+NETS = {
+    "linen": interop.linen(LinenMLP(), jnp.zeros((1, 3)), mode=lambda train: {"train": train}),
+    "nnx": interop.nnx(lambda rngs: NNXMLP(rngs)),
+}
 
 
 @pytest.mark.parametrize("kind", NETS)
@@ -44,21 +50,27 @@ def test_it_trains_in_the_one_step_and_carries_its_statistics(kind):
     net, tx = NETS[kind], optax.adam(1e-2)
 
     def loss_fn(params, extra, batch, key):
-        prediction, extra = net.apply(params, extra, batch[0])
+        prediction, extra = net.apply(params, extra, batch[0], key=key, train=True)
         return jnp.mean(jnp.square(prediction - batch[1])), (extra, {})
 
     def train_step(state, batch, key):
-        state, metrics = update(loss_fn, tx, state, (X, Y), key)
-        return state.replace(step=state.step + 1), metrics
+        params, opt, extra, metrics = update(
+            loss_fn, tx, state.params, state.opt, state.extra, (X, Y), key
+        )
+        return State(params, opt, extra, state.step + 1), metrics
 
     params, extra = jax.jit(net.init)(jax.random.key(0))
-    state = State(params, tx.init(params), extra, jnp.int32(0))
+    state = first_state(params, tx, extra)
     steps = jax.jit(functools.partial(scan_steps, train_step, n=40), static_argnames="n")
     first, loss = steps(state, (), jax.random.key(1))
     last, later = steps(first, (), jax.random.key(1))
     assert later["loss"] < 0.5 * loss["loss"]
     assert jax.tree.structure(last) == jax.tree.structure(state)
-    assert any(not np.array_equal(a, b) for a, b in zip(jax.tree.leaves(state.extra), jax.tree.leaves(last.extra)) if a.dtype == jnp.float32)
+    assert any(
+        not np.array_equal(a, b)
+        for a, b in zip(jax.tree.leaves(state.extra), jax.tree.leaves(last.extra))
+        if a.dtype == jnp.float32
+    )
 
 
 def test_linen_apply_is_linens():
@@ -66,18 +78,23 @@ def test_linen_apply_is_linens():
     variables = module.init(jax.random.key(3), X)
     params, extra = net.init(jax.random.key(3))
     expected, changed = module.apply(variables, X, mutable=["batch_stats"])
-    got, extra = net.apply(params, extra, X)
+    got, after = net.apply(params, extra, X, train=True)
     np.testing.assert_array_equal(got, expected)
-    jax.tree.map(np.testing.assert_array_equal, extra, changed)
+    jax.tree.map(np.testing.assert_array_equal, after, changed)
+    judged, same = net.apply(params, extra, X)
+    np.testing.assert_array_equal(judged, module.apply(variables, X, train=False))
+    jax.tree.map(np.testing.assert_array_equal, same, extra)
 
 
 def test_nnx_apply_is_the_modules_call():
     net, module = NETS["nnx"], NNXMLP(nnx.Rngs(jax.random.key(3)))
     params, extra = net.init(jax.random.key(3))
     expected = module(X)
-    got, extra = net.apply(params, extra, X)
+    got, after = net.apply(params, extra, X, train=True)
     np.testing.assert_allclose(got, expected, rtol=1e-6)
-    np.testing.assert_allclose(extra["norm"]["mean"], module.norm.mean[...], rtol=1e-6)
+    np.testing.assert_allclose(after["norm"]["mean"], module.norm.mean[...], rtol=1e-6)
+    module.eval()
+    np.testing.assert_allclose(net.apply(params, after, X)[0], module(X), rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", NETS)
@@ -86,8 +103,15 @@ def test_the_spec_declares_what_init_makes(kind):
     params, _ = net.init(jax.random.key(0))
     drawn = core_spec.init(net.spec, jax.random.key(0))
     assert jax.tree.map(jnp.shape, drawn) == jax.tree.map(jnp.shape, params)
-    assert core_spec.count(net.spec) == sum(x.size for x in jax.tree.leaves(params)) == 3 * 32 + 32 + 64 + 32 * 2 + 2
-    assert core_spec.matrices(net.spec)[{"linen": "Dense_0", "nnx": "hidden"}[kind]] == {"kernel": True, "bias": False}
+    assert (
+        core_spec.count(net.spec)
+        == sum(x.size for x in jax.tree.leaves(params))
+        == 3 * 32 + 32 + 64 + 32 * 2 + 2
+    )
+    assert core_spec.decays(net.spec)[{"linen": "Dense_0", "nnx": "hidden"}[kind]] == {
+        "kernel": True,
+        "bias": False,
+    }
 
 
 class Velocity(flax.linen.Module):
@@ -100,26 +124,20 @@ class Velocity(flax.linen.Module):
 NET = interop.linen(Velocity(), jnp.zeros((1, 2)), jnp.zeros(1), jnp.zeros(1, int))
 
 
-@dataclass(frozen=True)
-class Config:
-    """A user's own network as a choice of a system's config: this module is the net."""
-
-
-def spec(cfg, shape, classes):
-    return NET.spec
-
-
-def apply(params, x, t, label, cfg):
-    return NET.apply(params, {}, x, t, label)[0]
-
-
 def test_a_flax_module_is_the_net_of_a_system():
-    cfg = flow_matching.Config(net=Config(), data=densities.Config(n=64), batch=32, guidance=1.0)
-    system = flow_matching.system(cfg)
+    cfg = flow_matching.Config(data=densities.Config(n=64), batch=32, guidance=1.0)
+    system = flow_matching.system(cfg, net=NET)
     state = jax.jit(system.init_state)(jax.random.key(0))
     batch = system.batches(0)
-    steps = jax.jit(lambda state: scan_steps(lambda s, _, k: system.train_step(s, batch, k), state, (), jax.random.key(0), 30))
+    steps = jax.jit(
+        lambda state: scan_steps(
+            lambda s, _, k: system.train_step(s, batch, k), state, (), jax.random.key(0), 30
+        )
+    )
     state, first = steps(state)
     for _ in range(3):
         state, last = steps(state)
-    assert last["loss"] < first["loss"] and core_spec.count(system.spec) == 2 * 4 + 7 * 64 + 64 + 64 * 2 + 2
+    assert (
+        last["loss"] < first["loss"]
+        and core_spec.count(system.spec) == 2 * 4 + 7 * 64 + 64 + 64 * 2 + 2
+    )

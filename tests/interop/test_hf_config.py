@@ -10,12 +10,17 @@ from hypothesis import strategies as st
 from panorax.core import spec
 from panorax.core.errors import UserError
 from panorax.interop import hf_config
-from panorax.lm import gemma, llama, qwen
-from panorax.nets import decoder
+from panorax.nets.decoders import decoder, gemma, llama, qwen
 from panorax.ops.positions import DynamicNTKRope, LinearRope, Llama3Rope, Rope, YarnRope
 
 COMMON = {"attention_dropout": 0.0, "initializer_range": 0.02, "use_cache": True}
-LLAMA_3_ROPE = {"factor": 8.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0, "original_max_position_embeddings": 8192, "rope_type": "llama3"}
+LLAMA_3_ROPE = {
+    "factor": 8.0,
+    "high_freq_factor": 4.0,
+    "low_freq_factor": 1.0,
+    "original_max_position_embeddings": 8192,
+    "rope_type": "llama3",
+}
 LLAMA_2_7B = {
     "_name_or_path": "meta-llama/Llama-2-7b-hf", "architectures": ["LlamaForCausalLM"], "bos_token_id": 1, "eos_token_id": 2, "hidden_act": "silu",
     "hidden_size": 4096, "initializer_range": 0.02, "intermediate_size": 11008, "max_position_embeddings": 4096, "model_type": "llama",
@@ -39,7 +44,13 @@ MISTRAL_V01 = {
     "num_hidden_layers": 32, "num_key_value_heads": 8, "rms_norm_eps": 1e-05, "rope_theta": 10000.0, "sliding_window": 4096,
     "tie_word_embeddings": False, "torch_dtype": "bfloat16", "transformers_version": "4.34.0.dev0", "use_cache": True, "vocab_size": 32000,
 }  # fmt: skip
-MISTRAL_V03 = MISTRAL_V01 | {"attention_dropout": 0.0, "rope_theta": 1000000.0, "sliding_window": None, "transformers_version": "4.42.0.dev0", "vocab_size": 32768}
+MISTRAL_V03 = MISTRAL_V01 | {
+    "attention_dropout": 0.0,
+    "rope_theta": 1000000.0,
+    "sliding_window": None,
+    "transformers_version": "4.42.0.dev0",
+    "vocab_size": 32768,
+}
 QWEN2 = COMMON | {
     "architectures": ["Qwen2ForCausalLM"], "bos_token_id": 151643, "eos_token_id": 151643, "hidden_act": "silu", "hidden_size": 896,
     "intermediate_size": 4864, "max_position_embeddings": 131072, "max_window_layers": 24, "model_type": "qwen2", "num_attention_heads": 14,
@@ -97,8 +108,14 @@ PUBLISHED = {
 
 def newer(config):
     """The same file as version 5 of transformers writes it."""
-    rope = {"rope_theta": config.get("rope_theta", 10_000.0), "rope_type": "default"} | (config.get("rope_scaling") or {})
-    kept = {name: x for name, x in config.items() if name not in ("rope_theta", "rope_scaling", "torch_dtype")}
+    rope = {"rope_theta": config.get("rope_theta", 10_000.0), "rope_type": "default"} | (
+        config.get("rope_scaling") or {}
+    )
+    kept = {
+        name: x
+        for name, x in config.items()
+        if name not in ("rope_theta", "rope_scaling", "torch_dtype")
+    }
     return kept | {"rope_parameters": rope, "dtype": config["torch_dtype"]}
 
 
@@ -108,19 +125,50 @@ def test_published_models_have_the_parameters_they_are_known_for(name):
     model = hf_config.read(config)
     assert spec.count(decoder.spec(model)) == parameters
     assert hf_config.read(newer(config)) == model
-    assert hf_config.read(json.loads(json.dumps(hf_config.write(model, config["max_position_embeddings"])))) == model
+    assert (
+        hf_config.read(
+            json.loads(json.dumps(hf_config.write(model, config["max_position_embeddings"])))
+        )
+        == model
+    )
 
 
 def test_published_models_attend_and_turn_as_they_do():
     read = {name: hf_config.read(config) for name, (config, _) in PUBLISHED.items()}
-    assert read["Llama-3.2-1B"].rope == Llama3Rope(500_000.0, factor=32.0, context=8192, fast=4.0, slow=1.0) and read["Llama-3.2-1B"].tied
-    assert read["Llama-2-7B"].rope == Rope(10_000.0) and not read["Llama-2-7B"].tied and read["Llama-2-7B"].norm_eps == 1e-5
+    assert (
+        read["Llama-3.2-1B"].rope
+        == Llama3Rope(500_000.0, factor=32.0, context=8192, fast=4.0, slow=1.0)
+        and read["Llama-3.2-1B"].tied
+    )
+    assert (
+        read["Llama-2-7B"].rope == Rope(10_000.0)
+        and not read["Llama-2-7B"].tied
+        and read["Llama-2-7B"].norm_eps == 1e-5
+    )
     assert read["Mistral-7B-v0.1"].windows == (4096,) and read["Mistral-7B-v0.3"].windows == (0,)
-    assert read["Qwen2.5-7B"].windows == (0,) and read["Qwen2.5-7B"].bias and not read["Qwen2.5-7B"].head_norm
-    assert read["Qwen3-0.6B"].head_size == 128 and read["Qwen3-0.6B"].head_norm and not read["Qwen3-0.6B"].bias
-    assert read["Gemma-2B"].tied and read["Gemma-2B"].logit_cap is None and read["Gemma-2B"].query_scale is None
+    assert (
+        read["Qwen2.5-7B"].windows == (0,)
+        and read["Qwen2.5-7B"].bias
+        and not read["Qwen2.5-7B"].head_norm
+    )
+    assert (
+        read["Qwen3-0.6B"].head_size == 128
+        and read["Qwen3-0.6B"].head_norm
+        and not read["Qwen3-0.6B"].bias
+    )
+    assert (
+        read["Gemma-2B"].tied
+        and read["Gemma-2B"].logit_cap is None
+        and read["Gemma-2B"].query_scale is None
+    )
     two = read["Gemma-2-2b"]
-    assert (two.windows, two.query_scale, two.attention_cap, two.logit_cap, two.tied) == ((4096, 0), 256.0, 50.0, 30.0, True)
+    assert (two.windows, two.query_scale, two.attention_cap, two.logit_cap, two.tied) == (
+        (4096, 0),
+        256.0,
+        50.0,
+        30.0,
+        True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -137,17 +185,36 @@ def test_published_models_attend_and_turn_as_they_do():
 )  # fmt: skip
 def test_rotary_scaling_in_both_spellings(rope, expected):
     assert hf_config.read(LLAMA_2_7B | {"rope_scaling": rope}).rope == expected
-    assert hf_config.read({**LLAMA_2_7B, "rope_scaling": None, "rope_parameters": rope | {"rope_theta": 5e5}}).rope == dataclasses.replace(expected, theta=5e5)
+    assert hf_config.read(
+        {**LLAMA_2_7B, "rope_scaling": None, "rope_parameters": rope | {"rope_theta": 5e5}}
+    ).rope == dataclasses.replace(expected, theta=5e5)
 
 
 @pytest.mark.parametrize(
     "changed, windows",
     [
-        ({"use_sliding_window": True, "max_window_layers": 21, "sliding_window": 64}, (0,) * 21 + (64,) * 3),
+        (
+            {"use_sliding_window": True, "max_window_layers": 21, "sliding_window": 64},
+            (0,) * 21 + (64,) * 3,
+        ),
         ({"use_sliding_window": True, "max_window_layers": 0, "sliding_window": 64}, (64,)),
         ({"use_sliding_window": True, "max_window_layers": 30, "sliding_window": 64}, (0,)),
-        ({"use_sliding_window": True, "sliding_window": 64, "layer_types": ["full_attention", "sliding_attention"] * 12}, (0, 64)),
-        ({"use_sliding_window": False, "sliding_window": 64, "layer_types": ["full_attention"] * 24}, (0,)),
+        (
+            {
+                "use_sliding_window": True,
+                "sliding_window": 64,
+                "layer_types": ["full_attention", "sliding_attention"] * 12,
+            },
+            (0, 64),
+        ),
+        (
+            {
+                "use_sliding_window": False,
+                "sliding_window": 64,
+                "layer_types": ["full_attention"] * 24,
+            },
+            (0,),
+        ),
     ],
 )
 def test_which_layers_of_qwen_slide(changed, windows):
@@ -158,7 +225,9 @@ def refused(config) -> str:
     """The one line with which a config is refused."""
     with pytest.raises(UserError) as said:
         hf_config.read(config)
-    assert "\n" not in str(said.value) and str(said.value).isprintable() and len(str(said.value)) < 400
+    assert (
+        "\n" not in str(said.value) and str(said.value).isprintable() and len(str(said.value)) < 400
+    )
     return str(said.value)
 
 
@@ -171,44 +240,112 @@ def refused(config) -> str:
         ({"model_type": "llama"}, "num_attention_heads must be a positive integer"),
         (LLAMA_2_7B | {"attention_bias": True}, "attention_bias True is not supported, only False"),
         (LLAMA_2_7B | {"hidden_act": "gelu"}, "hidden_act 'gelu' is not supported, only 'silu'"),
-        (LLAMA_2_7B | {"tie_word_embeddings": "no"}, "tie_word_embeddings must be true or false, got 'no'"),
-        (LLAMA_2_7B | {"num_key_value_heads": 5}, "num_key_value_heads 5 must divide num_attention_heads 32"),
-        (LLAMA_2_7B | {"num_hidden_layers": 2**31 - 1}, "num_hidden_layers must be a positive integer, at most 4096"),
+        (
+            LLAMA_2_7B | {"tie_word_embeddings": "no"},
+            "tie_word_embeddings must be true or false, got 'no'",
+        ),
+        (
+            LLAMA_2_7B | {"num_key_value_heads": 5},
+            "num_key_value_heads 5 must divide num_attention_heads 32",
+        ),
+        (
+            LLAMA_2_7B | {"num_hidden_layers": 2**31 - 1},
+            "num_hidden_layers must be a positive integer, at most 4096",
+        ),
         (LLAMA_2_7B | {"rms_norm_eps": 10**400}, "rms_norm_eps must be a positive number"),
-        (LLAMA_2_7B | {"rope_scaling": {"rope_type": "longrope"}}, "rope_scaling: rope_type 'longrope' is not supported"),
-        (LLAMA_2_7B | {"rope_scaling": {"rope_type": "linear"}}, "rope_scaling: factor must be a positive number, got None"),
-        (LLAMA_2_7B | {"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "high_freq_factor must be a positive number, got None"),
-        (LLAMA_2_7B | {"rope_scaling": {"rope_type": "linear", "factor": 2.0, "mscale": 1.0}}, "rope_scaling has keys whose meaning is not known here: mscale"),
-        (LLAMA_2_7B | {"rope_scaling": LLAMA_3_ROPE | {"high_freq_factor": 1.0}}, "high_freq_factor 1.0 must be above low_freq_factor 1.0"),
-        (LLAMA_2_7B | {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}, "rope_theta": 1.0}, "rope_theta must be above 1"),
-        (LLAMA_2_7B | {"rope_scaling": {"type": "linear", "factor": 2.0}, "rope_parameters": {"rope_theta": 5.0}}, "say different things"),
+        (
+            LLAMA_2_7B | {"rope_scaling": {"rope_type": "longrope"}},
+            "rope_scaling: rope_type 'longrope' is not supported",
+        ),
+        (
+            LLAMA_2_7B | {"rope_scaling": {"rope_type": "linear"}},
+            "rope_scaling: factor must be a positive number, got None",
+        ),
+        (
+            LLAMA_2_7B | {"rope_scaling": {"rope_type": "llama3", "factor": 8.0}},
+            "high_freq_factor must be a positive number, got None",
+        ),
+        (
+            LLAMA_2_7B | {"rope_scaling": {"rope_type": "linear", "factor": 2.0, "mscale": 1.0}},
+            "rope_scaling has keys whose meaning is not known here: mscale",
+        ),
+        (
+            LLAMA_2_7B | {"rope_scaling": LLAMA_3_ROPE | {"high_freq_factor": 1.0}},
+            "high_freq_factor 1.0 must be above low_freq_factor 1.0",
+        ),
+        (
+            LLAMA_2_7B | {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}, "rope_theta": 1.0},
+            "rope_theta must be above 1",
+        ),
+        (
+            LLAMA_2_7B
+            | {
+                "rope_scaling": {"type": "linear", "factor": 2.0},
+                "rope_parameters": {"rope_theta": 5.0},
+            },
+            "say different things",
+        ),
         (LLAMA_2_7B | {"rope_scaling": []}, "rope_scaling must be an object, got []"),
         (QWEN3_06B | {"attention_bias": True}, "attention_bias True is not supported, only False"),
-        (QWEN2 | {"layer_types": ["sliding_attention"] * 24}, "sliding_window is null, or not used"),
-        (QWEN2 | {"layer_types": ["chunked_attention"] * 24}, "layer_types must name full_attention or sliding_attention for each of 24 layers"),
+        (
+            QWEN2 | {"layer_types": ["sliding_attention"] * 24},
+            "sliding_window is null, or not used",
+        ),
+        (
+            QWEN2 | {"layer_types": ["chunked_attention"] * 24},
+            "layer_types must name full_attention or sliding_attention for each of 24 layers",
+        ),
         (QWEN2 | {"layer_types": []}, "layer_types must name"),
         (GEMMA_2_2B | {"sliding_window": None}, "sliding_window is null"),
         (GEMMA_2_9B | {"sliding_window_size": 2048}, "sliding_window_size 2048 is not supported"),
-        (GEMMA_2B | {"use_bidirectional_attention": True}, "use_bidirectional_attention True is not supported"),
-        (GEMMA_2_2B | {"query_pre_attn_scalar": None}, "query_pre_attn_scalar must be a positive number"),
+        (
+            GEMMA_2B | {"use_bidirectional_attention": True},
+            "use_bidirectional_attention True is not supported",
+        ),
+        (
+            GEMMA_2_2B | {"query_pre_attn_scalar": None},
+            "query_pre_attn_scalar must be a positive number",
+        ),
         (MISTRAL_V01 | {"sliding_window": -4}, "sliding_window must be a positive integer"),
-        (LLAMA_2_7B | {"quantization_config": {}}, "keys whose meaning is not known here: quantization_config"),
+        (
+            LLAMA_2_7B | {"quantization_config": {}},
+            "keys whose meaning is not known here: quantization_config",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(config, message):
     assert message in refused(config)
 
 
-NUMBERS = st.integers(-3, 3) | st.sampled_from([2**31, -(2**31), 10**30, 10**400]) | st.floats(allow_nan=True) | st.booleans()
-LEAVES = st.none() | NUMBERS | st.text(max_size=4) | st.sampled_from(["full_attention", "llama3", "yarn", "\ud800", "a\nb"])
-VALUES = st.recursive(LEAVES, lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=3), x, max_size=3), max_leaves=4)
+NUMBERS = (
+    st.integers(-3, 3)
+    | st.sampled_from([2**31, -(2**31), 10**30, 10**400])
+    | st.floats(allow_nan=True)
+    | st.booleans()
+)
+LEAVES = (
+    st.none()
+    | NUMBERS
+    | st.text(max_size=4)
+    | st.sampled_from(["full_attention", "llama3", "yarn", "\ud800", "a\nb"])
+)
+VALUES = st.recursive(
+    LEAVES,
+    lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=3), x, max_size=3),
+    max_leaves=4,
+)
 
 
-@pytest.mark.parametrize("name", ["Llama-3.1-8B", "Mistral-7B-v0.1", "Qwen2-0.5B", "Qwen3-0.6B", "Gemma-2B", "Gemma-2-2b"])
+@pytest.mark.parametrize(
+    "name",
+    ["Llama-3.1-8B", "Mistral-7B-v0.1", "Qwen2-0.5B", "Qwen3-0.6B", "Gemma-2B", "Gemma-2-2b"],
+)
 @given(data=st.data())
 def test_any_value_of_any_key_is_read_or_refused_by_name(name, data):
     config, _ = PUBLISHED[name]
-    key = data.draw(st.sampled_from(sorted(config.keys() - hf_config.WITHOUT_EFFECT | {"layer_types"})))
+    key = data.draw(
+        st.sampled_from(sorted(config.keys() - hf_config.WITHOUT_EFFECT | {"layer_types"}))
+    )
     try:
         hf_config.read(config | {key: data.draw(VALUES)})
     except UserError as error:
@@ -245,7 +382,16 @@ ROPES = st.one_of(
     st.builds(Rope, st.floats(2, 1e6)),
     st.builds(LinearRope, st.floats(2, 1e6), FACTOR),
     st.builds(DynamicNTKRope, st.floats(2, 1e6), FACTOR, CONTEXT),
-    st.builds(YarnRope, st.floats(2, 1e6), FACTOR, CONTEXT, st.floats(8, 64), st.floats(0.5, 4), st.none() | st.floats(0.5, 2), st.booleans()),
+    st.builds(
+        YarnRope,
+        st.floats(2, 1e6),
+        FACTOR,
+        CONTEXT,
+        st.floats(8, 64),
+        st.floats(0.5, 4),
+        st.none() | st.floats(0.5, 2),
+        st.booleans(),
+    ),
     st.builds(Llama3Rope, st.floats(2, 1e6), FACTOR, CONTEXT, st.floats(4, 8), st.floats(0.5, 2)),
 )
 WINDOWS = st.lists(st.sampled_from([0, 0, 7, 7, 9]), min_size=1, max_size=6).map(tuple)
@@ -262,7 +408,11 @@ MODELS = st.one_of(
 def spelled_out(model):
     """A model with its defaults written out, to be compared by what it computes."""
     windows = tuple((model.windows * model.n_layers)[: model.n_layers])
-    scale = {"query_scale": model.query_scale or float(model.head_size)} if isinstance(model, gemma.Model) else {}
+    scale = (
+        {"query_scale": model.query_scale or float(model.head_size)}
+        if isinstance(model, gemma.Model)
+        else {}
+    )
     return dataclasses.replace(model, head_dim=model.head_size, windows=windows, **scale)
 
 

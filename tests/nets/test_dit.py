@@ -19,7 +19,11 @@ apply = jax.jit(dit.apply, static_argnames="cfg")
 
 @given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(1, 4))
 def test_patches_are_put_back_where_they_were(rows, columns, patch, channels):
-    x = np.random.default_rng(0).normal(size=(2, rows * patch, columns * patch, channels)).astype(np.float32)
+    x = (
+        np.random.default_rng(0)
+        .normal(size=(2, rows * patch, columns * patch, channels))
+        .astype(np.float32)
+    )
     tokens, grid = dit.patchify(jnp.asarray(x), patch)
     assert grid == (rows, columns) and tokens.shape == (2, rows * columns, patch**2 * channels)
     np.testing.assert_array_equal(dit.unpatchify(tokens, grid, patch), x)
@@ -32,7 +36,11 @@ def test_it_starts_as_the_constant_zero():
 @given(st.permutations(range(3)))
 def test_rows_of_a_batch_do_not_see_each_other(order):
     order = np.array(order)
-    np.testing.assert_allclose(apply(MOVED, X[order], T[order], LABEL[order], cfg=CFG), apply(MOVED, X, T, LABEL, cfg=CFG)[order], atol=1e-5)
+    np.testing.assert_allclose(
+        apply(MOVED, X[order], T[order], LABEL[order], cfg=CFG),
+        apply(MOVED, X, T, LABEL, cfg=CFG)[order],
+        atol=1e-5,
+    )
 
 
 def test_time_class_and_every_pixel_matter():

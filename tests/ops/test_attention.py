@@ -20,13 +20,19 @@ def by_hand(q, k, v, mask):
     out = np.zeros_like(q)
     for b, t, h in np.ndindex(q.shape[:3]):
         g = h // (q.shape[2] // k.shape[2])
-        logits = np.where(mask[b % len(mask), t], k[b, :, g] @ q[b, t, h] / np.sqrt(q.shape[3]), -np.inf)
+        logits = np.where(
+            mask[b % len(mask), t], k[b, :, g] @ q[b, t, h] / np.sqrt(q.shape[3]), -np.inf
+        )
         weights = np.exp(logits - logits.max())
         out[b, t, h] = weights / weights.sum() @ v[b, :, g]
     return out
 
 
-@pytest.mark.parametrize("mask", [causal_mask(POSITION, POSITION), sliding_window_mask(POSITION, POSITION, 2)], ids=["causal", "window"])
+@pytest.mark.parametrize(
+    "mask",
+    [causal_mask(POSITION, POSITION), sliding_window_mask(POSITION, POSITION, 2)],
+    ids=["causal", "window"],
+)
 def test_equals_the_definition(mask):
     q, k, v = inputs(0)
     np.testing.assert_allclose(run(q, k, v, mask), by_hand(q, k, v, np.asarray(mask)), atol=1e-6)
@@ -43,7 +49,9 @@ def test_weights_are_a_mean(seed):
 def test_keys_have_no_order(order):
     q, k, v = inputs(0)
     mask = np.ones((1, 6, 6), bool)
-    np.testing.assert_allclose(run(q, k[:, order], v[:, order], mask), run(q, k, v, mask), atol=1e-6)
+    np.testing.assert_allclose(
+        run(q, k[:, order], v[:, order], mask), run(q, k, v, mask), atol=1e-6
+    )
 
 
 def test_window_counts_the_query_itself():

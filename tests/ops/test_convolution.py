@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from panorax.ops.convolution import conv2d, upsampled_conv2d
 
 SEEDS = st.integers(0, 2**32 - 1)
-ONES = ((1, 1), (1, 1))
+ZEROS, ONES, THREES = (((n, n), (n, n)) for n in (0, 1, 3))
 
 
 def draw(seed, *shapes):
@@ -19,7 +19,9 @@ def draw(seed, *shapes):
 
 
 def reference(x, w, stride=1, padding="SAME"):
-    return jax.lax.conv_general_dilated(x, w, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return jax.lax.conv_general_dilated(
+        x, w, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
 
 
 def assert_same(f, g, x, w, atol=1e-5):
@@ -28,8 +30,12 @@ def assert_same(f, g, x, w, atol=1e-5):
     expected, expected_pull_back = jax.vjp(g, x, w)
     assert out.shape == expected.shape and out.dtype == expected.dtype
     cotangent = draw(7, out.shape)[0].astype(out.dtype)
-    for ours, theirs in zip((out, *pull_back(cotangent)), (expected, *expected_pull_back(cotangent)), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=atol * max(1.0, float(jnp.abs(theirs).max())))
+    for ours, theirs in zip(
+        (out, *pull_back(cotangent)), (expected, *expected_pull_back(cotangent)), strict=True
+    ):
+        np.testing.assert_allclose(
+            ours, theirs, rtol=0, atol=atol * max(1.0, float(jnp.abs(theirs).max()))
+        )
 
 
 @pytest.mark.parametrize("width", [1, 3])
@@ -37,8 +43,24 @@ def assert_same(f, g, x, w, atol=1e-5):
 @pytest.mark.parametrize("Y, X", [(4, 6), (5, 3)])
 def test_conv2d_is_the_convolution(width, stride, padding, Y, X):
     x, w = draw(0, (2, Y, X, 2), (width, width, 2, 3))
-    ours, theirs = (jax.jit(lambda x, w, f=f: f(x, w, stride, padding)) for f in (conv2d, reference))
+    ours, theirs = (
+        jax.jit(lambda x, w, f=f: f(x, w, stride, padding)) for f in (conv2d, reference)
+    )
     assert_same(ours, theirs, x, w)
+
+
+@pytest.mark.parametrize("width, padding", [(1, ZEROS), (3, ONES), (7, THREES)])
+def test_residual_networks_halve_the_grid(width, padding):
+    x, w = draw(0, (2, 6, 9, 2), (width, width, 2, 3))
+    ours, theirs = (jax.jit(lambda x, w, f=f: f(x, w, 2, padding)) for f in (conv2d, reference))
+    assert ours(x, w).shape == (2, 3, 5, 3)
+    assert_same(ours, theirs, x, w)
+
+
+def test_a_kernel_of_one_pixel_is_a_product_of_matrices():
+    x, w = draw(0, (2, 5, 4, 2), (1, 1, 2, 3))
+    for padding in ("SAME", ZEROS):
+        assert "conv" not in str(jax.make_jaxpr(lambda x, w: conv2d(x, w, 2, padding))(x, w))
 
 
 @given(SEEDS)
@@ -50,7 +72,12 @@ def test_kernels_that_are_not_square(seed):
 @pytest.mark.parametrize("Y, X", [(4, 3), (1, 1)])
 def test_convolution_of_an_upsampled_image(Y, X):
     x, w = draw(0, (2, Y, X, 2), (3, 3, 2, 3))
-    assert_same(jax.jit(upsampled_conv2d), jax.jit(lambda x, w: reference(jnp.repeat(jnp.repeat(x, 2, 1), 2, 2), w)), x, w)
+    assert_same(
+        jax.jit(upsampled_conv2d),
+        jax.jit(lambda x, w: reference(jnp.repeat(jnp.repeat(x, 2, 1), 2, 2), w)),
+        x,
+        w,
+    )
 
 
 def test_accelerators_use_xlas_own_gradient(monkeypatch):
@@ -70,6 +97,8 @@ def test_half_precision_stays(width):
 
 def test_second_derivatives():
     x, w = draw(0, (1, 4, 4, 2), (3, 3, 2, 2))
-    second = lambda f: jax.jit(jax.grad(lambda w: jnp.sum(jax.grad(lambda x: jnp.sum(f(x, w) ** 3))(x) ** 2)))(w)
+    second = lambda f: jax.jit(
+        jax.grad(lambda w: jnp.sum(jax.grad(lambda x: jnp.sum(f(x, w) ** 3))(x) ** 2))
+    )(w)
     ours, theirs = second(conv2d), second(reference)
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-6 * float(jnp.abs(theirs).max()))

@@ -25,7 +25,9 @@ def test_all_orders_are_equally_likely(n):
     _, counts = np.unique(orders, axis=0, return_counts=True)
     expected = 24_000 / len(counts)
     assert len(counts) == np.prod(np.arange(1, n + 1))
-    assert np.sum((counts - expected) ** 2 / expected) < 50  # chi-squared of at most 23 degrees of freedom: 1e-3
+    assert (
+        np.sum((counts - expected) ** 2 / expected) < 50
+    )  # chi-squared of at most 23 degrees of freedom: 1e-3
 
 
 def test_every_place_is_equally_likely():

@@ -30,6 +30,8 @@ def test_rope_turns_pairs_and_keeps_lengths():
 
 def test_sinusoidal_is_cos_then_sin():
     f = np.asarray(sinusoidal(jnp.array([0.0, 2.0]), 4))
-    np.testing.assert_allclose(f, [[1, 1, 0, 0], [np.cos(2), np.cos(0.02), np.sin(2), np.sin(0.02)]], atol=1e-6)
+    np.testing.assert_allclose(
+        f, [[1, 1, 0, 0], [np.cos(2), np.cos(0.02), np.sin(2), np.sin(0.02)]], atol=1e-6
+    )
     with pytest.raises(ValueError, match="even width"):
         sinusoidal(jnp.array([0.0]), 3)

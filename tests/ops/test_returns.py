@@ -28,13 +28,17 @@ def loop(reward, value, next_value, terminated, truncated, discount, lambda_):
 @given(st.integers(0, 1000), st.floats(0, 1), st.floats(0, 1))
 def test_equals_the_recursion(seed, discount, lambda_):
     inputs = drawn(seed)
-    np.testing.assert_allclose(run(*inputs, discount, lambda_), loop(*inputs, discount, lambda_), atol=1e-5)
+    np.testing.assert_allclose(
+        run(*inputs, discount, lambda_), loop(*inputs, discount, lambda_), atol=1e-5
+    )
 
 
 @given(st.integers(0, 1000))
 def test_lambda_0_is_the_one_step_error(seed):
     reward, value, next_value, terminated, truncated = drawn(seed)
-    np.testing.assert_allclose(run(*drawn(seed), 0.9, 0.0), reward + 0.9 * ~terminated * next_value - value, atol=1e-5)
+    np.testing.assert_allclose(
+        run(*drawn(seed), 0.9, 0.0), reward + 0.9 * ~terminated * next_value - value, atol=1e-5
+    )
 
 
 @given(st.integers(0, 1000))
@@ -47,4 +51,6 @@ def test_lambda_1_is_the_return_less_the_value(seed):
     for t in reversed(range(T)):
         returns = reward[t] + 0.9 * returns
         expected[t] = returns - value[t]
-    np.testing.assert_allclose(run(reward, value, tail, never, never, 0.9, 1.0), expected, atol=1e-4)
+    np.testing.assert_allclose(
+        run(reward, value, tail, never, never, 0.9, 1.0), expected, atol=1e-4
+    )

@@ -46,7 +46,10 @@ def test_zero_temperature_is_greedy_and_low_temperature_sharpens():
     assert int(sample(LOGITS, key, Sampling(top_k=1))) == 0
 
 
-@pytest.mark.parametrize("wrong", [dict(temperature=-1.0), dict(top_k=-1), dict(top_p=0.0), dict(top_p=1.5), dict(min_p=2.0)])
+@pytest.mark.parametrize(
+    "wrong",
+    [dict(temperature=-1.0), dict(top_k=-1), dict(top_p=0.0), dict(top_p=1.5), dict(min_p=2.0)],
+)
 def test_out_of_range_is_named(wrong):
     with pytest.raises(UserError, match=next(iter(wrong)).replace("_", "-")):
         Sampling(**wrong)

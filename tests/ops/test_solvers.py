@@ -18,12 +18,20 @@ def van_der_pol(t, x):
 
 
 def truth(t0, t1, x0=(2.0, 0.0)):
-    return solve_ivp(lambda t, x: [x[1], (1 - x[0] ** 2) * x[1] - x[0]], (t0, t1), x0, rtol=1e-10, atol=1e-12).y[:, -1]
+    return solve_ivp(
+        lambda t, x: [x[1], (1 - x[0] ** 2) * x[1] - x[0]], (t0, t1), x0, rtol=1e-10, atol=1e-12
+    ).y[:, -1]
 
 
 @pytest.mark.parametrize("solver, order", [(euler, 1), (heun, 2)])
 def test_order_of_convergence(solver, order):
-    errors = [np.linalg.norm(jax.jit(functools.partial(solver, van_der_pol))(X0, jnp.linspace(0, 1, n + 1)) - truth(0, 1)) for n in (20, 40, 80)]
+    errors = [
+        np.linalg.norm(
+            jax.jit(functools.partial(solver, van_der_pol))(X0, jnp.linspace(0, 1, n + 1))
+            - truth(0, 1)
+        )
+        for n in (20, 40, 80)
+    ]
     measured = np.log2(np.array(errors[:-1]) / errors[1:])
     np.testing.assert_allclose(measured, order, atol=0.2)
 
@@ -37,14 +45,18 @@ def test_dormand_prince_meets_its_tolerance_either_way(t0, t1):
 
 
 def test_dormand_prince_is_of_fifth_order():
-    solve = jax.jit(lambda x, rtol: dopri5(van_der_pol, x, 0.0, 10.0, rtol=rtol, atol=rtol).accepted)
+    solve = jax.jit(
+        lambda x, rtol: dopri5(van_der_pol, x, 0.0, 10.0, rtol=rtol, atol=rtol).accepted
+    )
     loose, tight = (int(solve(X0, r)) for r in (1e-2, 1e-4))  # steps grow as tolerance^(-1/5)
     assert 100**0.2 * 0.6 < tight / loose < 100**0.2 * 1.5
 
 
 def test_it_gives_up_at_max_steps_and_at_infinity():
     assert not bool(dopri5(van_der_pol, X0, 0.0, 10.0, max_steps=3).reached)
-    blown = jax.jit(lambda x: dopri5(lambda t, x: x**2, x, 0.0, 2.0, max_steps=200))(jnp.array(1.0))  # x = 1 / (1 - t)
+    blown = jax.jit(lambda x: dopri5(lambda t, x: x**2, x, 0.0, 2.0, max_steps=200))(
+        jnp.array(1.0)
+    )  # x = 1 / (1 - t)
     assert not bool(blown.reached)
 
 
@@ -52,10 +64,20 @@ def test_it_gives_up_at_max_steps_and_at_infinity():
 def test_trees_of_linear_equations(rate, span):
     tree = {"a": jnp.ones(2), "b": jnp.full((1, 3), 2.0)}
     x = SOLVE_TREE(tree, rate, span)
-    jax.tree.map(lambda got, start: np.testing.assert_allclose(got, np.exp(rate * span) * np.asarray(start), rtol=1e-4), x, tree)
+    jax.tree.map(
+        lambda got, start: np.testing.assert_allclose(
+            got, np.exp(rate * span) * np.asarray(start), rtol=1e-4
+        ),
+        x,
+        tree,
+    )
 
 
-SOLVE_TREE = jax.jit(lambda tree, rate, span: dopri5(lambda t, x: jax.tree.map(lambda v: rate * v, x), tree, 0.0, span).x)
+SOLVE_TREE = jax.jit(
+    lambda tree, rate, span: (
+        dopri5(lambda t, x: jax.tree.map(lambda v: rate * v, x), tree, 0.0, span).x
+    )
+)
 
 
 def test_grid_solvers_are_differentiable():
@@ -66,5 +88,7 @@ def test_grid_solvers_are_differentiable():
 
 
 def test_vmapped_rows_take_their_own_steps():
-    rows = jax.jit(jax.vmap(lambda x: dopri5(van_der_pol, x, 0.0, 2.0)))(jnp.array([[2.0, 0.0], [0.1, 0.0]]))
+    rows = jax.jit(jax.vmap(lambda x: dopri5(van_der_pol, x, 0.0, 2.0)))(
+        jnp.array([[2.0, 0.0], [0.1, 0.0]])
+    )
     np.testing.assert_allclose(rows.x, [truth(0, 2), truth(0, 2, (0.1, 0.0))], rtol=1e-3, atol=1e-4)

@@ -2,9 +2,8 @@
 
 import numpy as np
 import torch
-from torch.nn.functional import scaled_dot_product_attention
-
 from case import Arrays, named, normal, vjp
+from torch.nn.functional import scaled_dot_product_attention
 
 PACKAGES = ("torch",)
 
@@ -17,6 +16,8 @@ def generate() -> Arrays:
     masks = {"causal": distance >= 0, "window": (distance >= 0) & (distance < 3)}
     arrays = {}
     for case, mask in masks.items():
-        attend = lambda q, k, v: scaled_dot_product_attention(q, k, v, attn_mask=torch.tensor(mask), enable_gqa=True)
+        attend = lambda q, k, v: scaled_dot_product_attention(
+            q, k, v, attn_mask=torch.tensor(mask), enable_gqa=True
+        )
         arrays |= named(case, {"mask": mask, **vjp(attend, qkv, rng)})
     return arrays

@@ -13,7 +13,9 @@ import torch
 Arrays = dict[str, np.ndarray]
 
 
-def normal(rng: np.random.RandomState, *shape: int, mean: float = 0.0, std: float = 1.0) -> np.ndarray:
+def normal(
+    rng: np.random.RandomState, *shape: int, mean: float = 0.0, std: float = 1.0
+) -> np.ndarray:
     """Normal float32 numbers. `RandomState` is used because numpy has frozen its streams."""
     return (mean + std * rng.standard_normal(shape)).astype(np.float32)
 
@@ -35,7 +37,9 @@ def settings(**values: int | float | bool | None) -> Arrays:
 
 def vjp(f, inputs: Arrays, rng: np.random.RandomState) -> Arrays:
     """A case with gradients, of the torch function `f` of the inputs as keywords, computed in float64."""
-    leaves = {name: torch.tensor(x, dtype=torch.float64, requires_grad=True) for name, x in inputs.items()}
+    leaves = {
+        name: torch.tensor(x, dtype=torch.float64, requires_grad=True) for name, x in inputs.items()
+    }
     out = f(**leaves)
     cotangent = normal(rng, *out.shape)
     out.backward(torch.tensor(cotangent, dtype=torch.float64))

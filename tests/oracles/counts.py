@@ -1,9 +1,8 @@
 """Parameters of the published Llamas, counted by transformers without allocating any."""
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
-
 from case import Arrays, named, settings
+from transformers import LlamaConfig, LlamaForCausalLM
 
 PACKAGES = ("torch", "transformers")
 MODELS = {
@@ -11,7 +10,14 @@ MODELS = {
     "llama2_70b": (32000, 8192, 28672, 80, 64, 8),
     "llama3_8b": (128256, 4096, 14336, 32, 32, 8),
 }
-NAMES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
+NAMES = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+)
 
 
 def generate() -> Arrays:
@@ -20,5 +26,7 @@ def generate() -> Arrays:
         sizes = dict(zip(NAMES, numbers, strict=True))
         with torch.device("meta"):
             llama = LlamaForCausalLM(LlamaConfig(**sizes, tie_word_embeddings=False))
-        arrays |= named(model, settings(parameters=sum(p.numel() for p in llama.parameters()), **sizes))
+        arrays |= named(
+            model, settings(parameters=sum(p.numel() for p in llama.parameters()), **sizes)
+        )
     return arrays

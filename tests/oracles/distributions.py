@@ -2,9 +2,8 @@
 
 import numpy as np
 import torch
-from torch.distributions import Categorical, Independent, Normal
-
 from case import Arrays, named, normal, vjp
+from torch.distributions import Categorical, Independent, Normal
 
 PACKAGES = ("torch",)
 
@@ -16,7 +15,10 @@ def both(distribution, action: np.ndarray) -> torch.Tensor:
 
 def masked(logits: torch.Tensor, legal: np.ndarray, action: np.ndarray) -> torch.Tensor:
     """`both` of each row's distribution over its legal actions alone, as if there were no others."""
-    rows = [both(Categorical(logits=row[torch.tensor(ok)]), ok[:a].sum()) for row, ok, a in zip(logits, legal, action)]
+    rows = [
+        both(Categorical(logits=row[torch.tensor(ok)]), ok[:a].sum())
+        for row, ok, a in zip(logits, legal, action)
+    ]
     return torch.stack(rows, 1)
 
 
@@ -30,7 +32,9 @@ def generate() -> Arrays:
     legal[np.arange(6), choice] = True
 
     def multi(first, second):
-        return both(Categorical(logits=first), pair[:, 0]) + both(Categorical(logits=second), pair[:, 1])
+        return both(Categorical(logits=first), pair[:, 0]) + both(
+            Categorical(logits=second), pair[:, 1]
+        )
 
     def gaussian(mean, log_std):
         return both(Independent(Normal(mean, log_std.exp()), 1), move.astype(np.float64))
@@ -43,7 +47,13 @@ def generate() -> Arrays:
 
     return {
         **named("categorical", {"action": choice, **vjp(categorical, {"logits": logits}, rng)}),
-        **named("masked", {"action": choice, "legal": legal, **vjp(among_legal, {"logits": logits}, rng)}),
-        **named("multi_categorical", {"action": pair, **vjp(multi, {"first": first, "second": second}, rng)}),
+        **named(
+            "masked",
+            {"action": choice, "legal": legal, **vjp(among_legal, {"logits": logits}, rng)},
+        ),
+        **named(
+            "multi_categorical",
+            {"action": pair, **vjp(multi, {"first": first, "second": second}, rng)},
+        ),
         **named("diagonal_gaussian", {"action": move, **vjp(gaussian, gauss, rng)}),
     }

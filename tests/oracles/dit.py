@@ -6,10 +6,9 @@ feed-forward and modulation maps have no biases.
 
 import numpy as np
 import torch
+from case import Arrays, named, normal, settings, vjp
 from diffusers.models.embeddings import get_timestep_embedding
 from torch.nn.functional import conv2d, gelu, layer_norm, linear, scaled_dot_product_attention, silu
-
-from case import Arrays, named, normal, settings, vjp
 
 PACKAGES = ("torch", "diffusers")
 PATCH, WIDTH, HEADS, HIDDEN, LAYERS, CLASSES, CHANNELS, ROWS, COLUMNS = 2, 8, 2, 12, 2, 4, 3, 2, 3
@@ -26,16 +25,25 @@ def shapes() -> dict[str, tuple[int, ...]]:
         "final_layer.linear.bias": (pixels,),
     }
     for layer in (0, 2):
-        found |= {f"t_embedder.mlp.{layer}.weight": (WIDTH, WIDTH), f"t_embedder.mlp.{layer}.bias": (WIDTH,)}
+        found |= {
+            f"t_embedder.mlp.{layer}.weight": (WIDTH, WIDTH),
+            f"t_embedder.mlp.{layer}.bias": (WIDTH,),
+        }
     for layer in range(LAYERS):
-        block = {"attn.qkv": (3 * WIDTH, WIDTH), "attn.proj": (WIDTH, WIDTH), "adaLN_modulation.1": (6 * WIDTH, WIDTH)}
+        block = {
+            "attn.qkv": (3 * WIDTH, WIDTH),
+            "attn.proj": (WIDTH, WIDTH),
+            "adaLN_modulation.1": (6 * WIDTH, WIDTH),
+        }
         block |= {"mlp.fc1": (HIDDEN, WIDTH), "mlp.fc2": (WIDTH, HIDDEN)}
         found |= {f"blocks.{layer}.{name}.weight": shape for name, shape in block.items()}
     return found
 
 
 def sinusoids(x: torch.Tensor, width: int) -> torch.Tensor:
-    return get_timestep_embedding(x.float(), width, flip_sin_to_cos=True, downscale_freq_shift=0).double()
+    return get_timestep_embedding(
+        x.float(), width, flip_sin_to_cos=True, downscale_freq_shift=0
+    ).double()
 
 
 def modulated(x: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
@@ -47,21 +55,37 @@ def self_attention(x: torch.Tensor, qkv: torch.Tensor, proj: torch.Tensor) -> to
     return linear(scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2), proj)
 
 
-def dit(image: torch.Tensor, time: np.ndarray, label: np.ndarray, w: dict[str, torch.Tensor]) -> torch.Tensor:
-    x = conv2d(image, w["x_embedder.proj.weight"], w["x_embedder.proj.bias"], stride=PATCH).flatten(2).transpose(1, 2)
+def dit(
+    image: torch.Tensor, time: np.ndarray, label: np.ndarray, w: dict[str, torch.Tensor]
+) -> torch.Tensor:
+    x = (
+        conv2d(image, w["x_embedder.proj.weight"], w["x_embedder.proj.bias"], stride=PATCH)
+        .flatten(2)
+        .transpose(1, 2)
+    )
     row, column = torch.arange(ROWS * COLUMNS) // COLUMNS, torch.arange(ROWS * COLUMNS) % COLUMNS
     x = x + torch.cat([sinusoids(row, WIDTH // 2), sinusoids(column, WIDTH // 2)], -1)[None]
-    c = linear(sinusoids(1000 * torch.tensor(time), WIDTH), w["t_embedder.mlp.0.weight"], w["t_embedder.mlp.0.bias"])
+    c = linear(
+        sinusoids(1000 * torch.tensor(time), WIDTH),
+        w["t_embedder.mlp.0.weight"],
+        w["t_embedder.mlp.0.bias"],
+    )
     c = linear(silu(c), w["t_embedder.mlp.2.weight"], w["t_embedder.mlp.2.bias"])
     c = silu(c + w["y_embedder.embedding_table.weight"][torch.tensor(label)])
     for layer in range(LAYERS):
         part = lambda name: w[f"blocks.{layer}.{name}.weight"]
-        shift, scale, gate, shift_ff, scale_ff, gate_ff = linear(c, part("adaLN_modulation.1")).chunk(6, -1)
-        x = x + gate[:, None] * self_attention(modulated(x, shift, scale), part("attn.qkv"), part("attn.proj"))
+        shift, scale, gate, shift_ff, scale_ff, gate_ff = linear(
+            c, part("adaLN_modulation.1")
+        ).chunk(6, -1)
+        x = x + gate[:, None] * self_attention(
+            modulated(x, shift, scale), part("attn.qkv"), part("attn.proj")
+        )
         hidden = gelu(linear(modulated(x, shift_ff, scale_ff), part("mlp.fc1")), approximate="tanh")
         x = x + gate_ff[:, None] * linear(hidden, part("mlp.fc2"))
     shift, scale = linear(c, w["final_layer.adaLN_modulation.1.weight"]).chunk(2, -1)
-    x = linear(modulated(x, shift, scale), w["final_layer.linear.weight"], w["final_layer.linear.bias"])
+    x = linear(
+        modulated(x, shift, scale), w["final_layer.linear.weight"], w["final_layer.linear.bias"]
+    )
     x = x.unflatten(-1, (PATCH, PATCH, CHANNELS)).unflatten(1, (ROWS, COLUMNS))
     return torch.einsum("nhwpqc->nchpwq", x).reshape(image.shape)
 

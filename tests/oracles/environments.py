@@ -2,15 +2,22 @@
 
 import gymnasium
 import numpy as np
-
 from case import Arrays, named, settings
 
 PACKAGES = ("gymnasium",)
 T = 60
 # (state, actions): episodes that go on and episodes that end
-CARTPOLE = [([0.01, -0.02, 0.03, 0.04], "alternate"), ([-0.03, 0.5, -0.02, -0.4], "right"), ([2.0, 1.5, 0.0, 0.0], "alternate")]
+CARTPOLE = [
+    ([0.01, -0.02, 0.03, 0.04], "alternate"),
+    ([-0.03, 0.5, -0.02, -0.4], "right"),
+    ([2.0, 1.5, 0.0, 0.0], "alternate"),
+]
 MOUNTAIN_CAR = [([-0.5, 0.0], "random"), ([0.4, 0.04], "right"), ([-1.15, -0.05], "left")]
-ACROBOT = [([0.1, -0.1, 0.05, 0.02], "random"), ([2.5, 0.6, 1.0, -0.5], "right"), ([1.0, 1.0, -3.0, 2.0], "left")]
+ACROBOT = [
+    ([0.1, -0.1, 0.05, 0.02], "random"),
+    ([2.5, 0.6, 1.0, -0.5], "right"),
+    ([1.0, 1.0, -3.0, 2.0], "left"),
+]
 PENDULUM = [([0.3, -0.2], "random"), ([3.0, 1.0], "random"), ([-2.0, -7.9], "random")]
 
 
@@ -18,7 +25,11 @@ def actions(pattern: str, space, rng: np.random.RandomState) -> np.ndarray:
     if isinstance(space, gymnasium.spaces.Box):  # beyond the bounds too, where actions are clipped
         return rng.uniform(1.5 * space.low, 1.5 * space.high, (T, *space.shape)).astype(np.float32)
     last = int(space.n) - 1
-    named_patterns = {"alternate": np.arange(T) % 2, "right": np.full(T, last), "left": np.zeros(T, int)}
+    named_patterns = {
+        "alternate": np.arange(T) % 2,
+        "right": np.full(T, last),
+        "left": np.zeros(T, int),
+    }
     return named_patterns[pattern] if pattern in named_patterns else rng.randint(0, last + 1, T)
 
 
@@ -48,7 +59,12 @@ def environment_case(name: str, starts: list, rng: np.random.RandomState) -> Arr
 
 def generate() -> Arrays:
     rng = np.random.RandomState(10)
-    worlds = {"CartPole-v1": CARTPOLE, "MountainCar-v0": MOUNTAIN_CAR, "Acrobot-v1": ACROBOT, "Pendulum-v1": PENDULUM}
+    worlds = {
+        "CartPole-v1": CARTPOLE,
+        "MountainCar-v0": MOUNTAIN_CAR,
+        "Acrobot-v1": ACROBOT,
+        "Pendulum-v1": PENDULUM,
+    }
     arrays = {}
     for name, starts in worlds.items():
         arrays |= named(name, environment_case(name, starts, rng))

@@ -7,9 +7,8 @@ norms too; weights are multiples of 1/16, so that they compress.
 import numpy as np
 import torch
 import transformers
-from torch.nn.functional import cross_entropy
-
 from case import Arrays, named, normal
+from torch.nn.functional import cross_entropy
 
 PACKAGES = ("torch", "transformers")
 SIZES = {
@@ -47,7 +46,9 @@ def family_case(family: str, options: dict, rng: np.random.RandomState) -> Array
         for name, p in model.named_parameters():
             draw = normal(rng, *p.shape, mean=1.0 if "norm" in name else 0.0, std=0.2)
             p.copy_(torch.tensor(np.round(draw * 16) / 16))
-    ids = rng.randint(1, config.vocab_size, (2, 13))  # id 0 is padding for Gemma: its embedding has no gradient there
+    ids = rng.randint(
+        1, config.vocab_size, (2, 13)
+    )  # id 0 is padding for Gemma: its embedding has no gradient there
     logits = model(torch.tensor(ids)).logits
     loss = cross_entropy(logits[:, :-1].flatten(0, 1), torch.tensor(ids)[:, 1:].flatten())
     loss.backward()

@@ -5,9 +5,8 @@ Data is N(MEAN, STD^2), noise N(0, 1). At noise level s a sample is x = (1 - s) 
 
 import numpy as np
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, FlowMatchHeunDiscreteScheduler
-
 from case import Arrays, named, normal, settings
+from diffusers import FlowMatchEulerDiscreteScheduler, FlowMatchHeunDiscreteScheduler
 
 PACKAGES = ("torch", "diffusers")
 MEAN, STD, STEPS = 1.5, 0.4, 6
@@ -23,7 +22,9 @@ def trajectory(scheduler, start: np.ndarray) -> np.ndarray:
     """The samples before the first and after every call of the scheduler, at the levels it asks for."""
     x, found = torch.tensor(start), [start]
     for time in scheduler.timesteps:
-        x = scheduler.step(velocity(x, time / scheduler.config.num_train_timesteps), time, x).prev_sample
+        x = scheduler.step(
+            velocity(x, time / scheduler.config.num_train_timesteps), time, x
+        ).prev_sample
         found.append(x.numpy())
     return np.stack(found)
 
@@ -49,4 +50,6 @@ def generate() -> Arrays:
     time = euler.timesteps[[0, 300, 700, 999]]
     mixed = euler.scale_noise(torch.tensor(data), time, torch.tensor(noise))
     level = time.numpy() / euler.config.num_train_timesteps
-    return arrays | named("interpolation", {"noise": noise, "data": data, "level": level, "out": mixed.numpy()})
+    return arrays | named(
+        "interpolation", {"noise": noise, "data": data, "level": level, "out": mixed.numpy()}
+    )

@@ -1,9 +1,8 @@
 """torch's normalisations; images channels first, as torch has them."""
 
 import numpy as np
-from torch.nn.functional import group_norm, layer_norm, rms_norm
-
 from case import Arrays, named, normal, scales, vjp
+from torch.nn.functional import group_norm, layer_norm, rms_norm
 
 PACKAGES = ("torch",)
 

@@ -4,9 +4,8 @@ import math
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
-
 from case import Arrays, named, normal, settings
+from torch.nn.functional import cross_entropy
 
 PACKAGES = ("torch",)
 STEPS, WARMUP, PEAK, FINAL, DECAY, CLIP, B1, B2, EPS = 20, 5, 0.1, 0.01, 0.3, 0.5, 0.9, 0.95, 1e-3
@@ -30,7 +29,9 @@ def generate() -> Arrays:
     found = {"w": [], "b": [], "norm": [], "rate": []}
     for _ in range(STEPS):
         adamw.zero_grad()
-        cross_entropy(torch.tensor(x, dtype=torch.float64) @ w + b[None], torch.tensor(label)).backward()
+        cross_entropy(
+            torch.tensor(x, dtype=torch.float64) @ w + b[None], torch.tensor(label)
+        ).backward()
         found["norm"].append(torch.nn.utils.clip_grad_norm_([w, b], CLIP).item())
         found["rate"].append(rate.get_last_lr()[0])
         adamw.step()
@@ -43,4 +44,6 @@ def generate() -> Arrays:
         steps=STEPS, warmup=WARMUP, peak_lr=PEAK, final_lr=FINAL, b1=B1, b2=B2, eps=EPS, weight_decay=DECAY, clip=CLIP
     )  # fmt: skip
     inputs = {"x": x, "label": label, "w0": w0, "b0": b0}
-    return named("adamw", {**rates, **inputs, **{name: np.array(steps) for name, steps in found.items()}})
+    return named(
+        "adamw", {**rates, **inputs, **{name: np.array(steps) for name, steps in found.items()}}
+    )

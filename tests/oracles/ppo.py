@@ -2,18 +2,23 @@
 
 import numpy as np
 import torch
+from case import Arrays, named, normal, settings
 from torch import nn
 from torch.distributions import Categorical, Independent, Normal
 from torch.func import functional_call
-
-from case import Arrays, named, normal, settings
 
 PACKAGES = ("torch",)
 B, INPUTS, WIDTH = 24, 4, 8
 
 
 def network(outputs: int) -> nn.Module:
-    layers = (nn.Linear(INPUTS, WIDTH), nn.Tanh(), nn.Linear(WIDTH, WIDTH), nn.Tanh(), nn.Linear(WIDTH, outputs))
+    layers = (
+        nn.Linear(INPUTS, WIDTH),
+        nn.Tanh(),
+        nn.Linear(WIDTH, WIDTH),
+        nn.Tanh(),
+        nn.Linear(WIDTH, outputs),
+    )
     return nn.Sequential(*layers).double()
 
 
@@ -31,22 +36,47 @@ def ppo_loss(log_prob, value, entropy, batch, clip, value_clip, value_weight, en
     return -surrogate.mean() + value_weight * error.mean() - entropy_weight * entropy.mean()
 
 
-def loss_case(gaussian: bool, weights: dict[str, float | None], rng: np.random.RandomState) -> Arrays:
+def loss_case(
+    gaussian: bool, weights: dict[str, float | None], rng: np.random.RandomState
+) -> Arrays:
     actor, critic = network(2 if gaussian else 3), network(1)
-    params = {f"actor.{name}": normal(rng, *p.shape, std=0.6) for name, p in actor.named_parameters()}
-    params |= {f"critic.{name}": normal(rng, *p.shape, std=0.6) for name, p in critic.named_parameters()}
+    params = {
+        f"actor.{name}": normal(rng, *p.shape, std=0.6) for name, p in actor.named_parameters()
+    }
+    params |= {
+        f"critic.{name}": normal(rng, *p.shape, std=0.6) for name, p in critic.named_parameters()
+    }
     params |= {"log_std": normal(rng, 2, std=0.3)} if gaussian else {}
     action = normal(rng, B, 2) if gaussian else rng.randint(0, 3, B)
-    leaves = {name: torch.tensor(p, dtype=torch.float64, requires_grad=True) for name, p in params.items()}
-    batch = {name: normal(rng, B) for name in ("value", "advantage")} | {"view": normal(rng, B, INPUTS)}
+    leaves = {
+        name: torch.tensor(p, dtype=torch.float64, requires_grad=True) for name, p in params.items()
+    }
+    batch = {name: normal(rng, B) for name in ("value", "advantage")} | {
+        "view": normal(rng, B, INPUTS)
+    }
     view = torch.tensor(batch["view"]).double()
-    part = lambda name: {k.removeprefix(name + "."): x for k, x in leaves.items() if k.startswith(name)}
-    head, value = functional_call(actor, part("actor"), view), functional_call(critic, part("critic"), view)[:, 0]
-    policy = Independent(Normal(head, leaves["log_std"].exp()), 1) if gaussian else Categorical(logits=head)
+    part = lambda name: {
+        k.removeprefix(name + "."): x for k, x in leaves.items() if k.startswith(name)
+    }
+    head, value = (
+        functional_call(actor, part("actor"), view),
+        functional_call(critic, part("critic"), view)[:, 0],
+    )
+    policy = (
+        Independent(Normal(head, leaves["log_std"].exp()), 1)
+        if gaussian
+        else Categorical(logits=head)
+    )
     log_prob = policy.log_prob(torch.tensor(action))
     # the old policy: near enough that some ratios are clipped and some not
     batch["log_prob"] = (log_prob.detach().numpy() + normal(rng, B, std=0.25)).astype(np.float32)
-    loss = ppo_loss(log_prob, value, policy.entropy(), {k: torch.tensor(x).double() for k, x in batch.items()}, **weights)
+    loss = ppo_loss(
+        log_prob,
+        value,
+        policy.entropy(),
+        {k: torch.tensor(x).double() for k, x in batch.items()},
+        **weights,
+    )
     loss.backward()
     return {
         **settings(**weights),

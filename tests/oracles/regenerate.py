@@ -21,7 +21,9 @@ import numpy as np
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden"
-FAMILIES = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in ("case", "regenerate"))
+FAMILIES = sorted(
+    path.stem for path in HERE.glob("*.py") if path.stem not in ("case", "regenerate")
+)
 TOLERANCE = 1e-5
 ROUNDING = 1e-13  # what a float64 sum that is zero may differ by, as the gradient of a bias that softmax takes away
 
@@ -30,7 +32,9 @@ def generate(family: str) -> dict[str, np.ndarray]:
     """The arrays of a golden file, as they are stored."""
     script = importlib.import_module(family)
     arrays = {name: np.asarray(x) for name, x in sorted(script.generate().items())}
-    arrays = {name: x.astype(np.float32) if x.dtype.kind == "f" else x for name, x in arrays.items()}
+    arrays = {
+        name: x.astype(np.float32) if x.dtype.kind == "f" else x for name, x in arrays.items()
+    }
     # a local label as in 2.13.0+cpu says how a package was built, not what it computes
     versions = {package: version(package).split("+")[0] for package in script.PACKAGES}
     return {"versions": np.array(json.dumps(versions)), **arrays}
@@ -46,7 +50,9 @@ def differences(old: dict[str, np.ndarray], new: dict[str, np.ndarray]) -> list[
             if old[name] != new[name]:
                 found.append(f"{name} was {old[name]}, is {new[name]}")
         elif (old[name].shape, old[name].dtype) != (new[name].shape, new[name].dtype):
-            found.append(f"{name} was {old[name].dtype}{old[name].shape}, is {new[name].dtype}{new[name].shape}")
+            found.append(
+                f"{name} was {old[name].dtype}{old[name].shape}, is {new[name].dtype}{new[name].shape}"
+            )
         elif old[name].dtype.kind == "f":
             error, allowed = distance(old[name], new[name])
             if not error <= allowed:
@@ -62,7 +68,9 @@ def distance(old: np.ndarray, new: np.ndarray) -> tuple[float, float]:
     if not np.array_equal(old[~finite], new[~finite], equal_nan=True):
         return np.inf, 0.0
     old, new = old[finite], new[finite]
-    return float(np.abs(old - new).max(initial=0)), max(TOLERANCE * float(np.abs(old).max(initial=0)), ROUNDING)
+    return float(np.abs(old - new).max(initial=0)), max(
+        TOLERANCE * float(np.abs(old).max(initial=0)), ROUNDING
+    )
 
 
 def check(family: str) -> list[str]:
@@ -74,16 +82,24 @@ def check(family: str) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="compare (or write) the golden files with what their oracles answer")
-    parser.add_argument("families", nargs="*", metavar="family", help=f"default: all of {', '.join(FAMILIES)}")
+    parser = argparse.ArgumentParser(
+        description="compare (or write) the golden files with what their oracles answer"
+    )
+    parser.add_argument(
+        "families", nargs="*", metavar="family", help=f"default: all of {', '.join(FAMILIES)}"
+    )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--check", action="store_true", help="compare (the default)")
-    mode.add_argument("--write", action="store_true", help="write the files instead of comparing them")
+    mode.add_argument(
+        "--write", action="store_true", help="write the files instead of comparing them"
+    )
     options = parser.parse_args()
     families = options.families or FAMILIES
     if unknown := set(families) - set(FAMILIES):
         parser.error(f"unknown family {', '.join(sorted(unknown))}")
-    os.environ["HF_HUB_OFFLINE"] = "1"  # nothing here is downloaded, and without it some imports ask the network
+    os.environ["HF_HUB_OFFLINE"] = (
+        "1"  # nothing here is downloaded, and without it some imports ask the network
+    )
     importlib.import_module("torch").set_num_threads(1)
     if options.write:
         for family in families:

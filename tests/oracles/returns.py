@@ -6,10 +6,9 @@ its own algorithms, the value of the state in which an episode was cut off is ad
 
 import numpy as np
 import torch
+from case import Arrays, named, normal, settings
 from gymnasium.spaces import Box, Discrete
 from stable_baselines3.common.buffers import RolloutBuffer
-
-from case import Arrays, named, normal, settings
 
 PACKAGES = ("torch", "gymnasium", "stable-baselines3")
 DISCOUNT, LAMBDA, T, N = 0.97, 0.9, 12, 3
@@ -22,14 +21,18 @@ def by_definition(reward, value, next_value, terminated, truncated) -> np.ndarra
         for t in range(T):
             for k in range(t, T):
                 future = 0.0 if terminated[k, n] else next_value[k, n]
-                advantage[t, n] += (DISCOUNT * LAMBDA) ** (k - t) * (reward[k, n] + DISCOUNT * future - value[k, n])
+                advantage[t, n] += (DISCOUNT * LAMBDA) ** (k - t) * (
+                    reward[k, n] + DISCOUNT * future - value[k, n]
+                )
                 if terminated[k, n] or truncated[k, n]:
                     break
     return advantage
 
 
 def by_buffer(reward, value, next_value, terminated, truncated) -> np.ndarray:
-    buffer = RolloutBuffer(T, Box(-1, 1, (1,)), Discrete(2), device="cpu", gae_lambda=LAMBDA, gamma=DISCOUNT, n_envs=N)
+    buffer = RolloutBuffer(
+        T, Box(-1, 1, (1,)), Discrete(2), device="cpu", gae_lambda=LAMBDA, gamma=DISCOUNT, n_envs=N
+    )
     done = terminated | truncated
     blank = np.zeros((N, 1), np.float32)
     for t in range(T):
@@ -49,8 +52,16 @@ def generate() -> Arrays:
     # V(s'): the value of the next row, but of another state where an episode was cut off, and where the rollout stops
     next_value = np.concatenate([value[1:], normal(rng, 1, N)])
     next_value = np.where(truncated, normal(rng, T, N), next_value)
-    rollout = {"reward": reward, "value": value, "next_value": next_value, "terminated": terminated, "truncated": truncated}
+    rollout = {
+        "reward": reward,
+        "value": value,
+        "next_value": next_value,
+        "terminated": terminated,
+        "truncated": truncated,
+    }
     advantage = by_definition(**rollout)
     if not np.allclose(advantage, by_buffer(**rollout), atol=1e-5):
         raise ValueError("the two oracles of the advantages disagree")
-    return named("gae", {**rollout, **settings(discount=DISCOUNT, lambda_=LAMBDA), "out": advantage})
+    return named(
+        "gae", {**rollout, **settings(discount=DISCOUNT, lambda_=LAMBDA), "out": advantage}
+    )

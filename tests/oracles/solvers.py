@@ -1,9 +1,8 @@
 """scipy's Dormand-Prince method on the Lotka-Volterra equations: one step, and a solution without visible error."""
 
 import numpy as np
-from scipy.integrate import RK45, solve_ivp
-
 from case import Arrays, named, settings
+from scipy.integrate import RK45, solve_ivp
 
 PACKAGES = ("scipy",)
 START, T0, H, T1 = [2.0, 1.0], 0.5, 0.3, 4.0
@@ -12,7 +11,9 @@ START, T0, H, T1 = [2.0, 1.0], 0.5, 0.3, 4.0
 def lotka_volterra(t: float, y: np.ndarray) -> np.ndarray:
     """Prey and predators, with a prey birth rate that follows the seasons."""
     prey, predators = y
-    return np.array([(1.5 + 0.3 * np.sin(t)) * prey - prey * predators, prey * predators - 3 * predators])
+    return np.array(
+        [(1.5 + 0.3 * np.sin(t)) * prey - prey * predators, prey * predators - 3 * predators]
+    )
 
 
 def generate() -> Arrays:

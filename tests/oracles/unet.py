@@ -4,9 +4,8 @@ import json
 
 import numpy as np
 import torch
-from diffusers import UNet2DModel
-
 from case import Arrays, named, normal, scales, settings, vjp
+from diffusers import UNet2DModel
 
 PACKAGES = ("torch", "diffusers")
 CHANNELS, GROUPS, HEAD_DIM, CLASSES, COLOURS, ROWS, COLUMNS = (4, 8), 2, 4, 4, 2, 4, 6
@@ -27,7 +26,11 @@ ARGUMENTS = {
 
 def drawn(rng: np.random.RandomState, name: str, shape: tuple[int, ...]) -> np.ndarray:
     if len(shape) == 1:
-        return scales(rng, *shape) if "norm" in name and name.endswith("weight") else normal(rng, *shape, std=0.2)
+        return (
+            scales(rng, *shape)
+            if "norm" in name and name.endswith("weight")
+            else normal(rng, *shape, std=0.2)
+        )
     return normal(rng, *shape, std=np.prod(shape[1:]) ** -0.5)
 
 
@@ -39,8 +42,14 @@ def generate() -> Arrays:
     time, label = np.array([0.25, 0.625], np.float32), np.array([3, 1])
 
     def field(image, **w):
-        return torch.func.functional_call(model, w, (image, 1000 * torch.tensor(time), torch.tensor(label))).sample
+        return torch.func.functional_call(
+            model, w, (image, 1000 * torch.tensor(time), torch.tensor(label))
+        ).sample
 
-    sizes = settings(channels=CHANNELS, blocks=1, attention=(False, True), head_dim=HEAD_DIM, groups=GROUPS)
+    sizes = settings(
+        channels=CHANNELS, blocks=1, attention=(False, True), head_dim=HEAD_DIM, groups=GROUPS
+    )
     arguments = {"arguments": np.array(json.dumps(ARGUMENTS))}
-    return named("diffusers", {**sizes, **arguments, "time": time, "label": label, **vjp(field, inputs, rng)})
+    return named(
+        "diffusers", {**sizes, **arguments, "time": time, "label": label, **vjp(field, inputs, rng)}
+    )

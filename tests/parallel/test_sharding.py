@@ -3,6 +3,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,10 +11,29 @@ from jax.sharding import PartitionSpec
 
 from panorax.core.config import Run
 from panorax.core.errors import UserError
-from panorax.lm import llama
-from panorax.parallel.sharding import MESH_AXES, RULES, make_mesh, partition, placement, shardings
+from panorax.lm import language_model
+from panorax.nets.decoders import llama
+from panorax.parallel.sharding import (
+    MESH_AXES,
+    RULES,
+    make_mesh,
+    optimizer_shardings,
+    partition,
+    placement,
+    shardings,
+)
 
-MESHES = [make_mesh(sizes) for sizes in ("", "data=4", "fsdp=4", "data=2,fsdp=2", "fsdp=2,tensor=2", "data=2,fsdp=2,tensor=2")]
+MESHES = [
+    make_mesh(sizes)
+    for sizes in (
+        "",
+        "data=4",
+        "fsdp=4",
+        "data=2,fsdp=2",
+        "fsdp=2,tensor=2",
+        "data=2,fsdp=2,tensor=2",
+    )
+]
 NAMES = st.sampled_from([None, *RULES])
 
 
@@ -35,13 +55,20 @@ def test_an_axis_that_is_not_divided_stays_whole():
 
 
 def test_every_device_holds_its_share_of_parameters_and_moments():
-    cfg = llama.Config(model=llama.Model(vocab=64, d_model=32, n_layers=2, n_heads=4, n_kv_heads=4, d_ff=64), run=Run(steps=2))
-    system = llama.system(cfg)
+    cfg = language_model.Config(
+        model=llama.Model(vocab=64, d_model=32, n_layers=2, n_heads=4, n_kv_heads=4, d_ff=64),
+        run=Run(steps=2),
+    )
+    system = language_model.system(cfg)
     abstract = jax.eval_shape(system.init_state, jax.random.key(0))
     place = placement(system, abstract, make_mesh("fsdp=2,tensor=2"))
     state = jax.jit(system.init_state, out_shardings=place.state)(jax.random.key(0))
     bytes_of = lambda leaves: sum(x.nbytes for x in leaves)
-    matrices = [x for x in jax.tree.leaves((state.params, state.opt)) if x.ndim >= 2 and x.shape[-1] > 1 and x.size > 64]
+    matrices = [
+        x
+        for x in jax.tree.leaves((state.params, state.opt))
+        if x.ndim >= 2 and x.shape[-1] > 1 and x.size > 64
+    ]
     here = [x.addressable_shards[0].data for x in matrices]
     assert bytes_of(here) * 4 == bytes_of(matrices)
 
@@ -54,7 +81,16 @@ def test_extra_axes_are_a_prefix_and_none_means_everywhere():
     assert found["b"].is_fully_replicated
 
 
-@pytest.mark.parametrize("text, message", [("rows=2", "bad mesh 'rows=2'"), ("data", "bad mesh"), ("data=0", "bad mesh"), ("data=x", "bad mesh"), ("data=9", "needs 9 devices, there are 8")])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("rows=2", "bad mesh 'rows=2'"),
+        ("data", "bad mesh"),
+        ("data=0", "bad mesh"),
+        ("data=x", "bad mesh"),
+        ("data=9", "needs 9 devices, there are 8"),
+    ],
+)
 def test_a_mesh_that_cannot_be(text, message):
     with pytest.raises(UserError, match=message):
         make_mesh(text)
@@ -63,3 +99,65 @@ def test_a_mesh_that_cannot_be(text, message):
 def test_an_empty_text_is_one_device():
     assert dict(make_mesh("").shape) == dict.fromkeys(MESH_AXES, 1)
     assert np.size(make_mesh("tensor=2").devices) == 2
+
+
+def test_fsdp_splits_the_largest_axis_where_no_rule_does():
+    mesh = make_mesh("fsdp=4,tensor=2")
+    assert partition(("inputs", "outputs"), (12, 64), mesh) == PartitionSpec(None, ("fsdp",))
+    assert partition(("y", "x", "inputs", "outputs"), (3, 3, 1, 32), mesh) == PartitionSpec(
+        None, None, None, ("fsdp",)
+    )
+    assert partition(("heads", "head_dim", "embed"), (2, 8, 6), mesh) == PartitionSpec(
+        ("tensor",), ("fsdp",), None
+    )
+    assert partition(("layers", "outputs"), (8, 6), mesh) == PartitionSpec(None, None)
+
+
+PLAYERS = {
+    name: {"w": jnp.zeros((8, 16)), "b": jnp.zeros(16)} for name in ("generator", "discriminator")
+}
+NAMED = {name: {"w": ("embed", "outputs"), "b": ("outputs",)} for name in PLAYERS}
+
+
+@pytest.mark.parametrize(
+    "tx",
+    [
+        optax.adam(0.1),
+        optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(0.1)),
+        optax.contrib.sophia(0.1),
+    ],
+)
+def test_moments_lie_with_their_parameters_at_any_nesting(tx):
+    mesh = make_mesh("fsdp=8")
+    placed = shardings(NAMED, PLAYERS, mesh)
+    opt = {name: tx.init(PLAYERS[name]) for name in PLAYERS}
+    found = optimizer_shardings(opt, PLAYERS, placed, mesh)
+    pairs = list(zip(jax.tree.leaves(opt), jax.tree.leaves(found), strict=True))
+    assert all(s.spec == PartitionSpec(("fsdp",), None) for x, s in pairs if x.shape == (8, 16))
+    assert all(s.spec == PartitionSpec(("fsdp",)) for x, s in pairs if x.shape == (16,))
+    assert sum(x.shape == (8, 16) for x, _ in pairs) >= 4
+
+
+def test_a_trained_subset_and_a_longer_path_are_told_apart():
+    mesh = make_mesh("fsdp=8")
+    params = {"a": {"w": jnp.zeros((8, 8))}, "b": {"a": {"w": jnp.zeros((8, 8))}}}
+    placed = shardings(
+        {"a": {"w": ("inputs", None)}, "b": {"a": {"w": (None, "outputs")}}}, params, mesh
+    )
+    found = optimizer_shardings(optax.adam(0.1).init(params), params, placed, mesh)
+    assert found[0].mu["a"]["w"].spec == PartitionSpec(("fsdp",), None)
+    assert found[0].mu["b"]["a"]["w"].spec == PartitionSpec(None, ("fsdp",))
+
+
+def test_what_follows_no_parameter_is_split_along_its_largest_axis():
+    mesh = make_mesh("fsdp=8")
+    params = {"w": jnp.zeros((16, 24))}
+    opt = {
+        "factors": {"w": {"a": jnp.zeros((17, 17)), "g": jnp.zeros((24, 24))}},
+        "count": jnp.int32(0),
+    }
+    found = optimizer_shardings(
+        opt, params, shardings({"w": ("inputs", "outputs")}, params, mesh), mesh
+    )
+    assert found["factors"]["w"]["g"].spec == PartitionSpec("fsdp", None)
+    assert found["factors"]["w"]["a"].is_fully_replicated and found["count"].is_fully_replicated

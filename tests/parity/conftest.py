@@ -18,7 +18,11 @@ class Case:
     def __init__(self, name: str):
         family, _, case = name.partition("/")
         with np.load(GOLDEN / f"{family}.npz") as file:
-            self._arrays = {key.removeprefix(case + "/"): file[key] for key in file if key.startswith(case + "/")}
+            self._arrays = {
+                key.removeprefix(case + "/"): file[key]
+                for key in file
+                if key.startswith(case + "/")
+            }
         self.unread = set(self._arrays)
 
     def __getitem__(self, name: str) -> jax.Array:
@@ -27,7 +31,11 @@ class Case:
 
     def group(self, prefix: str) -> dict[str, jax.Array]:
         """All arrays `prefix/...`, by the rest of their names."""
-        return {name.removeprefix(prefix + "/"): self[name] for name in self._arrays if name.startswith(prefix + "/")}
+        return {
+            name.removeprefix(prefix + "/"): self[name]
+            for name in self._arrays
+            if name.startswith(prefix + "/")
+        }
 
     def settings(self, name: str = "settings") -> dict:
         """The numbers that are no data."""
@@ -46,9 +54,14 @@ class Case:
             return out, pull_back(cotangent)
 
         out, gradients = output_and_gradients(self["cotangent"], *(self[name] for name in inputs))
-        for name, ours in {"out": out, **{f"grad/{name}": g for name, g in zip(inputs, gradients, strict=True)}}.items():
+        for name, ours in {
+            "out": out,
+            **{f"grad/{name}": g for name, g in zip(inputs, gradients, strict=True)},
+        }.items():
             scale = max(1.0, float(jnp.abs(self[name]).max()))
-            np.testing.assert_allclose(ours, self[name], rtol=0, atol=tolerance * scale, err_msg=name)
+            np.testing.assert_allclose(
+                ours, self[name], rtol=0, atol=tolerance * scale, err_msg=name
+            )
 
 
 @contextlib.contextmanager
@@ -56,7 +69,9 @@ def open_case(name: str):
     """The case `family/case`; leaving any of its arrays unread fails."""
     case = Case(name)
     yield case
-    assert not case.unread, f"arrays of {name} that were not compared: {', '.join(sorted(case.unread))}"
+    assert not case.unread, (
+        f"arrays of {name} that were not compared: {', '.join(sorted(case.unread))}"
+    )
 
 
 @pytest.fixture

@@ -17,7 +17,11 @@ def test_every_case_is_compared_by_a_test():
     for path in FILES:
         with np.load(path) as file:
             cases |= {f"{path.stem}/{name.split('/')[0]}" for name in file if name != "versions"}
-    read = {name for test in HERE.glob("test_*.py") for name in re.findall(r'"([a-z_]+/[\w.-]+)"', test.read_text())}
+    read = {
+        name
+        for test in HERE.glob("test_*.py")
+        for name in re.findall(r'"([a-z_]+/[\w.-]+)"', test.read_text())
+    }
     assert cases - read == set()
 
 

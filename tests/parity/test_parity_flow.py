@@ -13,7 +13,11 @@ from panorax.ops import solvers
 
 @pytest.mark.parametrize(
     "name, solver",
-    [("flow/euler_shift_1", solvers.euler), ("flow/euler_shift_3", solvers.euler), ("flow/heun", solvers.heun)],
+    [
+        ("flow/euler_shift_1", solvers.euler),
+        ("flow/euler_shift_3", solvers.euler),
+        ("flow/heun", solvers.heun),
+    ],
 )
 def test_trajectories_of_diffusers_run_backwards(golden, name, solver):
     with golden(name) as case:
@@ -28,25 +32,33 @@ def test_trajectories_of_diffusers_run_backwards(golden, name, solver):
         def step(x, t0, t1):
             return solver(velocity, x, jnp.stack([t0, t1]))
 
-        np.testing.assert_allclose(jax.jit(jax.vmap(step))(path[:-1], times[:-1], times[1:]), path[1:], atol=1e-5)
+        np.testing.assert_allclose(
+            jax.jit(jax.vmap(step))(path[:-1], times[:-1], times[1:]), path[1:], atol=1e-5
+        )
         end = jax.jit(lambda x: solver(velocity, x, times))(path[0])
         np.testing.assert_allclose(end, path[-1], atol=1e-5)
 
 
 def test_interpolation_between_noise_and_data(golden):
     with golden("flow/interpolation") as case:
-        np.testing.assert_allclose(interpolate(case["noise"], case["data"], 1 - case["level"]), case["out"], atol=1e-6)
+        np.testing.assert_allclose(
+            interpolate(case["noise"], case["data"], 1 - case["level"]), case["out"], atol=1e-6
+        )
 
 
 def lotka_volterra(t, y):
     prey, predators = y
-    return jnp.stack([(1.5 + 0.3 * jnp.sin(t)) * prey - prey * predators, prey * predators - 3 * predators])
+    return jnp.stack(
+        [(1.5 + 0.3 * jnp.sin(t)) * prey - prey * predators, prey * predators - 3 * predators]
+    )
 
 
 def test_one_step_of_dormand_prince(golden):
     with golden("solvers/step") as case:
         # a tolerance that nothing exceeds lets the first step reach the end: its seven stages are all evaluations
-        solve = jax.jit(lambda y: solvers.dopri5(lotka_volterra, y, **case.settings(), rtol=0.0, atol=1e12))
+        solve = jax.jit(
+            lambda y: solvers.dopri5(lotka_volterra, y, **case.settings(), rtol=0.0, atol=1e12)
+        )
         solution = solve(case["start"])
         assert int(solution.evaluations) == 7
         np.testing.assert_allclose(solution.x, case["out"], rtol=2e-6)
@@ -55,7 +67,9 @@ def test_one_step_of_dormand_prince(golden):
 def test_dormand_prince_to_the_end(golden):
     with golden("solvers/solution") as case:
         times = case.settings()
-        solve = jax.jit(lambda y: solvers.dopri5(lotka_volterra, y, **times, rtol=1e-6, atol=1e-7).x)
+        solve = jax.jit(
+            lambda y: solvers.dopri5(lotka_volterra, y, **times, rtol=1e-6, atol=1e-7).x
+        )
         np.testing.assert_allclose(solve(case["start"]), case["out"], rtol=2e-5)
 
 
@@ -67,7 +81,9 @@ def to_ours(theirs: dict, cfg: dit.Config) -> dict:
         return {"w": weight(left.pop(f"{name}.weight")), "b": left.pop(f"{name}.bias")}
 
     def blocks(name, *shape):
-        return jnp.stack([left.pop(f"blocks.{l}.{name}.weight").T.reshape(shape) for l in range(cfg.n_layers)])
+        return jnp.stack(
+            [left.pop(f"blocks.{l}.{name}.weight").T.reshape(shape) for l in range(cfg.n_layers)]
+        )
 
     ours = {
         "patch": dense("x_embedder.proj", lambda w: w.transpose(2, 3, 1, 0).reshape(-1, D)),
@@ -96,6 +112,8 @@ def test_diffusion_transformer(golden):
 
         def field(image_BCYX, *values):
             params = to_ours(dict(zip(weights, values, strict=True)), cfg)
-            return jnp.moveaxis(dit.apply(params, jnp.moveaxis(image_BCYX, 1, -1), time, label, cfg), -1, 1)
+            return jnp.moveaxis(
+                dit.apply(params, jnp.moveaxis(image_BCYX, 1, -1), time, label, cfg), -1, 1
+            )
 
         case.check_vjp(field, ("image", *weights), tolerance=5e-6)

@@ -5,9 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from panorax.maths.optimisation.fisher import CATEGORICAL
+from panorax.maths.optimisation.kfac import (
+    Factors,
+    exact_factors,
+    factors,
+    map_layers,
+    patches,
+    record,
+    weights,
+)
 from panorax.ops.losses import cross_entropy
-from panorax.theory.fisher import CATEGORICAL
-from panorax.theory.kfac import Factors, exact_factors, factors, map_layers, patches, record, weights
 
 
 def layer_of(group, i):
@@ -29,8 +37,14 @@ def convolutions(params, taps, x):
     inputs = []
     for i, (layer, tap) in enumerate(zip(params[:2], taps[:2], strict=True)):
         inputs.append(patches(x, 3, stride=1 + i, padding=((1, 1), (1, 1))))
-        x = jnp.tanh(inputs[-1] @ layer["w"].reshape(-1, layer["w"].shape[-1]) + layer["b"][None, None, None] + taps[i])
-    inputs.append(x.transpose(0, 3, 1, 2).reshape(len(x), -1))  # flattened as torch has it, channels first
+        x = jnp.tanh(
+            inputs[-1] @ layer["w"].reshape(-1, layer["w"].shape[-1])
+            + layer["b"][None, None, None]
+            + taps[i]
+        )
+    inputs.append(
+        x.transpose(0, 3, 1, 2).reshape(len(x), -1)
+    )  # flattened as torch has it, channels first
     return inputs[-1] @ params[2]["w"] + params[2]["b"][None] + taps[2], tuple(inputs)
 
 
@@ -39,7 +53,10 @@ def in_our_order(case, i, layer):
     a = case[f"a/{i}"]
     if layer["w"].ndim == 4:
         u, v, channels, _ = layer["w"].shape
-        order = np.append(np.arange(channels * u * v).reshape(channels, u, v).transpose(1, 2, 0).ravel(), channels * u * v)
+        order = np.append(
+            np.arange(channels * u * v).reshape(channels, u, v).transpose(1, 2, 0).ravel(),
+            channels * u * v,
+        )
         a = a[order][:, order]
     return Factors(a, case[f"g/{i}"])
 
@@ -55,11 +72,17 @@ def test_factors_and_products_are_curvlinops(golden, name):
 
             def found(params, x):
                 outputs, inputs, pull = record(net, params, x)
-                return factors(params, inputs, pull(jax.grad(lambda z: jnp.sum(cross_entropy(z, label)))(outputs)))
+                return factors(
+                    params,
+                    inputs,
+                    pull(jax.grad(lambda z: jnp.sum(cross_entropy(z, label)))(outputs)),
+                )
         else:
             found = lambda params, x: exact_factors(net, CATEGORICAL, params, x)
         ours = jax.jit(found)(params, x)
-        vectors, products = (tuple(layer_of(case.group(part), i) for i in range(3)) for part in ("v", "product"))
+        vectors, products = (
+            tuple(layer_of(case.group(part), i) for i in range(3)) for part in ("v", "product")
+        )
         times = map_layers(lambda v, factor: factor.a @ weights(v) @ factor.g, vectors, ours)
         for i, layer in enumerate(params):
             theirs = in_our_order(case, i, layer)

@@ -4,13 +4,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from panorax.nets.recurrent import gru
+from panorax.nets.recurrent.gru import gru
 from panorax.ops.attention import attention, causal_mask, sliding_window_mask
 from panorax.ops.losses import cross_entropy, weighted_mean
 from panorax.ops.norms import group_norm, layer_norm, rms_norm
 from panorax.ops.positions import rope, rope_frequencies, sinusoidal
 
-MASKS = {"attention/causal": causal_mask, "attention/window": lambda query, key: sliding_window_mask(query, key, 3)}
+MASKS = {
+    "attention/causal": causal_mask,
+    "attention/window": lambda query, key: sliding_window_mask(query, key, 3),
+}
 
 
 def heads_last(x):
@@ -38,7 +41,9 @@ def test_rms_norm(golden):
 
 def test_layer_norm(golden):
     with golden("norms/layer_norm") as case:
-        case.check_vjp(lambda x, scale, bias: layer_norm(x, scale, bias, 1e-5), ("x", "scale", "bias"))
+        case.check_vjp(
+            lambda x, scale, bias: layer_norm(x, scale, bias, 1e-5), ("x", "scale", "bias")
+        )
 
 
 def test_group_norm(golden):
@@ -56,7 +61,9 @@ def test_rope(golden, name):
         np.testing.assert_allclose(frequencies, case["frequencies"], rtol=1e-6)
 
         def rotate(q, k):
-            return jnp.concatenate([heads_last(rope(heads_last(x), case["position"], frequencies)) for x in (q, k)], 1)
+            return jnp.concatenate(
+                [heads_last(rope(heads_last(x), case["position"], frequencies)) for x in (q, k)], 1
+            )
 
         # at position 90 float32 knows the angle to 4e-6
         case.check_vjp(rotate, ("q", "k"), tolerance=1e-5)
@@ -81,4 +88,7 @@ def test_cross_entropy_without_ignored_labels(golden):
     with golden("losses/cross_entropy") as case:
         kept = case["label"] >= 0
         label = jnp.where(kept, case["label"], 0)
-        case.check_vjp(lambda logits: weighted_mean(cross_entropy(logits, label), kept.astype(jnp.float32)), ("logits",))
+        case.check_vjp(
+            lambda logits: weighted_mean(cross_entropy(logits, label), kept.astype(jnp.float32)),
+            ("logits",),
+        )

@@ -10,12 +10,17 @@ import pytest
 from panorax.core import spec as core_spec
 from panorax.ops.distributions import Categorical, DiagonalGaussian, MultiCategorical, masked
 from panorax.ops.returns import gae
-from panorax.rl import from_gymnax, mlp_policy, ppo
-from panorax.rl.environment import Box, Discrete, Environments, Observation
+from panorax.rl import ppo
+from panorax.rl.environments import from_gymnax
+from panorax.rl.environments.environment import Box, Discrete, Observation
+from panorax.rl.policies import mlp
 
 DISTRIBUTIONS = {
     "distributions/categorical": (("logits",), Categorical),
-    "distributions/multi_categorical": (("first", "second"), lambda *logits: MultiCategorical(tuple(map(Categorical, logits)))),
+    "distributions/multi_categorical": (
+        ("first", "second"),
+        lambda *logits: MultiCategorical(tuple(map(Categorical, logits))),
+    ),
     "distributions/diagonal_gaussian": (("mean", "log_std"), DiagonalGaussian),
 }
 
@@ -41,13 +46,15 @@ def test_masked_logits(golden):
 
 def test_gae(golden):
     with golden("returns/gae") as case:
-        rollout = [case[name] for name in ("reward", "value", "next_value", "terminated", "truncated")]
+        rollout = [
+            case[name] for name in ("reward", "value", "next_value", "terminated", "truncated")
+        ]
         advantage = jax.jit(functools.partial(gae, **case.settings()))(*rollout)
         np.testing.assert_allclose(advantage, case["out"], rtol=1e-5, atol=2e-6)
 
 
 def policy_params(theirs: dict) -> dict:
-    """The tree of `mlp_policy` from torch's names, whose matrices are (out, in); every entry must be used."""
+    """The tree of `panorax.rl.policies.mlp` from torch's names, whose matrices are (out, in); every entry must be used."""
     left = dict(theirs)
 
     def dense(name):
@@ -61,21 +68,31 @@ def policy_params(theirs: dict) -> dict:
     return params
 
 
-@pytest.mark.parametrize("name, space", [("ppo/discrete", Discrete(3)), ("ppo/gaussian", Box((-1.0,) * 2, (1.0,) * 2))])
+@pytest.mark.parametrize(
+    "name, space", [("ppo/discrete", Discrete(3)), ("ppo/gaussian", Box((-1.0,) * 2, (1.0,) * 2))]
+)
 def test_ppo_loss_and_gradients(golden, name, space):
-    envs = Environments(1, reset=None, step=None, shape=(4,), actions=space, max_steps=1)
     with golden(name) as case:
-        cfg = ppo.Config(policy=mlp_policy.Config(hidden=(8, 8)), **case.settings())
+        cfg = ppo.Config(policy=mlp.Config(hidden=(8, 8)), **case.settings())
         params, gradients = policy_params(case.group("param")), policy_params(case.group("grad"))
-        assert jax.tree.map(jnp.shape, params) == core_spec.map_spec(lambda p: p.shape, ppo.spec(cfg, envs))
+        policy = mlp.policy(cfg.policy, (4,), space)
+        assert jax.tree.map(jnp.shape, params) == core_spec.map_spec(lambda p: p.shape, policy.spec)
         given = {name: case[name][:, None] for name in ("action", "log_prob", "value", "advantage")}
-        batch = ppo.Batch(Observation(case["view"][:, None]), first=jnp.zeros((24, 1), bool), memory=(), **given)
+        batch = ppo.Batch(
+            Observation(case["view"][:, None]), first=jnp.zeros((24, 1), bool), memory=(), **given
+        )
 
-        loss = jax.value_and_grad(lambda params: ppo.loss_fn(params, (), batch, None, cfg, envs)[0])
+        loss = jax.value_and_grad(
+            lambda params: ppo.loss_fn(params, (), batch, None, policy, cfg)[0]
+        )
         our_loss, our_gradients = jax.jit(loss)(params)
         np.testing.assert_allclose(our_loss, case["loss"], rtol=1e-5)
-        for (path, ours), theirs in zip(jax.tree.leaves_with_path(our_gradients), jax.tree.leaves(gradients), strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=5e-6, err_msg=jax.tree_util.keystr(path))
+        for (path, ours), theirs in zip(
+            jax.tree.leaves_with_path(our_gradients), jax.tree.leaves(gradients), strict=True
+        ):
+            np.testing.assert_allclose(
+                ours, theirs, rtol=1e-4, atol=5e-6, err_msg=jax.tree_util.keystr(path)
+            )
 
 
 STATES = {

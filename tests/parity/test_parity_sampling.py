@@ -21,6 +21,10 @@ def test_warpers(golden):
         n = 4096
         keys = jax.random.split(jax.random.key(0), n)
         draws = jax.jit(jax.vmap(lambda key: sample(logits, key, Sampling(**settings))))(keys)
-        frequency = np.stack([np.bincount(row, minlength=logits.shape[1]) / n for row in np.asarray(draws).T])
+        frequency = np.stack(
+            [np.bincount(row, minlength=logits.shape[1]) / n for row in np.asarray(draws).T]
+        )
         np.testing.assert_array_equal(frequency > 0, np.isfinite(case["chain"]))
-        np.testing.assert_allclose(frequency, jax.nn.softmax(case["chain"], -1), atol=4 * 0.5 / n**0.5)
+        np.testing.assert_allclose(
+            frequency, jax.nn.softmax(case["chain"], -1), atol=4 * 0.5 / n**0.5
+        )

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from panorax.theory.diagrams import bottleneck
-from panorax.theory.persistence import diagrams
+from panorax.maths.topology.diagrams import bottleneck
+from panorax.maths.topology.persistence import diagrams
 
 CLOUDS = (
     "topology/plane", "topology/space", "topology/four", "topology/cut", "topology/circle", "topology/sphere", "topology/torus", "topology/grid",
@@ -19,7 +19,13 @@ def test_diagrams(golden, name):
         for k, ours in enumerate(diagrams(np.asarray(case["distance"]), 2, threshold)):
             ours, theirs = ours[ours[:, 1] - ours[:, 0] > SHORTEST], np.asarray(case[f"H{k}"])
             keys = ours.round(6)
-            np.testing.assert_allclose(ours[np.lexsort((keys[:, 1], keys[:, 0]))], theirs, rtol=1e-6, atol=1e-7, err_msg=f"H{k}")
+            np.testing.assert_allclose(
+                ours[np.lexsort((keys[:, 1], keys[:, 0]))],
+                theirs,
+                rtol=1e-6,
+                atol=1e-7,
+                err_msg=f"H{k}",
+            )
 
 
 def test_bottleneck_distances(golden):

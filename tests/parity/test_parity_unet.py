@@ -10,13 +10,20 @@ from panorax.nets import unet
 
 def test_unet(golden):
     with golden("unet/diffusers") as case:
-        sizes = {name: tuple(value) if isinstance(value, list) else value for name, value in case.settings().items()}
+        sizes = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in case.settings().items()
+        }
         cfg, time, label = unet.Config(**sizes), case["time"], case["label"]
-        assert json.loads(json.dumps(diffusers_unet.arguments(cfg, (4, 6, 2), 4))) == case.settings("arguments")
+        assert json.loads(json.dumps(diffusers_unet.arguments(cfg, (4, 6, 2), 4))) == case.settings(
+            "arguments"
+        )
         weights = [name for name in case.group("grad") if name != "image"]
 
         def field(image_BCYX, *values):
             params = diffusers_unet.from_diffusers(dict(zip(weights, values, strict=True)), cfg)
-            return jnp.moveaxis(unet.apply(params, jnp.moveaxis(image_BCYX, 1, -1), time, label, cfg), -1, 1)
+            return jnp.moveaxis(
+                unet.apply(params, jnp.moveaxis(image_BCYX, 1, -1), time, label, cfg), -1, 1
+            )
 
         case.check_vjp(field, ("image", *weights), tolerance=5e-6)

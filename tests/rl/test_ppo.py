@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 
 from panorax.core.config import Run
-from panorax.core.loop import scan_steps
 from panorax.core.optim import AdamW
-from panorax.rl import gru_policy, mlp_policy, ppo, probes
-from panorax.rl.environment import Observation
+from panorax.core.step import scan_steps
+from panorax.rl import ppo
+from panorax.rl.environments import probes
+from panorax.rl.environments.environment import Observation
+from panorax.rl.policies import gru, mlp
 from panorax.rl.seeds import train_seed
 
 KEY = jax.random.key(0)
 BASE = ppo.Config(
-    policy=mlp_policy.Config(hidden=(16,)),
+    policy=mlp.Config(hidden=(16,)),
     optim=AdamW(peak_lr=2e-2, schedule="linear", b2=0.999, eps=1e-5, clip=0.5),
     run=Run(steps=150, chunk=150),
     n_envs=16,
@@ -31,19 +33,26 @@ BASE = ppo.Config(
 def trained(name, **changes):
     cfg = dataclasses.replace(BASE, environment=probes.Config(name), **changes)
     system = ppo.system(cfg)
-    state = jax.jit(lambda key: scan_steps(system.train_step, system.init_state(key), (), key, cfg.run.steps)[0])(KEY)
+    state = jax.jit(
+        lambda key: scan_steps(system.train_step, system.init_state(key), (), key, cfg.run.steps)[0]
+    )(KEY)
     envs = probes.environments(cfg.environment, cfg.n_envs)
 
     def see(x):
         n = len(x)
         observation = Observation(jnp.asarray(x, jnp.float32).reshape(n, 1, 1))
-        _, policy, value = ppo.apply(state.params, (), observation, jnp.zeros((n, 1), bool), cfg, envs)
-        return policy.mode()[:, 0], value[:, 0]
+        policy = mlp.policy(cfg.policy, envs.shape, envs.actions)
+        _, pi, value = policy.apply(state.params, (), observation, jnp.zeros((n, 1), bool))
+        return pi.mode()[:, 0], value[:, 0]
 
-    return see, float(system.evaluate(state, (), KEY)["eval_return"])
+    total, n = system.evaluate(state, (), KEY)["eval_return"]
+    return see, float(total / n)
 
 
-@pytest.mark.parametrize("name, x, values", [("constant", [0], [1]), ("prediction", [-1, 1], [-1, 1]), ("time_limit", [1, -1], [1, 2])])
+@pytest.mark.parametrize(
+    "name, x, values",
+    [("constant", [0], [1]), ("prediction", [-1, 1], [-1, 1]), ("time_limit", [1, -1], [1, 2])],
+)
 def test_values_are_the_known_ones(name, x, values):
     see, _ = trained(name)
     np.testing.assert_allclose(see(x)[1], values, atol=0.1)
@@ -54,7 +63,10 @@ def test_reward_is_discounted_back_in_time():
     assert abs(float(see([0])[1][0]) - 0.5) < 0.1
 
 
-@pytest.mark.parametrize("name, x, actions", [("action", [0], [1]), ("policy", [-1, 1], [0, 1]), ("combination", [0], [[1, 2]])])
+@pytest.mark.parametrize(
+    "name, x, actions",
+    [("action", [0], [1]), ("policy", [-1, 1], [0, 1]), ("combination", [0], [[1, 2]])],
+)
 def test_the_best_action_is_found(name, x, actions):
     see, earned = trained(name, entropy_weight=0.01)
     np.testing.assert_array_equal(np.asarray(see(x)[0]).reshape(np.shape(actions)), actions)
@@ -68,16 +80,25 @@ def test_a_continuous_action_is_found():
 
 def test_memory_is_needed_and_used():
     _, forgetful = trained("memory")
-    _, keeps = trained("memory", policy=gru_policy.Config(), length=16, discount=0.9, run=Run(steps=300, chunk=300))
+    _, keeps = trained(
+        "memory", policy=gru.Config(), length=16, discount=0.9, run=Run(steps=300, chunk=300)
+    )
     assert forgetful < 0.8 and keeps > 0.95
 
 
 def test_no_seeds_no_report():
-    assert ppo.system(dataclasses.replace(BASE, environment=probes.Config("constant"), seeds=0)).report(None, KEY).metrics == {}
+    assert (
+        ppo.system(dataclasses.replace(BASE, environment=probes.Config("constant"), seeds=0))
+        .report(None, KEY)
+        .metrics
+        == {}
+    )
 
 
 def test_the_report_trains_as_many_steps_as_a_run():
-    cfg = dataclasses.replace(BASE, environment=probes.Config("constant"), run=Run(steps=5, chunk=2))
+    cfg = dataclasses.replace(
+        BASE, environment=probes.Config("constant"), run=Run(steps=5, chunk=2)
+    )
     system = ppo.system(cfg)
     state, curves, _ = jax.jit(lambda key: train_seed(system, cfg.run, key))(KEY)
     assert int(state.step) == 5 and curves["loss"].shape == (3,)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from panorax.core import spec as core_spec
 from panorax.core.errors import UserError
+from panorax.maths.autodiff.chain_rule import forward, grad, reverse
 from panorax.theory.autodiff import Config, networks, study
-from panorax.theory.chain_rule import forward, grad, reverse
 
 KEY = jax.random.key(0)
 A, B = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
@@ -44,19 +44,29 @@ def test_both_modes_are_jaxs(name):
     out, pull = reverse(f, A, B)
     expected, expected_pull = jax.vjp(f, A, B)
     leaves_close(out, expected)
-    cotangents = jax.tree.map(lambda y: jnp.cos(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape), expected)
+    cotangents = jax.tree.map(
+        lambda y: jnp.cos(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape), expected
+    )
     leaves_close(pull(cotangents), expected_pull(cotangents))
     leaves_close(forward(f, (A, B), (B, A)), jax.jvp(f, (A, B), (B, A)))
 
 
-@given(st.sampled_from([1, 2]), st.sampled_from(["SAME", "VALID", ((2, 0), (1, 3))]), st.sampled_from([1, 2]), st.integers(1, 3), st.booleans())
+@given(
+    st.sampled_from([1, 2]),
+    st.sampled_from(["SAME", "VALID", ((2, 0), (1, 3))]),
+    st.sampled_from([1, 2]),
+    st.integers(1, 3),
+    st.booleans(),
+)
 def test_convolutions(stride, padding, dilation, width, last):
     x = np.random.default_rng(1).normal(size=(2, 7, 6, 2)).astype(np.float32)
     w = np.random.default_rng(2).normal(size=(width, 2, 2, 3)).astype(np.float32)
     numbers = ("NHWC", "HWIO", "NHWC") if last else ("CHWN", "HWOI", "NCHW")
 
     def f(x, w):
-        return jax.lax.conv_general_dilated(x, w, (stride, 1), padding, rhs_dilation=(1, dilation), dimension_numbers=numbers)
+        return jax.lax.conv_general_dilated(
+            x, w, (stride, 1), padding, rhs_dilation=(1, dilation), dimension_numbers=numbers
+        )
 
     x, w = (x, w) if last else (x.transpose(3, 1, 2, 0), w.swapaxes(2, 3))
     (out, pull), (expected, expected_pull) = reverse(f, x, w), jax.vjp(f, x, w)
@@ -74,27 +84,47 @@ def test_gradients_of_networks(name):
 def test_a_gradient_can_be_differentiated_again_and_batched():
     f = lambda x: jnp.sum(jnp.tanh(x @ B.T) ** 3)
     ours = jax.vmap(lambda x: grad(lambda y: jnp.sum(grad(f)(y) ** 2))(x))(jnp.stack([A, B]))
-    theirs = jax.vmap(lambda x: jax.grad(lambda y: jnp.sum(jax.grad(f)(y) ** 2))(x))(jnp.stack([A, B]))
+    theirs = jax.vmap(lambda x: jax.grad(lambda y: jnp.sum(jax.grad(f)(y) ** 2))(x))(
+        jnp.stack([A, B])
+    )
     leaves_close(ours, theirs, atol=1e-4)
 
 
 def test_what_no_input_moves_has_no_slope():
-    leaves_close(grad(lambda x: 3.0 * jnp.sum(jnp.sign(x["a"])))({"a": A, "b": B}), {"a": 0 * A, "b": 0 * B})
+    leaves_close(
+        grad(lambda x: 3.0 * jnp.sum(jnp.sign(x["a"])))({"a": A, "b": B}), {"a": 0 * A, "b": 0 * B}
+    )
     assert float(grad(lambda x: x)(jnp.float32(2.0))) == 1
 
 
 def test_an_equation_without_a_rule_is_named():
-    with pytest.raises(NotImplementedError, match="no rule of differentiation for the primitive 'sort'"):
+    with pytest.raises(
+        NotImplementedError, match="no rule of differentiation for the primitive 'sort'"
+    ):
         grad(lambda x: jnp.sort(x)[0])(A[0])
     with pytest.raises(NotImplementedError, match="in groups"):
         image, kernel = np.ones((1, 4, 4, 2), np.float32), np.ones((3, 3, 1, 2), np.float32)
-        grad(lambda w: jnp.sum(jax.lax.conv_general_dilated(image, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=2)))(kernel)
+        grad(
+            lambda w: jnp.sum(
+                jax.lax.conv_general_dilated(
+                    image,
+                    w,
+                    (1, 1),
+                    "SAME",
+                    dimension_numbers=("NHWC", "HWIO", "NHWC"),
+                    feature_group_count=2,
+                )
+            )
+        )(kernel)
 
 
 def test_the_study_measures_what_it_names():
     metrics = study(Config(widths=(4, 8), depths=(1, 16), batch=16), KEY).metrics
     assert metrics["largest_gradient_gap"] < 1e-5 and metrics["largest_slope_gap"] < 1e-4
-    assert 2 <= metrics["largest_reverse_over_loss"] < 5 and metrics["perceptron_forward_over_loss"] <= 3
+    assert (
+        2 <= metrics["largest_reverse_over_loss"] < 5
+        and metrics["perceptron_forward_over_loss"] <= 3
+    )
     assert metrics["memory_growth_reverse"] > metrics["memory_growth_forward"]
 
 

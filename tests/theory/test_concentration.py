@@ -6,8 +6,16 @@ from scipy import special, stats
 
 from panorax.core.errors import UserError
 from panorax.theory.concentration import (
-    Config, gaussian_norm_cdf, gaussian_norm_moments, gaussian_norms, inside_ball, log_ball_cube_ratio, shell_fraction, study, uniform_in_ball,
-)  # fmt: skip
+    Config,
+    gaussian_norm_cdf,
+    gaussian_norm_moments,
+    gaussian_norms,
+    inside_ball,
+    log_ball_cube_ratio,
+    shell_fraction,
+    study,
+    uniform_in_ball,
+)
 
 D = np.array([1, 2, 3, 7, 20, 99, 100, 101, 1000, 100_000])
 KEY = jax.random.key(0)
@@ -17,7 +25,11 @@ def test_ball_cube_ratio_is_the_gamma_function():
     few = D[:5]
     exact = np.pi ** (few / 2) / special.gamma(few / 2 + 1) / 2.0**few
     np.testing.assert_allclose(np.exp(log_ball_cube_ratio(jnp.asarray(few))), exact, rtol=1e-5)
-    np.testing.assert_allclose(np.exp(log_ball_cube_ratio(jnp.array([1.0, 2.0, 3.0]))), [1, np.pi / 4, np.pi / 6], rtol=1e-6)
+    np.testing.assert_allclose(
+        np.exp(log_ball_cube_ratio(jnp.array([1.0, 2.0, 3.0]))),
+        [1, np.pi / 4, np.pi / 6],
+        rtol=1e-6,
+    )
 
 
 def test_norm_moments_are_those_of_chi():
@@ -30,11 +42,17 @@ def test_norm_moments_are_those_of_chi():
 @pytest.mark.parametrize("d", [1, 2, 7, 100, 10_000])
 def test_norms_have_the_chi_distribution(d):
     x = d**0.5 + np.linspace(-2, 2, 9)
-    np.testing.assert_allclose(gaussian_norm_cdf(jnp.asarray(np.maximum(x, 0)), d), stats.chi(d).cdf(np.maximum(x, 0)), atol=3e-3 if d > 1000 else 2e-5)  # what float32 leaves of gammainc(5000, x)
+    np.testing.assert_allclose(
+        gaussian_norm_cdf(jnp.asarray(np.maximum(x, 0)), d),
+        stats.chi(d).cdf(np.maximum(x, 0)),
+        atol=3e-3 if d > 1000 else 2e-5,
+    )  # what float32 leaves of gammainc(5000, x)
 
 
 def test_shell_fraction():
-    np.testing.assert_allclose(shell_fraction(jnp.asarray(D), 0.01), 1 - 0.99 ** D.astype(float), rtol=1e-5)
+    np.testing.assert_allclose(
+        shell_fraction(jnp.asarray(D), 0.01), 1 - 0.99 ** D.astype(float), rtol=1e-5
+    )
     assert float(shell_fraction(jnp.array(3), 1.0)) == 1
 
 
@@ -47,12 +65,19 @@ def test_samples_follow_the_exact_distributions():
 
 def test_the_study_measures_what_it_names():
     metrics = study(Config(dims=(2, 50), samples=500), KEY).metrics
-    assert metrics["largest_norm_distance"] < 2.5 and metrics["norm_over_sqrt_d_low_d50"] < metrics["norm_over_sqrt_d_d50"] < metrics["norm_over_sqrt_d_high_d50"]
+    assert (
+        metrics["largest_norm_distance"] < 2.5
+        and metrics["norm_over_sqrt_d_low_d50"]
+        < metrics["norm_over_sqrt_d_d50"]
+        < metrics["norm_over_sqrt_d_high_d50"]
+    )
     assert metrics["largest_z"] < 5 and abs(metrics["ball_cube_ratio_d2"] - np.pi / 4) < 1e-6
     assert 0 < study(Config(dims=(100,), samples=2), KEY).metrics["ball_cube_ratio_d100"] < 1e-60
 
 
-@pytest.mark.parametrize("wrong", [dict(dims=()), dict(dims=(0,)), dict(samples=1), dict(shell=0.0)])
+@pytest.mark.parametrize(
+    "wrong", [dict(dims=()), dict(dims=(0,)), dict(samples=1), dict(shell=0.0)]
+)
 def test_bad_input_is_refused(wrong):
     with pytest.raises((UserError, ValueError), match="dims|samples|shell"):
         Config(**wrong)

@@ -6,7 +6,17 @@ from scipy import stats
 from sklearn.decomposition import PCA
 
 from panorax.core import spec as core_spec
-from panorax.theory.elbo import Config, decode, elbo, encode, images, importance_bound, ppca, ppca_log_likelihood, spec
+from panorax.theory.elbo import (
+    Config,
+    decode,
+    elbo,
+    encode,
+    images,
+    importance_bound,
+    ppca,
+    ppca_log_likelihood,
+    spec,
+)
 
 KEY = jax.random.key(0)
 X, HELD = (jnp.asarray(some) for some in images())
@@ -17,7 +27,9 @@ def test_probabilistic_pca_is_scikit_learns():
     pca = PCA(5).fit(np.asarray(X, np.float64))
     n = len(X)
     np.testing.assert_allclose(noise, pca.noise_variance_ * (n - 1) / n, rtol=1e-5)
-    np.testing.assert_allclose(w @ w.T + noise * np.eye(64), pca.get_covariance() * (n - 1) / n, atol=1e-5)
+    np.testing.assert_allclose(
+        w @ w.T + noise * np.eye(64), pca.get_covariance() * (n - 1) / n, atol=1e-5
+    )
     exact = stats.multivariate_normal(mean, w @ w.T + noise * np.eye(64)).logpdf(HELD)
     np.testing.assert_allclose(ppca_log_likelihood(HELD, mean, w, noise), exact, rtol=1e-8)
 
@@ -29,7 +41,11 @@ def linear(params, latent):
     to_mean = inverse @ w.T
     encoder = np.concatenate([to_mean, np.zeros_like(to_mean)]).T
     bias = np.concatenate([-to_mean @ mean, np.log(noise * np.diag(inverse))])
-    exact = {"encoded": {"w": encoder, "b": bias}, "decoded": {"w": w.T, "b": mean}, "log_variance": np.log(noise)}
+    exact = {
+        "encoded": {"w": encoder, "b": bias},
+        "decoded": {"w": w.T, "b": mean},
+        "log_variance": np.log(noise),
+    }
     return params | jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), exact), (mean, w, noise)
 
 
@@ -47,7 +63,9 @@ def test_more_samples_tighten_a_bound_that_is_not_tight():
     one, many = (float(jnp.mean(importance_bound(params, HELD, KEY, k))) for k in (1, 50))
     assert one < many
     bounds = jax.vmap(lambda key: elbo(params, HELD, key)[0])(jax.random.split(KEY, 200))
-    singles = jax.vmap(lambda key: importance_bound(params, HELD, key, 1))(jax.random.split(KEY, 200))
+    singles = jax.vmap(lambda key: importance_bound(params, HELD, key, 1))(
+        jax.random.split(KEY, 200)
+    )
     np.testing.assert_allclose(jnp.mean(bounds), jnp.mean(singles), rtol=2e-3)
 
 

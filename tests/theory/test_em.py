@@ -7,11 +7,22 @@ from hypothesis import strategies as st
 from sklearn import datasets as sklearn_datasets
 from sklearn.mixture import GaussianMixture
 
-from panorax.core import datasets
 from panorax.core.errors import UserError
+from panorax.data import datasets
 from panorax.theory.em import (
-    KINDS, Config, Mixture, best_of, e_step, elbo, fit, log_joint, log_likelihood, matched, sample_mixture, start,
-)  # fmt: skip
+    KINDS,
+    Config,
+    Mixture,
+    best_of,
+    e_step,
+    elbo,
+    fit,
+    log_joint,
+    log_likelihood,
+    matched,
+    sample_mixture,
+    start,
+)
 
 KEY = jax.random.key(0)
 SKLEARN = {"full": "full", "diagonal": "diag", "tied": "tied"}
@@ -31,7 +42,11 @@ def test_a_fit_is_scikit_learns_step_for_step(kind):
     np.testing.assert_allclose(ours.weight, theirs.weights_, atol=1e-5)
     np.testing.assert_allclose(ours.mean, theirs.means_, atol=2e-5)
     covariances = {"full": theirs.covariances_, "tied": np.stack([theirs.covariances_] * 3)}
-    expected = covariances[kind] if kind != "diagonal" else np.stack([np.diag(c) for c in theirs.covariances_])
+    expected = (
+        covariances[kind]
+        if kind != "diagonal"
+        else np.stack([np.diag(c) for c in theirs.covariances_])
+    )
     np.testing.assert_allclose(ours.covariance, expected, atol=1e-5)
     np.testing.assert_allclose(log_likelihood(ours, X), theirs.score_samples(X), atol=2e-4)
 
@@ -40,22 +55,38 @@ def test_a_fit_is_scikit_learns_step_for_step(kind):
 def test_the_bound_never_falls_and_is_tight_after_an_e_step(seed, kind):
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(20, 2)).astype(np.float32) * rng.uniform(0.2, 3, 2).astype(np.float32)
-    mixture, bounds = fit(x, jnp.asarray(rng.dirichlet(np.ones(3), 20), jnp.float32), kind, 6, 0.0 if kind == "tied" else 1e-2)
+    mixture, bounds = fit(
+        x,
+        jnp.asarray(rng.dirichlet(np.ones(3), 20), jnp.float32),
+        kind,
+        6,
+        0.0 if kind == "tied" else 1e-2,
+    )
     if kind == "tied":
         assert np.diff(np.ravel(bounds)).min() > -1e-3
     assert (np.asarray(bounds[:, 1] - bounds[:, 0]) > -1e-4).all()
     any_r = jnp.asarray(rng.dirichlet(np.ones(3), 20), jnp.float32)
     assert (elbo(mixture, x, any_r) <= log_likelihood(mixture, x) + 1e-4).all()
-    np.testing.assert_allclose(elbo(mixture, x, e_step(mixture, x)), log_likelihood(mixture, x), atol=1e-4)
+    np.testing.assert_allclose(
+        elbo(mixture, x, e_step(mixture, x)), log_likelihood(mixture, x), atol=1e-4
+    )
 
 
 def test_a_hard_assignment_has_a_bound_too():
     mixture, _ = fit(X, jax.nn.one_hot(LABEL, 3), "full", 2, 1e-3)
-    np.testing.assert_allclose(elbo(mixture, X, jax.nn.one_hot(LABEL, 3)), np.asarray(log_joint(mixture, X))[np.arange(150), LABEL], rtol=1e-5)
+    np.testing.assert_allclose(
+        elbo(mixture, X, jax.nn.one_hot(LABEL, 3)),
+        np.asarray(log_joint(mixture, X))[np.arange(150), LABEL],
+        rtol=1e-5,
+    )
 
 
 def test_samples_have_the_moments_of_the_mixture():
-    mixture = Mixture(jnp.array([0.25, 0.75]), jnp.array([[0.0, 0.0], [4.0, 2.0]]), jnp.array([[[1.0, 0.5], [0.5, 1.0]]] * 2))
+    mixture = Mixture(
+        jnp.array([0.25, 0.75]),
+        jnp.array([[0.0, 0.0], [4.0, 2.0]]),
+        jnp.array([[[1.0, 0.5], [0.5, 1.0]]] * 2),
+    )
     x = np.asarray(sample_mixture(mixture, KEY, 20_000))
     np.testing.assert_allclose(x.mean(0), [3, 1.5], atol=0.06)
     between = 0.25 * 0.75 * np.outer([4, 2], [4, 2])

@@ -7,7 +7,17 @@ from panorax.theory import information
 from panorax.theory.information import ESTIMATORS, Config, critics, known_channels, neighbours
 
 KEY = jax.random.key(0)
-CFG = Config(dims=(1,), nats=(0.5, 2.0), points=500, hidden=16, batch=32, steps=150, lr=5e-3, judged=20, seeds=2)
+CFG = Config(
+    dims=(1,),
+    nats=(0.5, 2.0),
+    points=500,
+    hidden=16,
+    batch=32,
+    steps=150,
+    lr=5e-3,
+    judged=20,
+    seeds=2,
+)
 
 
 def test_neighbours_see_the_information():
@@ -25,15 +35,32 @@ def test_critics_see_some_and_differ_between_seeds():
         mean = batches.mean(2)
         assert (mean[0] > 0).all() and (mean[0] < 0.7).all() and mean[1, 0] != mean[1, 1], name
         assert batches.std(2).min() > 0
-    assert not np.array_equal(said["mine"], said["dv"]) and (said["infonce"].mean((1, 2))[1] > said["infonce"].mean((1, 2))[0])
+    assert not np.array_equal(said["mine"], said["dv"]) and (
+        said["infonce"].mean((1, 2))[1] > said["infonce"].mean((1, 2))[0]
+    )
 
 
 def test_what_is_reported(monkeypatch):
     cfg = Config(dims=(1, 3), nats=(0.5, 1.0, 2.0), seeds=2, batch=10)
-    estimate = {(name, d): np.array([[0.4, 0.5], [0.9, 1.2], [1.0, 1.5]]) / d for name in ESTIMATORS for d in cfg.dims}
-    spread = {(name, d): np.array([0.1, 0.2, 0.4]) * (d if name == "dv" else 1) for name in ESTIMATORS for d in cfg.dims}
+    estimate = {
+        (name, d): np.array([[0.4, 0.5], [0.9, 1.2], [1.0, 1.5]]) / d
+        for name in ESTIMATORS
+        for d in cfg.dims
+    }
+    spread = {
+        (name, d): np.array([0.1, 0.2, 0.4]) * (d if name == "dv" else 1)
+        for name in ESTIMATORS
+        for d in cfg.dims
+    }
     monkeypatch.setattr(information, "judged", lambda cfg, key: (estimate, spread))
-    monkeypatch.setattr(information, "channels", lambda cfg: ({}, {"e": np.array([0.5])} | dict.fromkeys(("symmetric", "erasure", "z"), np.zeros(1))))
+    monkeypatch.setattr(
+        information,
+        "channels",
+        lambda cfg: (
+            {},
+            {"e": np.array([0.5])} | dict.fromkeys(("symmetric", "erasure", "z"), np.zeros(1)),
+        ),
+    )
     result = information.study(cfg, KEY)
     expected = {
         "ksg_1d_bias_2": -0.75, "mine_3d_bias_0.5": -0.35, "ksg_error": 0.75, "nwj_error": 0.05, "ksg_high_dimension_share": 1.25 / 6, "log_batch": np.log(10),

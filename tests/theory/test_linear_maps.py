@@ -7,7 +7,18 @@ from hypothesis import strategies as st
 from scipy import linalg
 
 from panorax.core.errors import UserError
-from panorax.theory.linear_maps import Config, low_rank, numerical_rank, polar, projection, rotation, scaling, shear, study, tails
+from panorax.theory.linear_maps import (
+    Config,
+    low_rank,
+    numerical_rank,
+    polar,
+    projection,
+    rotation,
+    scaling,
+    shear,
+    study,
+    tails,
+)
 
 KEY = jax.random.key(0)
 seeds = st.integers(0, 2**32 - 1)
@@ -50,13 +61,18 @@ def test_maps_of_the_plane():
 
 def test_rank():
     assert int(numerical_rank(draw(0, 7, 3) @ draw(1, 3, 5))) == 3
-    assert int(numerical_rank(np.zeros((2, 3), np.float32))) == 0 and int(numerical_rank(np.eye(1, dtype=np.float32))) == 1
+    assert (
+        int(numerical_rank(np.zeros((2, 3), np.float32))) == 0
+        and int(numerical_rank(np.eye(1, dtype=np.float32))) == 1
+    )
 
 
 def test_the_study_measures_what_it_names():
     metrics = study(Config(width=12, rank=3, points=20, rivals=3), KEY).metrics
     assert (metrics["rank_before"], metrics["rank_after"]) == (12, 3)
-    assert (metrics["rotation_determinant"], metrics["shear_determinant"]) == pytest.approx((1, 1), abs=1e-5)
+    assert (metrics["rotation_determinant"], metrics["shear_determinant"]) == pytest.approx(
+        (1, 1), abs=1e-5
+    )
     assert (metrics["rotation_rank"], metrics["projection_rank"]) == (2, 1)
     assert metrics["digits_kept_1"] < metrics["digits_kept_40"] < 1
 

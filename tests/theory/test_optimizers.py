@@ -5,12 +5,15 @@ import optax
 import pytest
 
 from panorax.core.errors import UserError
-from panorax.theory import update_rules as o
+from panorax.maths.optimisation import update_rules as o
 from panorax.theory.optimizers import Config, study
 
 RNG = np.random.default_rng(0)
 TREE = {"w": RNG.normal(size=(3, 4)).astype(np.float32), "b": RNG.normal(size=4).astype(np.float32)}
-TARGET = {"w": RNG.normal(size=(3, 4)).astype(np.float32), "b": RNG.normal(size=4).astype(np.float32)}
+TARGET = {
+    "w": RNG.normal(size=(3, 4)).astype(np.float32),
+    "b": RNG.normal(size=4).astype(np.float32),
+}
 PAIRS = {
     "sgd": (o.sgd(0.1), optax.sgd(0.1)),
     "momentum": (o.momentum(0.05, 0.8), optax.sgd(0.05, 0.8)),
@@ -18,10 +21,19 @@ PAIRS = {
     "rmsprop": (o.rmsprop(0.01, 0.9, 1e-6), optax.rmsprop(0.01, 0.9, 1e-6, eps_in_sqrt=False)),
     "adam": (o.adamw(0.05, 0.8, 0.95), optax.adam(0.05, 0.8, 0.95)),
     "adamw": (o.adamw(0.05, 0.8, 0.95, decay=0.1), optax.adamw(0.05, 0.8, 0.95, weight_decay=0.1)),
-    "adam_l2": (o.adam_l2(0.05, decay=0.1), optax.chain(optax.add_decayed_weights(0.1), optax.adam(0.05))),
+    "adam_l2": (
+        o.adam_l2(0.05, decay=0.1),
+        optax.chain(optax.add_decayed_weights(0.1), optax.adam(0.05)),
+    ),
     "lion": (o.lion(0.01, 0.9, 0.95, decay=0.1), optax.lion(0.01, 0.9, 0.95, weight_decay=0.1)),
-    "clipped": (optax.chain(o.clipped(0.5), o.sgd(0.3)), optax.chain(optax.clip_by_global_norm(0.5), optax.sgd(0.3))),
-    "scheduled": (o.scheduled(o.warmup_cosine(0.1, 3, 12, 0.01), o.adamw(1.0)), optax.adam(optax.warmup_cosine_decay_schedule(0.0, 0.1, 3, 12, 0.01))),
+    "clipped": (
+        optax.chain(o.clipped(0.5), o.sgd(0.3)),
+        optax.chain(optax.clip_by_global_norm(0.5), optax.sgd(0.3)),
+    ),
+    "scheduled": (
+        o.scheduled(o.warmup_cosine(0.1, 3, 12, 0.01), o.adamw(1.0)),
+        optax.adam(optax.warmup_cosine_decay_schedule(0.0, 0.1, 3, 12, 0.01)),
+    ),
 }
 
 
@@ -35,7 +47,9 @@ def path(tx, steps=15):
         params = optax.apply_updates(params, updates)
         return (params, state), params
 
-    return jax.jit(lambda params: jax.lax.scan(step, (params, tx.init(params)), length=steps)[1])(TREE)
+    return jax.jit(lambda params: jax.lax.scan(step, (params, tx.init(params)), length=steps)[1])(
+        TREE
+    )
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -87,9 +101,13 @@ def path_of_matrix(tx, params, target):
 
 
 def test_the_study_measures_what_it_names():
-    small = Config(images=30, hidden=8, steps=20, batch=8, rates=(1e-2,), decays=(1e-3, 0.1), seeds=2)
+    small = Config(
+        images=30, hidden=8, steps=20, batch=8, rates=(1e-2,), decays=(1e-3, 0.1), seeds=2
+    )
     metrics = study(small, jax.random.key(0)).metrics
-    assert metrics["turns_sgd"] == 20 and metrics["steps_sgd"] == pytest.approx(np.log(1e-6) / 2 / np.log(99 / 101), rel=0.02)
+    assert metrics["turns_sgd"] == 20 and metrics["steps_sgd"] == pytest.approx(
+        np.log(1e-6) / 2 / np.log(99 / 101), rel=0.02
+    )
     assert metrics["momentum_speedup"] > 4 and metrics["turns_nesterov"] < 20
     assert 0.1 < metrics["accuracy_adamw"] <= 1 and metrics["best_decay_adamw"] in small.decays
 

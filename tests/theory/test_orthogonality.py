@@ -6,8 +6,16 @@ from scipy import special, stats
 
 from panorax.core.errors import UserError
 from panorax.theory.orthogonality import (
-    Config, cosine_cdf, cosine_log_density, cosines, fit_together, largest_cosine, share_beyond, share_within, study,
-)  # fmt: skip
+    Config,
+    cosine_cdf,
+    cosine_log_density,
+    cosines,
+    fit_together,
+    largest_cosine,
+    share_beyond,
+    share_within,
+    study,
+)
 
 KEY = jax.random.key(0)
 D = (2, 3, 10, 1000, 10_000)
@@ -20,14 +28,20 @@ def test_the_cosine_is_a_beta_variable(d):
     np.testing.assert_allclose(cosine_cdf(jnp.asarray(C), d), beta.cdf((1 + C) / 2), atol=2e-5)
     few = C * min(1.0, 4 / d**0.5)
     exact = beta.logpdf((1 + few) / 2) - np.log(2)
-    np.testing.assert_allclose(cosine_log_density(jnp.asarray(few, jnp.float32), d), exact, atol=1e-3)
+    np.testing.assert_allclose(
+        cosine_log_density(jnp.asarray(few, jnp.float32), d), exact, atol=1e-3
+    )
 
 
 def test_the_share_that_is_nearly_orthogonal():
     np.testing.assert_allclose(share_within(jnp.float32(0.1), 3), 0.1, rtol=1e-5)
-    np.testing.assert_allclose(share_within(jnp.float32(0.1), 2), 2 / np.pi * np.arcsin(0.1), rtol=1e-5)
+    np.testing.assert_allclose(
+        share_within(jnp.float32(0.1), 2), 2 / np.pi * np.arcsin(0.1), rtol=1e-5
+    )
     np.testing.assert_allclose(share_beyond(jnp.float32(0.1), 3), 0.9, rtol=1e-5)
-    np.testing.assert_allclose(cosine_cdf(jnp.array([-1.0000001, 0.0, 1.0000001]), 2), [0, 0.5, 1], atol=1e-6)
+    np.testing.assert_allclose(
+        cosine_cdf(jnp.array([-1.0000001, 0.0, 1.0000001]), 2), [0, 0.5, 1], atol=1e-6
+    )
     exact = special.betainc((1000 - 1) / 2, 0.5, 1 - 0.2**2)
     np.testing.assert_allclose(share_beyond(jnp.float32(0.2), 1000), exact, rtol=5e-3)
     assert fit_together(0.2, 1000) == pytest.approx(exact**-0.5, rel=5e-3)
@@ -35,7 +49,12 @@ def test_the_share_that_is_nearly_orthogonal():
 
 @pytest.mark.parametrize("d", [2, 3, 50])
 def test_samples_follow_the_distribution(d):
-    assert stats.kstest(np.asarray(cosines(KEY, d, 2000)), lambda c: cosine_cdf(jnp.asarray(c, jnp.float32), d)).pvalue > 1e-3
+    assert (
+        stats.kstest(
+            np.asarray(cosines(KEY, d, 2000)), lambda c: cosine_cdf(jnp.asarray(c, jnp.float32), d)
+        ).pvalue
+        > 1e-3
+    )
 
 
 def test_the_largest_cosine_is_that_of_two_different_directions():
@@ -45,12 +64,20 @@ def test_the_largest_cosine_is_that_of_two_different_directions():
 
 def test_the_study_measures_what_it_names():
     metrics = study(Config(dims=(2, 3, 100), pairs=2000, together=20), KEY).metrics
-    assert metrics["near_d3"] == pytest.approx(0.1, abs=1e-5) and metrics["largest_distance"] < 2.5 and metrics["largest_outside"] < 1.5
+    assert (
+        metrics["near_d3"] == pytest.approx(0.1, abs=1e-5)
+        and metrics["largest_distance"] < 2.5
+        and metrics["largest_outside"] < 1.5
+    )
     assert metrics["near_low_d100"] < metrics["near_sampled_d100"] < metrics["near_high_d100"]
-    assert metrics["d_times_variance_low_d100"] < 1.1 and metrics["d_times_variance_high_d100"] > 0.9
+    assert (
+        metrics["d_times_variance_low_d100"] < 1.1 and metrics["d_times_variance_high_d100"] > 0.9
+    )
 
 
-@pytest.mark.parametrize("wrong", [dict(dims=()), dict(dims=(1,)), dict(pairs=1), dict(width=0.0), dict(together=1)])
+@pytest.mark.parametrize(
+    "wrong", [dict(dims=()), dict(dims=(1,)), dict(pairs=1), dict(width=0.0), dict(together=1)]
+)
 def test_bad_input_is_refused(wrong):
     with pytest.raises(UserError, match="dims|pairs|width"):
         Config(**wrong)

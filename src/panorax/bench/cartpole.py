@@ -5,14 +5,14 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from panorax.core.loop import Clock
-from panorax.rl import from_gymnax
+from panorax.engine.loop import Clock
+from panorax.rl.environments import from_gymnax
 
 STEPS = 1000
 
 
 def panorax(setting: dict, folder: Path):
-    """`panorax.rl.wrappers.vectorize`."""
+    """`panorax.rl.environments.wrappers.vectorize`."""
     n = setting["n_envs"]
     envs = from_gymnax.environments(from_gymnax.Config(), n)
     state, _ = envs.reset(jax.random.key(0))
@@ -36,7 +36,9 @@ def gymnax(setting: dict, folder: Path):
     def step(state, key):
         key_act, key_step = jax.random.split(key)
         action = jax.random.randint(key_act, (n,), 0, 2)
-        _, state, reward, terminated, truncated, _ = jax.vmap(env.step, (0, 0, 0, None))(jax.random.split(key_step, n), state, action, params)
+        _, state, reward, terminated, truncated, _ = jax.vmap(env.step, (0, 0, 0, None))(
+            jax.random.split(key_step, n), state, action, params
+        )
         return state, (jnp.sum(reward), jnp.sum(terminated | truncated))
 
     return _scanned(step, state, n)
@@ -51,7 +53,10 @@ def _scanned(step, state, n: int):
 
     state = jax.tree.map(jnp.asarray, state)
     program = clock.compile(run, state, key, donate_argnums=0)
-    facts, rounds = {"compile_seconds": clock.compiling, "version": jax.__version__}, iter(range(1 << 30))
+    facts, rounds = (
+        {"compile_seconds": clock.compiling, "version": jax.__version__},
+        iter(range(1 << 30)),
+    )
 
     def work():
         nonlocal state

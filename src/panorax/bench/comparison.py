@@ -7,21 +7,8 @@ from pathlib import Path
 from types import ModuleType
 
 from panorax.core import claims, config
-from panorax.run import provenance
+from panorax.engine.provenance import provenance
 
-BENCHMARKS = (
-    "bench/training",
-    "bench/context",
-    "bench/decoding",
-    "bench/flow",
-    "bench/ppo",
-    "bench/startup",
-    "bench/embedding",
-    "bench/natural_gradient",
-    "bench/topology",
-    "bench/second_order",
-)
-GPU_BENCHMARKS = ("bench/gpu",)
 MAY_DROP = 0.25
 
 
@@ -50,7 +37,11 @@ def measure(name: str, module: ModuleType, cfg) -> tuple[str, dict]:
 
 def dropped(now: dict, recorded: dict) -> list[str]:
     """A line for every ratio of ours that fell by more than `MAY_DROP` of what was recorded; ratios of other contenders are not ours to guard."""
-    ours = {name: x for name, x in now["metrics"].items() if "_panorax" in name and name.endswith("_ratio") and name in recorded["metrics"]}
+    ours = {
+        name: x
+        for name, x in now["metrics"].items()
+        if "_panorax" in name and name.endswith("_ratio") and name in recorded["metrics"]
+    }
     return [
         f"{now['config']}: {name} is {x:.3g}, {recorded['metrics'][name]:.3g} was recorded"
         for name, x in ours.items()

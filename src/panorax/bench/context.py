@@ -6,15 +6,14 @@ two heads and their gradients. The peak resident memory of the process shows it 
 At 8,192 tokens nine tenths of the time are attention: PyTorch's kernel has both cores at work, ours, of small products one after the other, little more than one.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from panorax.bench import training
 from panorax.bench.table import Table
-from panorax.core.ranges import Count, check
+from panorax.core.ranges import Count, checked
 
 
-@dataclass(frozen=True)
+@checked
 class Config:
     """A model, and the contexts in rising order, one text a batch; a token is a byte."""
 
@@ -27,16 +26,19 @@ class Config:
     """of a round, at least 5"""
     rounds: Count = 5
 
-    def __post_init__(self):
-        check(self)
-
 
 def benchmark(cfg: Config, folder: Path) -> Table:
     """All contexts in turn; `memory_growth` is what the last doubling of the context added to our temporaries over what the one before it had added:
     2 on a straight line, 4 on a parabola."""
-    model = {name: getattr(cfg, name) for name in ("n_layers", "d_model", "n_heads", "d_ff", "steps")}
-    sizes = tuple((str(context), training.Size(**model, context=context, batch=1)) for context in cfg.contexts)
-    table = training.benchmark(training.Config(sizes, ("panorax, step by step", "torch"), rounds=cfg.rounds), folder)
+    model = {
+        name: getattr(cfg, name) for name in ("n_layers", "d_model", "n_heads", "d_ff", "steps")
+    }
+    sizes = tuple(
+        (str(context), training.Size(**model, context=context, batch=1)) for context in cfg.contexts
+    )
+    table = training.benchmark(
+        training.Config(sizes, ("panorax, step by step", "torch"), rounds=cfg.rounds), folder
+    )
     used = [row["temporaries_mb"] for row in table.rows if "temporaries_mb" in row]
     table.metrics["memory_growth"] = (used[-1] - used[-2]) / (used[-2] - used[-3])
     return table

@@ -7,7 +7,6 @@ tokens of a head together, (G, S, K), and copied every layer's cache into that o
 At one row the products are matrix times vector, which XLA compiles itself: 1.3 of 1.5 ms.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,8 @@ import numpy as np
 from panorax.bench import panorax_llama
 from panorax.bench.rounds import compare
 from panorax.bench.table import Table
-from panorax.core.ranges import Count, check
-from panorax.lm import text
+from panorax.core.ranges import Count, checked
+from panorax.data import text
 
 CONTENDERS = {
     "panorax": "panorax.bench.panorax_llama:generation",
@@ -25,7 +24,7 @@ CONTENDERS = {
 }
 
 
-@dataclass(frozen=True)
+@checked
 class Config:
     """A model of random weights, and how many prompts are continued at once; a token is a byte."""
 
@@ -38,14 +37,17 @@ class Config:
     new: Count = 192
     rounds: Count = 7
 
-    def __post_init__(self):
-        check(self)
-
     def settings(self) -> dict:
         """As the contenders read it."""
         positions = self.prompt + self.new
         model = {name: getattr(self, name) for name in ("n_layers", "d_model", "n_heads", "d_ff")}
-        return model | {"n_kv_heads": self.n_heads, "vocab": 257, "positions": positions, "context": positions, "new": self.new}
+        return model | {
+            "n_kv_heads": self.n_heads,
+            "vocab": 257,
+            "positions": positions,
+            "context": positions,
+            "new": self.new,
+        }
 
 
 def benchmark(cfg: Config, folder: Path) -> Table:
@@ -59,6 +61,11 @@ def benchmark(cfg: Config, folder: Path) -> Table:
         measured = compare(CONTENDERS, size, here, cfg.rounds)
         table.add(f"batch{batch}", measured, against="torch")
         ours, *others = (np.array(m.facts["tokens"]) for m in measured.values())
-        table.metrics[f"batch{batch}_ratio_of_panorax_to_transformers"] = table.metrics[f"batch{batch}_panorax_ratio"] / table.metrics[f"batch{batch}_transformers_ratio"]
-        table.metrics[f"batch{batch}_tokens_that_differ"] = float(sum(np.sum(ours != theirs) for theirs in others))
+        table.metrics[f"batch{batch}_ratio_of_panorax_to_transformers"] = (
+            table.metrics[f"batch{batch}_panorax_ratio"]
+            / table.metrics[f"batch{batch}_transformers_ratio"]
+        )
+        table.metrics[f"batch{batch}_tokens_that_differ"] = float(
+            sum(np.sum(ours != theirs) for theirs in others)
+        )
     return table

@@ -6,7 +6,6 @@ fewer pairs, one by one. UMAP here moves all points at once, each by one neighbo
 moves one edge after another. Ours and theirs compute the same neighbours, exactly here and in scikit-learn, and the same graph.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import jax
@@ -15,12 +14,12 @@ import numpy as np
 
 from panorax.bench.rounds import compare
 from panorax.bench.table import Table
-from panorax.core.ranges import Count, check
-from panorax.theory.embedding import cloud
-from panorax.theory.embedding_quality import neighbor_recall, trustworthiness
-from panorax.theory.neighbors import nearest
-from panorax.theory.tsne import conditional_affinities, joint_affinities, kl_divergence, tsne
-from panorax.theory.umap import umap
+from panorax.core.ranges import Count, checked
+from panorax.data.datasets import digit_cloud
+from panorax.maths.clouds.embedding_quality import neighbor_recall, trustworthiness
+from panorax.maths.clouds.neighbors import nearest
+from panorax.maths.clouds.tsne import conditional_affinities, joint_affinities, kl_divergence, tsne
+from panorax.maths.clouds.umap import umap
 
 PERPLEXITY, NEIGHBORS, K = 30.0, 15, 15
 HERE, THERE = "panorax.bench.embedding:", "panorax.bench.learned_embedding:"
@@ -28,19 +27,19 @@ TSNE = {"panorax": HERE + "mapped_by_tsne", "scikit-learn": THERE + "mapped_by_t
 UMAP = {"panorax": HERE + "mapped_by_umap", "umap-learn": THERE + "mapped_by_umap"}
 
 
-@dataclass(frozen=True)
+@checked
 class Config:
     points: Count = 1797
     rounds: Count = 5
-
-    def __post_init__(self):
-        check(self)
 
 
 def benchmark(cfg: Config, folder: Path) -> Table:
     """Every contender maps the same points once a round; UMAP from another key each time, so that its measures are medians over the rounds."""
     table, setting = Table("points/s"), {"points": cfg.points}
-    for case, contenders, judge, theirs in (("tsne", TSNE, "scikit-learn", "scikit_learn"), ("umap", UMAP, "umap-learn", "umap_learn")):
+    for case, contenders, judge, theirs in (
+        ("tsne", TSNE, "scikit-learn", "scikit_learn"),
+        ("umap", UMAP, "umap-learn", "umap_learn"),
+    ):
         measured = compare(contenders, setting, folder, cfg.rounds)
         table.add(case, measured, judge)
         for name, word in (("panorax", "panorax"), (judge, theirs)):
@@ -48,15 +47,18 @@ def benchmark(cfg: Config, folder: Path) -> Table:
             for quality, values in qualities(maps, case, cfg.points).items():
                 table.metrics[f"{case}_{word}_{quality}"] = float(np.median(values))
         table.metrics[f"{case}_trustworthiness_gain"] = (
-            table.metrics[f"{case}_panorax_trustworthiness"] - table.metrics[f"{case}_{theirs}_trustworthiness"]
+            table.metrics[f"{case}_panorax_trustworthiness"]
+            - table.metrics[f"{case}_{theirs}_trustworthiness"]
         )
-        table.metrics[f"{case}_recall_gain"] = table.metrics[f"{case}_panorax_recall"] - table.metrics[f"{case}_{theirs}_recall"]
+        table.metrics[f"{case}_recall_gain"] = (
+            table.metrics[f"{case}_panorax_recall"] - table.metrics[f"{case}_{theirs}_recall"]
+        )
     return table
 
 
 def qualities(maps: list, case: str, points: int) -> dict[str, list[float]]:
     """Measures of each map, by one implementation for all contenders."""
-    x = jnp.asarray(cloud(points)[0])
+    x = jnp.asarray(digit_cloud(points)[0])
     maps = [jnp.asarray(y, jnp.float32) for y in maps]
     measured = {
         "trustworthiness": [float(trustworthiness(x, y, K)) for y in maps],
@@ -71,10 +73,12 @@ def qualities(maps: list, case: str, points: int) -> dict[str, list[float]]:
 
 def rounds_of(mapping, points: int, version: str):
     """Facts and work of a contender that maps the cloud by `mapping(x, round)`."""
-    x, facts = cloud(points)[0], {"maps": [], "version": version}
+    x, facts = digit_cloud(points)[0], {"maps": [], "version": version}
 
     def work():
-        facts["maps"].append(np.asarray(mapping(x, len(facts["maps"])), np.float64).round(5).tolist())
+        facts["maps"].append(
+            np.asarray(mapping(x, len(facts["maps"])), np.float64).round(5).tolist()
+        )
         return points
 
     return facts, work
@@ -87,4 +91,6 @@ def mapped_by_tsne(setting: dict, folder: Path):
 
 def mapped_by_umap(setting: dict, folder: Path):
     """From the key of the round."""
-    return rounds_of(lambda x, i: umap(x, jax.random.key(i), NEIGHBORS), setting["points"], jax.__version__)
+    return rounds_of(
+        lambda x, i: umap(x, jax.random.key(i), NEIGHBORS), setting["points"], jax.__version__
+    )

@@ -11,7 +11,11 @@ def mapped_by_tsne(setting: dict, folder: Path):
     import sklearn
     from sklearn.manifold import TSNE
 
-    return rounds_of(lambda x, i: TSNE(perplexity=PERPLEXITY, random_state=i).fit_transform(x), setting["points"], sklearn.__version__)
+    return rounds_of(
+        lambda x, i: TSNE(perplexity=PERPLEXITY, random_state=i).fit_transform(x),
+        setting["points"],
+        sklearn.__version__,
+    )
 
 
 def mapped_by_umap(setting: dict, folder: Path):
@@ -19,4 +23,8 @@ def mapped_by_umap(setting: dict, folder: Path):
     warnings.simplefilter("ignore")
     import umap
 
-    return rounds_of(lambda x, i: umap.UMAP(n_neighbors=NEIGHBORS).fit_transform(x), setting["points"], umap.__version__)
+    return rounds_of(
+        lambda x, i: umap.UMAP(n_neighbors=NEIGHBORS).fit_transform(x),
+        setting["points"],
+        umap.__version__,
+    )

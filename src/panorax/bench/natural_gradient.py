@@ -5,7 +5,6 @@ ones is below the target; how many that is was found before, and is not timed. A
 its step length two forward, and every fifth step inverts the factors, of which those of 200 units are the largest.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import jax
@@ -14,16 +13,23 @@ import optax
 
 from panorax.bench.rounds import compare
 from panorax.bench.table import Table
-from panorax.core.loop import Clock
-from panorax.core.ranges import Count, Positive, check
-from panorax.theory.kfac import adaptive_kfac, kfac
-from panorax.theory.kfac_training import autoencoder, classifier, smoothed, start, steps_to, train
+from panorax.core.ranges import Count, Positive, checked
+from panorax.engine.loop import Clock
+from panorax.maths.optimisation.kfac import adaptive_kfac, kfac
+from panorax.theory.natural_gradient.kfac_training import (
+    autoencoder,
+    classifier,
+    smoothed,
+    start,
+    steps_to,
+    train,
+)
 
 HERE = "panorax.bench.natural_gradient:"
 CONTENDERS = {"panorax": HERE + "by_kfac", "optax adam": HERE + "by_adam"}
 
 
-@dataclass(frozen=True)
+@checked
 class Config:
     """Problems and targets as in theory/natural_gradient, settings those that its record names."""
 
@@ -40,9 +46,6 @@ class Config:
     """of Adam"""
     rounds: Count = 5
 
-    def __post_init__(self):
-        check(self)
-
 
 def benchmark(cfg: Config, folder: Path) -> Table:
     """Trainings a minute to the target; steps and the last loss of each."""
@@ -52,15 +55,24 @@ def benchmark(cfg: Config, folder: Path) -> Table:
         table.add(case, measured, "optax adam")
         for name, one in measured.items():
             table.metrics[f"{case}_{name.replace(' ', '_')}_steps"] = float(one.facts["steps"])
-            table.metrics[f"{case}_{name.replace(' ', '_')}_seconds"] = 60 / float(np.median(one.rates))
-        table.metrics[f"{case}_largest_loss_over_target"] = max(one.facts["loss"] for one in measured.values()) / cfg.target[i]
+            table.metrics[f"{case}_{name.replace(' ', '_')}_seconds"] = 60 / float(
+                np.median(one.rates)
+            )
+        table.metrics[f"{case}_largest_loss_over_target"] = (
+            max(one.facts["loss"] for one in measured.values()) / cfg.target[i]
+        )
     return table
 
 
 def by_kfac(setting: dict, folder: Path):
     """By its quadratic model in the autoencoder, in a trust region in the classifier."""
     damping = setting["damping"][setting["problem"]]
-    return to_target(adaptive_kfac(damping) if setting["problem"] == 0 else kfac(0.1, damping, every=2, kl_clip=0.03), setting)
+    return to_target(
+        adaptive_kfac(damping)
+        if setting["problem"] == 0
+        else kfac(0.1, damping, every=2, kl_clip=0.03),
+        setting,
+    )
 
 
 def by_adam(setting: dict, folder: Path):
@@ -71,7 +83,9 @@ def by_adam(setting: dict, folder: Path):
 def to_target(tx: optax.GradientTransformation, setting: dict):
     """Facts and work of one training, a compiled program of exactly the steps that it takes, or of all if the target is never reached."""
     i, clock = setting["problem"], Clock()
-    problem = autoencoder(tuple(setting["sizes"])) if i == 0 else classifier(tuple(setting["channels"]))
+    problem = (
+        autoencoder(tuple(setting["sizes"])) if i == 0 else classifier(tuple(setting["channels"]))
+    )
     most, target, window = (setting[name][i] for name in ("most", "target", "window"))
     params, rows, keys = start(problem, jax.random.key(0), most, setting["batch"])
     run = lambda params, rows, keys: train(problem, tx, params, rows, keys)

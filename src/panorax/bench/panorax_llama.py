@@ -11,24 +11,37 @@ import numpy as np
 
 from panorax.core import spec
 from panorax.core.config import Run
-from panorax.core.loop import Clock, scan_steps
-from panorax.core.optim import AdamW
-from panorax.core.state import State
+from panorax.core.optim import AdamW, optimizer
+from panorax.core.state import first_state
+from panorax.core.step import scan_steps
+from panorax.engine.loop import Clock
 from panorax.interop import hf_config, hf_weights
-from panorax.lm import llama
-from panorax.lm.generate import decode
-from panorax.nets import decoder
+from panorax.lm import language_model
+from panorax.nets.decoders import decoder, llama
+from panorax.nets.decoders.generate import decode
 from panorax.ops.sampling import Sampling
 from panorax.parallel.sharding import make_mesh, parameter_shardings
 
-ADAMW = AdamW(peak_lr=1e-3, schedule="constant", b1=0.9, b2=0.95, eps=1e-8, weight_decay=0.0, clip=1.0)
+ADAMW = AdamW(
+    peak_lr=1e-3, schedule="constant", b1=0.9, b2=0.95, eps=1e-8, weight_decay=0.0, clip=1.0
+)
 
 
-def config(size: dict) -> llama.Config:
+def config(size: dict) -> language_model.Config:
     """The config of a size; blocks are unrolled, as in lm/llama."""
-    model = {field.name: size[field.name] for field in dataclasses.fields(llama.Model) if field.name in size}
+    model = {
+        field.name: size[field.name]
+        for field in dataclasses.fields(llama.Model)
+        if field.name in size
+    }
     rows = {name: size[name] for name in ("batch", "context")}
-    return llama.Config(llama.Model(**model, unroll=size["n_layers"]), optim=ADAMW, run=Run(steps=100), stride=size["context"], **rows)
+    return language_model.Config(
+        llama.Model(**model, unroll=size["n_layers"]),
+        optim=ADAMW,
+        run=Run(steps=100),
+        stride=size["context"],
+        **rows,
+    )
 
 
 def write(folder: Path, size: dict) -> None:
@@ -36,11 +49,18 @@ def write(folder: Path, size: dict) -> None:
     model = config(size).model
     (folder / "model").mkdir(parents=True)
     hf_weights.save(folder / "model", spec.init(decoder.spec(model), jax.random.key(0)), model)
-    (folder / "model" / "config.json").write_text(json.dumps(hf_config.write(model, size["positions"])))
+    (folder / "model" / "config.json").write_text(
+        json.dumps(hf_config.write(model, size["positions"]))
+    )
 
 
-def _params(folder: Path, cfg: llama.Config):
-    return hf_weights.load(folder / "model", cfg.model, parameter_shardings(decoder.spec(cfg.model), make_mesh("")), jnp.float32)
+def _params(folder: Path, cfg: language_model.Config):
+    return hf_weights.load(
+        folder / "model",
+        cfg.model,
+        parameter_shardings(decoder.spec(cfg.model), make_mesh("")),
+        jnp.float32,
+    )
 
 
 def step_by_step(size: dict, folder: Path):
@@ -55,9 +75,9 @@ def chunks(size: dict, folder: Path):
 
 def _training(size: dict, folder: Path, chunk: int):
     cfg, key, clock = config(size), jax.random.key(0), Clock()
-    system, batches = llama.system(cfg), np.load(folder / "batches.npy")
+    system, batches = language_model.system(cfg), np.load(folder / "batches.npy")
     params = _params(folder, cfg)
-    state = State(params, llama.transformation(cfg).init(params), (), jnp.int32(0))
+    state = first_state(params, optimizer(cfg.optim, cfg.run.steps, system.spec))
     run = lambda state, batches: scan_steps(system.train_step, state, batches, key, len(batches))
     started = time.perf_counter()
     program = clock.compile(run, state, batches[:chunk], donate_argnums=0)
@@ -67,7 +87,12 @@ def _training(size: dict, folder: Path, chunk: int):
     for i in range(5):
         first, metrics = single(first, batches[i : i + 1])
         losses.append(float(metrics["loss"]))
-    facts = {"losses": losses, "compile_seconds": compiled, "first_seconds": time.perf_counter() - started, "version": jax.__version__}
+    facts = {
+        "losses": losses,
+        "compile_seconds": compiled,
+        "first_seconds": time.perf_counter() - started,
+        "version": jax.__version__,
+    }
     facts["temporaries_mb"] = program.memory_analysis().temp_size_in_bytes / (1 << 20)
 
     def work():
@@ -87,10 +112,28 @@ def generation(size: dict, folder: Path):
     never = (size["vocab"],)
 
     def generate():
-        return np.concatenate(list(decode(params, prompts, jax.random.key(0), new=size["new"], ends=never, cfg=cfg.model, sampling=Sampling(temperature=0.0))), 1)
+        return np.concatenate(
+            list(
+                decode(
+                    params,
+                    prompts,
+                    jax.random.key(0),
+                    new=size["new"],
+                    ends=never,
+                    cfg=cfg.model,
+                    sampling=Sampling(temperature=0.0),
+                )
+            ),
+            1,
+        )
 
     started = time.perf_counter()
     tokens = generate().tolist()
     compiled = time.perf_counter() - started
-    facts = {"tokens": tokens, "compile_seconds": compiled, "first_seconds": compiled, "version": jax.__version__}
+    facts = {
+        "tokens": tokens,
+        "compile_seconds": compiled,
+        "first_seconds": compiled,
+        "version": jax.__version__,
+    }
     return facts, lambda: generate().size

@@ -5,10 +5,11 @@ from pathlib import Path
 import jax
 
 from panorax.core.config import Run
-from panorax.core.loop import Clock, scan_steps
 from panorax.core.optim import AdamW
+from panorax.core.step import scan_steps
+from panorax.engine.loop import Clock
 from panorax.rl import ppo
-from panorax.rl.from_gymnax import Config as CartPole
+from panorax.rl.environments.from_gymnax import Config as CartPole
 
 EVAL_EPISODES = 20
 CHUNK = 10
@@ -17,10 +18,29 @@ SOLVED = 475.0
 
 def config(setting: dict) -> ppo.Config:
     """PPO as the setting says; `total` environment steps span the learning rate's schedule."""
-    same = {name: setting[name] for name in ("n_envs", "length", "epochs", "minibatches", "discount", "lambda_", "clip", "entropy_weight")}
+    same = {
+        name: setting[name]
+        for name in (
+            "n_envs",
+            "length",
+            "epochs",
+            "minibatches",
+            "discount",
+            "lambda_",
+            "clip",
+            "entropy_weight",
+        )
+    }
     optim = AdamW(peak_lr=setting["learning_rate"], schedule="linear", b2=0.999, eps=1e-5, clip=0.5)
     steps = setting["total"] // (setting["n_envs"] * setting["length"])
-    return ppo.Config(environment=CartPole(), optim=optim, run=Run(steps=steps, chunk=CHUNK), eval_episodes=EVAL_EPISODES, seeds=0, **same)
+    return ppo.Config(
+        environment=CartPole(),
+        optim=optim,
+        run=Run(steps=steps, chunk=CHUNK),
+        eval_episodes=EVAL_EPISODES,
+        seeds=0,
+        **same,
+    )
 
 
 def training(setting: dict, folder: Path):
@@ -28,7 +48,9 @@ def training(setting: dict, folder: Path):
     clock, cfg = Clock(), config(setting)
     system, key = ppo.system(cfg), jax.random.key(0)
     state = clock.once(system.init_state, key)
-    program = clock.compile(lambda state: scan_steps(system.train_step, state, (), key, CHUNK), state, donate_argnums=0)
+    program = clock.compile(
+        lambda state: scan_steps(system.train_step, state, (), key, CHUNK), state, donate_argnums=0
+    )
     facts = {"compile_seconds": clock.compiling, "version": jax.__version__}
     chunk = CHUNK * cfg.n_envs * cfg.length
     chunks = -(-setting["round"] // chunk)
@@ -104,5 +126,10 @@ def _until_solved(setting: dict):
     while int(state.step) < cfg.run.steps and best < SOLVED:
         state, mean_return = program(state, key_train, key_eval)
         best = max(best, float(mean_return))
-    facts = {"return": best, "steps": int(state.step) * cfg.n_envs * cfg.length, "compile_seconds": clock.compiling, "version": jax.__version__}
+    facts = {
+        "return": best,
+        "steps": int(state.step) * cfg.n_envs * cfg.length,
+        "compile_seconds": clock.compiling,
+        "version": jax.__version__,
+    }
     return facts, lambda: 1

@@ -34,16 +34,34 @@ class Measured:
         """One more round."""
         self.rates.append(took["units"] / took["wall"])
         self.cpu_rates.append(took["units"] / took["cpu"])
-        self.facts, self.peak_mb, self.foreign = took["facts"], took["peak_mb"], max(self.foreign, foreign)
+        self.facts, self.peak_mb, self.foreign = (
+            took["facts"],
+            took["peak_mb"],
+            max(self.foreign, foreign),
+        )
 
 
 class Contender:
     """A process that waits for its turn: see `panorax.bench.worker`."""
 
     def __init__(self, path: str, settings: dict, folder: Path, environment: dict[str, str]):
-        command = [sys.executable, "-m", "panorax.bench.worker", path, json.dumps(settings), str(folder)]
+        command = [
+            sys.executable,
+            "-m",
+            "panorax.bench.worker",
+            path,
+            json.dumps(settings),
+            str(folder),
+        ]
         self.errors = open(folder / f"{path.replace(':', '.')}.err", "w+")  # noqa: SIM115 -- lives as long as the process
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True, env=os.environ | environment)
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+            env=os.environ | environment,
+        )
 
     def answer(self) -> dict:
         """Its next line. Raises UserError with the last line of its errors where it ended instead, ModuleNotFoundError where a package is missing."""
@@ -69,7 +87,13 @@ class Contender:
         self.errors.close()
 
 
-def compare(contenders: dict[str, str], settings: dict, folder: Path, rounds: int, environment: dict[str, str] | None = None) -> dict[str, Measured]:
+def compare(
+    contenders: dict[str, str],
+    settings: dict,
+    folder: Path,
+    rounds: int,
+    environment: dict[str, str] | None = None,
+) -> dict[str, Measured]:
     """`rounds` turns of each of the contenders, given as MODULE:FUNCTION by name, after one of each that does not count."""
     measured = {name: Measured() for name in contenders}
     with ExitStack() as stack:
@@ -78,7 +102,10 @@ def compare(contenders: dict[str, str], settings: dict, folder: Path, rounds: in
             workers[name] = Contender(path, settings, folder, environment or {})
             stack.callback(workers[name].close)
             told = workers[name].answer()
-            measured[name].facts, measured[name].ready_seconds = told["facts"], told["ready_seconds"]
+            measured[name].facts, measured[name].ready_seconds = (
+                told["facts"],
+                told["ready_seconds"],
+            )
         for worker in workers.values():
             worker.turn()
         for i in range(rounds):
@@ -88,7 +115,13 @@ def compare(contenders: dict[str, str], settings: dict, folder: Path, rounds: in
     return measured
 
 
-def start(contenders: dict[str, str], settings: dict, folder: Path, rounds: int, environment: dict[str, str] | None = None) -> dict[str, list[dict]]:
+def start(
+    contenders: dict[str, str],
+    settings: dict,
+    folder: Path,
+    rounds: int,
+    environment: dict[str, str] | None = None,
+) -> dict[str, list[dict]]:
     """What each contender tells when it is ready, in `rounds` turns of a process of its own, after one that does not count; `settings` get the round
     as `seed`. Seconds, `wall`, are from the start of the process, less those that a contender says are `not_counted`."""
     told = {name: [] for name in contenders}
@@ -97,10 +130,16 @@ def start(contenders: dict[str, str], settings: dict, folder: Path, rounds: int,
 
             def turn(name=name, seed=i):
                 started = time.perf_counter()
-                contender = Contender(contenders[name], settings | {"seed": seed}, folder, environment or {})
+                contender = Contender(
+                    contenders[name], settings | {"seed": seed}, folder, environment or {}
+                )
                 try:
                     ready = contender.answer()
-                    return ready | {"wall": time.perf_counter() - started - ready["facts"].get("not_counted", 0.0)}
+                    return ready | {
+                        "wall": time.perf_counter()
+                        - started
+                        - ready["facts"].get("not_counted", 0.0)
+                    }
                 finally:
                     contender.close()
 
@@ -116,14 +155,18 @@ def alone(turn) -> tuple[dict, float]:
         before, started = _busy(), time.perf_counter()
         took = turn()
         elsewhere = _busy() - before - took["cpu"]
-        tries.append((took, max(0.0, elsewhere / (os.cpu_count() * (time.perf_counter() - started)))))
+        tries.append(
+            (took, max(0.0, elsewhere / (os.cpu_count() * (time.perf_counter() - started))))
+        )
     return min(tries, key=lambda t: t[1])
 
 
 def _busy() -> float:
     """Seconds that all cores together have worked since the machine started; 0 where Linux does not say."""
     try:
-        user, nice, system, _, _, irq, softirq, *_ = map(int, Path("/proc/stat").read_text().split("\n")[0].split()[1:])
+        user, nice, system, _, _, irq, softirq, *_ = map(
+            int, Path("/proc/stat").read_text().split("\n")[0].split()[1:]
+        )
     except OSError:
         return 0.0
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")

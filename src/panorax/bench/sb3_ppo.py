@@ -27,7 +27,11 @@ def _model(setting: dict, seed: int) -> PPO:
 def training(setting: dict, folder: Path):
     """`learn`, for as many steps as a round has."""
     model, facts = _model(setting, 0), {"version": stable_baselines3.__version__}
-    steps = -(-setting["round"] // (setting["n_envs"] * setting["length"])) * setting["n_envs"] * setting["length"]
+    steps = (
+        -(-setting["round"] // (setting["n_envs"] * setting["length"]))
+        * setting["n_envs"]
+        * setting["length"]
+    )
 
     def work():
         model.learn(steps, reset_num_timesteps=False)
@@ -50,7 +54,9 @@ class Solved(BaseCallback):
         started = time.perf_counter()
         observation, returns, under_way = self.envs.reset(), np.zeros(20), np.ones(20, bool)
         while under_way.any():
-            observation, reward, done, _ = self.envs.step(self.model.predict(observation, deterministic=True)[0])
+            observation, reward, done, _ = self.envs.step(
+                self.model.predict(observation, deterministic=True)[0]
+            )
             returns += reward * under_way
             under_way &= ~done
         self.best = max(self.best, float(returns.mean()))
@@ -62,5 +68,10 @@ def until_solved(setting: dict, folder: Path):
     """Train until it is solved or `total` steps are over."""
     solved = Solved()
     model = _model(setting, setting["seed"]).learn(setting["total"], callback=solved)
-    facts = {"version": stable_baselines3.__version__, "return": solved.best, "steps": model.num_timesteps, "not_counted": solved.seconds}
+    facts = {
+        "version": stable_baselines3.__version__,
+        "return": solved.best,
+        "steps": model.num_timesteps,
+        "not_counted": solved.seconds,
+    }
     return facts, lambda: 1

@@ -8,7 +8,6 @@ the work. `eigsh` (ARPACK, implicitly restarted Lanczos) is given the same compi
 with one as large as ours, which is not restarted.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import jax
@@ -18,24 +17,28 @@ from jax.flatten_util import ravel_pytree
 
 from panorax.bench.rounds import compare, spread
 from panorax.bench.table import Table
-from panorax.core import datasets
 from panorax.core import spec as core_spec
-from panorax.core.loop import Clock
-from panorax.core.ranges import Count, Positive, check
+from panorax.core.ranges import Count, Positive, checked
+from panorax.data import datasets
+from panorax.engine.loop import Clock
+from panorax.maths import lanczos
+from panorax.maths.optimisation.curvature import hessian_product
+from panorax.maths.optimisation.minimisers import lbfgs
 from panorax.nets import mlp
-from panorax.theory import lanczos
-from panorax.theory.curvature import hessian_product
 from panorax.theory.hessian_spectrum import Config as Network
 from panorax.theory.hessian_spectrum import cross_entropy, network, trained
-from panorax.theory.minimisers import lbfgs
 from panorax.theory.second_order import rosenbrock
 
 HERE = "panorax.bench.second_order:"
 PROBLEMS = ("rosenbrock", "logistic")
-EIGENVALUES = {"panorax": HERE + "top", "scipy": HERE + "eigsh", "scipy, same subspace": HERE + "eigsh_as_large"}
+EIGENVALUES = {
+    "panorax": HERE + "top",
+    "scipy": HERE + "eigsh",
+    "scipy, same subspace": HERE + "eigsh_as_large",
+}
 
 
-@dataclass(frozen=True)
+@checked
 class Config:
     """`dimensions` is a multiple of ten."""
 
@@ -55,15 +58,17 @@ class Config:
     """steps of Lanczos for the largest eigenvalues"""
     rounds: Count = 5
 
-    def __post_init__(self):
-        check(self)
-
 
 def benchmark(cfg: Config, folder: Path) -> Table:
     """Every comparison in turn; optima and eigenvalues of all contenders are compared too."""
     table, setting = Table("solves/min"), vars(cfg)
     for name in PROBLEMS:
-        found = compare({"panorax": HERE + "ours", "scipy": HERE + "scipys"}, setting | {"problem": name}, folder, cfg.rounds)
+        found = compare(
+            {"panorax": HERE + "ours", "scipy": HERE + "scipys"},
+            setting | {"problem": name},
+            folder,
+            cfg.rounds,
+        )
         table.add(name, found, "scipy")
         ours, theirs = (found[contender].facts for contender in ("panorax", "scipy"))
         table.metrics |= {
@@ -79,7 +84,10 @@ def benchmark(cfg: Config, folder: Path) -> Table:
     table.metrics["top_largest_difference"] = float((np.ptp(values, axis=0) / values.min(0)).max())
     table.metrics["top_largest_bound"] = found["panorax"].facts["bound"]
     table.metrics |= {
-        f"top_products_{name.split(',')[0]}{'_same_subspace' if ',' in name else ''}": float(one.facts["products"]) for name, one in found.items()
+        f"top_products_{name.split(',')[0]}{'_same_subspace' if ',' in name else ''}": float(
+            one.facts["products"]
+        )
+        for name, one in found.items()
     }
     alone = compare({"panorax": HERE + "density"}, setting, folder, cfg.rounds)
     table.add("spectrum", alone, "panorax")
@@ -100,22 +108,31 @@ def problem(setting: dict):
 
     def loss(w):
         z = features @ w.reshape(-1, 10)
-        return jnp.mean(jax.nn.logsumexp(z, 1) - jnp.sum(target * z, 1)) + 0.5 * setting["penalty"] * w @ w
+        return (
+            jnp.mean(jax.nn.logsumexp(z, 1) - jnp.sum(target * z, 1))
+            + 0.5 * setting["penalty"] * w @ w
+        )
 
     return loss, np.zeros(n)
 
 
 def ours(setting: dict, folder: Path):
-    """`panorax.theory.minimisers.lbfgs`, one compiled program."""
+    """`panorax.maths.optimisation.minimisers.lbfgs`, one compiled program."""
     jax.config.update("jax_enable_x64", True)
     (f, start), clock = problem(setting), Clock()
     start = jnp.asarray(start)
-    program = clock.compile(lambda x: lbfgs(f, x, steps=20_000, tolerance=setting["tolerance"]), start)
+    program = clock.compile(
+        lambda x: lbfgs(f, x, steps=20_000, tolerance=setting["tolerance"]), start
+    )
     facts = {"compile_seconds": clock.compiling, "version": jax.__version__}
 
     def work():
         found = jax.block_until_ready(program(start))
-        facts.update(value=float(found.value), slope=float(jnp.max(jnp.abs(found.gradient))), steps=int(found.steps))
+        facts.update(
+            value=float(found.value),
+            slope=float(jnp.max(jnp.abs(found.gradient))),
+            steps=int(found.steps),
+        )
         return 60
 
     return facts, work
@@ -135,9 +152,22 @@ def scipys(setting: dict, folder: Path):
         return float(value), np.asarray(gradient)
 
     def work():
-        options = {"maxcor": 10, "gtol": setting["tolerance"], "ftol": 0.0, "maxiter": 20_000, "maxfun": 100_000}
-        found = scipy.optimize.minimize(measure, start, jac=True, method="L-BFGS-B", options=options)
-        facts.update(value=float(found.fun), slope=float(np.abs(found.jac).max()), steps=int(found.nit), evaluations=int(found.nfev))
+        options = {
+            "maxcor": 10,
+            "gtol": setting["tolerance"],
+            "ftol": 0.0,
+            "maxiter": 20_000,
+            "maxfun": 100_000,
+        }
+        found = scipy.optimize.minimize(
+            measure, start, jac=True, method="L-BFGS-B", options=options
+        )
+        facts.update(
+            value=float(found.fun),
+            slope=float(np.abs(found.jac).max()),
+            steps=int(found.nit),
+            evaluations=int(found.nfev),
+        )
         return 60
 
     return facts, work
@@ -165,7 +195,9 @@ def top(setting: dict, folder: Path):
     """The largest eigenvalues by Lanczos, one compiled program."""
     (loss, params), clock = _network(setting, folder), Clock()
     k, steps = setting["largest"], setting["krylov"]
-    find = lambda params, key: lanczos.top_eigenpairs(lambda v: hessian_product(loss, params, v), params, k, steps, key)
+    find = lambda params, key: lanczos.top_eigenpairs(
+        lambda v: hessian_product(loss, params, v), params, k, steps, key
+    )
     program = clock.compile(find, params, jax.random.key(0))
     facts = {"compile_seconds": clock.compiling, "version": jax.__version__, "products": steps}
 
@@ -185,7 +217,9 @@ def eigsh(setting: dict, folder: Path, subspace: int | None = None):
 
     (loss, params), clock = _network(setting, folder), Clock()
     vector, back = ravel_pytree(params)
-    program = clock.compile(lambda params, v: ravel_pytree(hessian_product(loss, params, back(v)))[0], params, vector)
+    program = clock.compile(
+        lambda params, v: ravel_pytree(hessian_product(loss, params, back(v)))[0], params, vector
+    )
     facts, start = (
         {"compile_seconds": clock.compiling, "version": scipy.__version__},
         np.random.default_rng(0).normal(size=vector.size).astype(np.float32),
@@ -199,7 +233,9 @@ def eigsh(setting: dict, folder: Path, subspace: int | None = None):
             return np.asarray(program(params, v.astype(np.float32).ravel()))
 
         operator = LinearOperator((vector.size,) * 2, product, dtype=np.float32)
-        values, _ = arpack(operator, setting["largest"], which="LA", tol=1e-3, ncv=subspace, v0=start)
+        values, _ = arpack(
+            operator, setting["largest"], which="LA", tol=1e-3, ncv=subspace, v0=start
+        )
         facts["values"] = np.sort(values)[::-1].astype(float).tolist()
         return 60
 
@@ -214,7 +250,13 @@ def eigsh_as_large(setting: dict, folder: Path):
 def density(setting: dict, folder: Path):
     """The whole spectrum by stochastic Lanczos quadrature."""
     (loss, params), clock = _network(setting, folder), Clock()
-    find = lambda params, key: lanczos.quadrature(lambda v: hessian_product(loss, params, v), params, setting["lanczos"], setting["probes"], key)
+    find = lambda params, key: lanczos.quadrature(
+        lambda v: hessian_product(loss, params, v),
+        params,
+        setting["lanczos"],
+        setting["probes"],
+        key,
+    )
     program = clock.compile(find, params, jax.random.key(0))
 
     def work():

@@ -2,7 +2,7 @@
 
 `panorax list` imports neither jax nor a system. Of the seconds until a language model trains, tracing and lowering are a fifth, XLA the rest; how many layers are
 unrolled hardly matters, 2.5 s for four of them and 2.6 for one in a trial. What runs once, as the drawing of the
-first parameters does, is compiled with nothing done to make it fast (`panorax.core.loop.Clock.once`), in half of the time. The loop's own work, batches,
+first parameters does, is compiled with nothing done to make it fast (`panorax.engine.loop.Clock.once`), in half of the time. The loop's own work, batches,
 metrics and progress, is done while the compiled chunk of steps before runs.
 """
 
@@ -10,7 +10,6 @@ import io
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import jax
@@ -21,13 +20,15 @@ from panorax.bench.panorax_llama import ADAMW
 from panorax.bench.rounds import compare, spread, start
 from panorax.bench.table import Table
 from panorax.configs.lm import llama as main_job
-from panorax.core.checkpoint import Checkpoints
 from panorax.core.config import Run
-from panorax.core.loop import Clock, fit, scan_steps, stacked
-from panorax.core.metrics import Log
-from panorax.core.ranges import Count, check
-from panorax.lm import llama
-from panorax.lm.text import Text
+from panorax.core.ranges import Count, checked
+from panorax.core.step import scan_steps, stacked
+from panorax.data.text import Text
+from panorax.engine.checkpoint import Checkpoints
+from panorax.engine.loop import Clock, fit
+from panorax.engine.metrics import Log
+from panorax.lm import language_model
+from panorax.nets.decoders import llama
 from panorax.parallel.sharding import make_mesh, placement
 
 HERE = "panorax.bench.startup:"
@@ -35,15 +36,12 @@ COMPILING = {"cold": HERE + "cold", "warm": HERE + "warm"}
 LOOP = {"loop": HERE + "loop", "bare": HERE + "bare"}
 
 
-@dataclass(frozen=True)
+@checked
 class Config:
     """`steps` of a round of the loop; how it starts, a tenth of a second once, counts too."""
 
     steps: Count = 2000
     rounds: Count = 7
-
-    def __post_init__(self):
-        check(self)
 
 
 def benchmark(cfg: Config, folder: Path) -> Table:
@@ -52,7 +50,9 @@ def benchmark(cfg: Config, folder: Path) -> Table:
     listing = []
     for _ in range(cfg.rounds + 1):
         started = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "panorax.cli", "list"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, "-m", "panorax.cli", "list"], check=True, stdout=subprocess.DEVNULL
+        )
         listing.append(time.perf_counter() - started)
     table.metrics["list_seconds"] = spread(listing[1:])["median"]
     table.add_times("compile", start(COMPILING, {}, folder, cfg.rounds), "cold")
@@ -78,18 +78,29 @@ def warm(setting: dict, folder: Path):
 def _compiled():
     """The training program of lm/llama at its real size."""
     cfg, clock = main_job.get_config(), Clock()
-    system, key = llama.system(cfg), jax.random.key(0)
+    system, key = language_model.system(cfg), jax.random.key(0)
     state = jax.eval_shape(system.init_state, key)
     batches = jax.ShapeDtypeStruct((cfg.run.chunk, *system.batch.shape), jnp.int32)
-    clock.compile(lambda state, batches: scan_steps(system.train_step, state, batches, key, cfg.run.chunk), state, batches, donate_argnums=0)
+    clock.compile(
+        lambda state, batches: scan_steps(system.train_step, state, batches, key, cfg.run.chunk),
+        state,
+        batches,
+        donate_argnums=0,
+    )
     return {"compile_seconds": clock.compiling, "version": jax.__version__}, lambda: 1
 
 
 def _system(steps: int):
     """A model whose step takes about 5 ms on two cores."""
-    model = llama.Model(vocab=257, d_model=96, n_layers=2, n_heads=3, n_kv_heads=3, d_ff=256, unroll=2)
+    model = llama.Model(
+        vocab=257, d_model=96, n_layers=2, n_heads=3, n_kv_heads=3, d_ff=256, unroll=2
+    )
     run = Run(steps=steps, chunk=20)
-    return llama.system(llama.Config(model, Text(tokenizer="bytes"), optim=ADAMW, run=run, batch=8, context=48, stride=48)), run
+    return language_model.system(
+        language_model.Config(
+            model, Text(tokenizer="bytes"), optim=ADAMW, run=run, batch=8, context=48, stride=48
+        )
+    ), run
 
 
 class Timed(Log):
@@ -109,7 +120,7 @@ class Timed(Log):
 
 
 def loop(setting: dict, folder: Path):
-    """`panorax.core.loop.fit` as `panorax run` calls it, with log and checkpoints; compiling and what ends a run are not counted."""
+    """`panorax.engine.loop.fit` as `panorax run` calls it, with log and checkpoints; compiling and what ends a run are not counted."""
     system, run = _system(setting["steps"])
     key, rounds, facts = jax.random.key(0), iter(range(1 << 30)), {"version": jax.__version__}
     place = placement(system, jax.eval_shape(system.init_state, key), make_mesh(""))
@@ -132,8 +143,16 @@ def bare(setting: dict, folder: Path):
     system, run = _system(setting["steps"])
     key, clock = jax.random.key(0), Clock()
     state = clock.once(system.init_state, key)
-    batches = [jax.device_put(stacked(system.batches, i, run.chunk)) for i in range(0, run.steps, run.chunk)]
-    program = clock.compile(lambda state, batches: scan_steps(system.train_step, state, batches, key, run.chunk), state, batches[0], donate_argnums=0)
+    batches = [
+        jax.device_put(stacked(system.batches, i, run.chunk))
+        for i in range(0, run.steps, run.chunk)
+    ]
+    program = clock.compile(
+        lambda state, batches: scan_steps(system.train_step, state, batches, key, run.chunk),
+        state,
+        batches[0],
+        donate_argnums=0,
+    )
 
     def work():
         nonlocal state

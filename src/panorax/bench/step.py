@@ -6,9 +6,10 @@ import time
 import jax
 
 from panorax.core import config, spec
-from panorax.core.loop import Clock, scan_steps, stacked
 from panorax.core.state import System
-from panorax.run import provenance
+from panorax.core.step import scan_steps, stacked
+from panorax.engine.loop import Clock
+from panorax.engine.provenance import provenance
 
 
 def bench_step(name: str, system: System, run: config.Run, repeats: int) -> dict:
@@ -16,7 +17,12 @@ def bench_step(name: str, system: System, run: config.Run, repeats: int) -> dict
     clock, key = Clock(), jax.random.key(run.seed)
     state = jax.jit(system.init_state)(key)
     batches = jax.device_put(stacked(system.batches, 0, run.chunk))
-    steps = clock.compile(lambda s, b: scan_steps(system.train_step, s, b, key, run.chunk), state, batches, donate_argnums=0)
+    steps = clock.compile(
+        lambda s, b: scan_steps(system.train_step, s, b, key, run.chunk),
+        state,
+        batches,
+        donate_argnums=0,
+    )
     rates = []
     for _ in range(repeats + 1):
         before = time.perf_counter()
@@ -27,7 +33,12 @@ def bench_step(name: str, system: System, run: config.Run, repeats: int) -> dict
         "config": name,
         "parameters": spec.count(system.spec),
         "compile_seconds": round(clock.compiling, 2),
-        "steps_per_second": {"median": statistics.median(rates), "lowest": rates[0], "highest": rates[-1], "repeats": repeats},
+        "steps_per_second": {
+            "median": statistics.median(rates),
+            "lowest": rates[0],
+            "highest": rates[-1],
+            "repeats": repeats,
+        },
         "loss": float(metrics["loss"]),
         **provenance(),
     }

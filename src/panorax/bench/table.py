@@ -28,7 +28,9 @@ class Table:
                 "peak_mb": round(one.peak_mb),
                 "foreign": round(one.foreign, 3),
                 "version": one.facts.get("version"),
-            } | {fact: one.facts[fact] for fact in ("return", "temporaries_mb") if fact in one.facts}
+            } | {
+                fact: one.facts[fact] for fact in ("return", "temporaries_mb") if fact in one.facts
+            }
             self.rows.append(row)
             self.metrics[f"{case}_{_word(name)}_ratio"] = row["ratio"]["median"]
 
@@ -42,7 +44,12 @@ class Table:
                 "contender": name,
                 "seconds": spread(seconds[name]),
                 "ratio": ratio(seconds[against], seconds[name]),
-                "compile_seconds": round(statistics.median(answer["facts"].get("compile_seconds", 0.0) for answer in answers), 2),
+                "compile_seconds": round(
+                    statistics.median(
+                        answer["facts"].get("compile_seconds", 0.0) for answer in answers
+                    ),
+                    2,
+                ),
                 "peak_mb": round(max(answer["peak_mb"] for answer in answers)),
                 "foreign": round(max(answer["foreign"] for answer in answers), 3),
                 "version": answers[0]["facts"].get("version"),

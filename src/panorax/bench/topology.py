@@ -5,7 +5,6 @@ numpy alone, asks for the lunes of all edges at once whether they are empty, whi
 nearest neighbours answer.
 """
 
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,13 +12,16 @@ import numpy as np
 
 from panorax.bench.rounds import compare
 from panorax.bench.table import Table
-from panorax.core.ranges import Count, check
-from panorax.theory.persistence import diagrams, distances
+from panorax.core.ranges import Count, checked
+from panorax.maths.topology.persistence import diagrams, distances
 
-CONTENDERS = {"panorax": "panorax.bench.topology:panorax", "ripser": "panorax.bench.topology:ripser"}
+CONTENDERS = {
+    "panorax": "panorax.bench.topology:panorax",
+    "ripser": "panorax.bench.topology:ripser",
+}
 
 
-@dataclass(frozen=True)
+@checked
 class Config:
     """Clouds of `points` up to H1, and a smaller one, of points on a sphere, up to H2."""
 
@@ -29,9 +31,6 @@ class Config:
     """of a cloud in a round"""
     rounds: Count = 7
 
-    def __post_init__(self):
-        check(self)
-
 
 def clouds(cfg: Config) -> dict[str, tuple[np.ndarray, int]]:
     """Points and the highest homology, by case."""
@@ -40,7 +39,11 @@ def clouds(cfg: Config) -> dict[str, tuple[np.ndarray, int]]:
     sphere = rng.standard_normal((cfg.on_sphere, 3))
     return {
         "normal": (rng.standard_normal((cfg.points, 3)), 1),
-        "circle": (np.stack([np.cos(angle), np.sin(angle)], 1) + 0.05 * rng.standard_normal((cfg.points, 2)), 1),
+        "circle": (
+            np.stack([np.cos(angle), np.sin(angle)], 1)
+            + 0.05 * rng.standard_normal((cfg.points, 2)),
+            1,
+        ),
         "dim20": (rng.standard_normal((cfg.points, 20)), 1),
         "sphere": (sphere / np.linalg.norm(sphere, axis=1, keepdims=True), 2),
     }
@@ -54,8 +57,12 @@ def benchmark(cfg: Config, folder: Path) -> Table:
         measured = compare(CONTENDERS, {"top": top, "repeats": cfg.repeats}, folder, cfg.rounds)
         table.add(case, measured, against="ripser")
         ours, theirs = (one.facts["diagrams"] for one in measured.values())
-        table.metrics[f"{case}_panorax_seconds"] = len(x) / float(np.median(measured["panorax"].rates))
-        table.metrics[f"{case}_largest_difference"] = max(difference(np.array(a), np.array(b)) for a, b in zip(ours, theirs, strict=True))
+        table.metrics[f"{case}_panorax_seconds"] = len(x) / float(
+            np.median(measured["panorax"].rates)
+        )
+        table.metrics[f"{case}_largest_difference"] = max(
+            difference(np.array(a), np.array(b)) for a, b in zip(ours, theirs, strict=True)
+        )
         table.metrics[f"{case}_bars"] = float(sum(map(len, ours)))
     return table
 
@@ -66,11 +73,15 @@ def difference(ours: np.ndarray, theirs: np.ndarray) -> float:
         return 0.0 if ours.shape == theirs.shape else np.inf
     ours, theirs = np.sort(ours, axis=0), np.sort(theirs, axis=0)
     ending = np.isfinite(ours)
-    return float(np.abs(ours[ending] - theirs[ending]).max(initial=0)) if (ending == np.isfinite(theirs)).all() else np.inf
+    return (
+        float(np.abs(ours[ending] - theirs[ending]).max(initial=0))
+        if (ending == np.isfinite(theirs)).all()
+        else np.inf
+    )
 
 
 def panorax(setting: dict, folder: Path):
-    """`panorax.theory.persistence`."""
+    """`panorax.maths.topology.persistence`."""
     return _contender(lambda x: diagrams(distances(x), setting["top"]), "numpy", setting, folder)
 
 
@@ -78,12 +89,17 @@ def ripser(setting: dict, folder: Path):
     """ripser.py with its defaults."""
     import ripser as library
 
-    return _contender(lambda x: library.ripser(x, maxdim=setting["top"])["dgms"], "ripser", setting, folder)
+    return _contender(
+        lambda x: library.ripser(x, maxdim=setting["top"])["dgms"], "ripser", setting, folder
+    )
 
 
 def _contender(of_points, package: str, setting: dict, folder: Path):
     x = np.load(folder / "points.npy")
-    facts = {"diagrams": [np.asarray(diagram).tolist() for diagram in of_points(x)], "version": version(package)}
+    facts = {
+        "diagrams": [np.asarray(diagram).tolist() for diagram in of_points(x)],
+        "version": version(package),
+    }
 
     def work():
         for _ in range(setting["repeats"]):

@@ -20,14 +20,19 @@ def depthwise(setting: dict, folder: Path):
 
 def _timed(kernel, folder):
     with np.load(folder / "images.npz") as file:
-        x, w = (torch.from_numpy(a).permute(order).contiguous() for a, order in ((file["x"], (0, 3, 1, 2)), (file[kernel], (3, 2, 0, 1))))
+        x, w = (
+            torch.from_numpy(a).permute(order).contiguous()
+            for a, order in ((file["x"], (0, 3, 1, 2)), (file[kernel], (3, 2, 0, 1)))
+        )
     groups = x.shape[1] if w.shape[1] == 1 else 1
 
     def run():
         at = (x, w)
         for _ in range(TIMES):
             at = [a.detach().requires_grad_() for a in at]
-            (0.5 * torch.nn.functional.conv2d(*at, padding=1, groups=groups).square().sum()).backward()
+            (
+                0.5 * torch.nn.functional.conv2d(*at, padding=1, groups=groups).square().sum()
+            ).backward()
             at = [a.detach() - 1e-3 * a.grad for a in at]
         return at
 

@@ -21,23 +21,43 @@ class Block(nn.Module):
         D, K = size["d_model"], size["d_model"] // size["n_heads"]
         self.heads, self.kv_heads, self.head_dim = size["n_heads"], size["n_kv_heads"], K
         linear = lambda i, o: nn.Linear(i, o, bias=False)
-        self.input_layernorm, self.post_attention_layernorm = nn.RMSNorm(D, eps=1e-5), nn.RMSNorm(D, eps=1e-5)
-        self.self_attn = nn.ModuleDict(
-            {"q_proj": linear(D, D), "k_proj": linear(D, self.kv_heads * K), "v_proj": linear(D, self.kv_heads * K), "o_proj": linear(D, D)}
+        self.input_layernorm, self.post_attention_layernorm = (
+            nn.RMSNorm(D, eps=1e-5),
+            nn.RMSNorm(D, eps=1e-5),
         )
-        self.mlp = nn.ModuleDict({"gate_proj": linear(D, size["d_ff"]), "up_proj": linear(D, size["d_ff"]), "down_proj": linear(size["d_ff"], D)})
+        self.self_attn = nn.ModuleDict(
+            {
+                "q_proj": linear(D, D),
+                "k_proj": linear(D, self.kv_heads * K),
+                "v_proj": linear(D, self.kv_heads * K),
+                "o_proj": linear(D, D),
+            }
+        )
+        self.mlp = nn.ModuleDict(
+            {
+                "gate_proj": linear(D, size["d_ff"]),
+                "up_proj": linear(D, size["d_ff"]),
+                "down_proj": linear(size["d_ff"], D),
+            }
+        )
 
     def forward(self, x, cos, sin, cache=None, at=0):
         """`cache` is (keys, values) with room for the text, `at` where these tokens stand in it; without it the text is all there is."""
         B, T, D = x.shape
         h = self.input_layernorm(x)
         heads = lambda name, n: self.self_attn[name](h).view(B, T, n, self.head_dim).transpose(1, 2)
-        q, k, v = turned(heads("q_proj", self.heads), cos, sin), turned(heads("k_proj", self.kv_heads), cos, sin), heads("v_proj", self.kv_heads)
+        q, k, v = (
+            turned(heads("q_proj", self.heads), cos, sin),
+            turned(heads("k_proj", self.kv_heads), cos, sin),
+            heads("v_proj", self.kv_heads),
+        )
         if cache is not None:
             keys, values = cache
             keys[:, :, at : at + T], values[:, :, at : at + T] = k, v
             k, v = keys[:, :, : at + T], values[:, :, : at + T]
-        out = F.scaled_dot_product_attention(q, k, v, is_causal=T > 1, enable_gqa=self.heads != self.kv_heads)
+        out = F.scaled_dot_product_attention(
+            q, k, v, is_causal=T > 1, enable_gqa=self.heads != self.kv_heads
+        )
         x = x + self.self_attn["o_proj"](out.transpose(1, 2).reshape(B, T, D))
         h = self.post_attention_layernorm(x)
         return x + self.mlp["down_proj"](F.silu(self.mlp["gate_proj"](h)) * self.mlp["up_proj"](h))
@@ -52,7 +72,10 @@ class Llama(nn.Module):
         self.layers = nn.ModuleList(Block(size) for _ in range(size["n_layers"]))
         self.norm = nn.RMSNorm(size["d_model"], eps=1e-5)
         K = size["d_model"] // size["n_heads"]
-        angle = torch.outer(torch.arange(size["positions"]).float(), 10_000.0 ** (-torch.arange(0, K, 2).float() / K))
+        angle = torch.outer(
+            torch.arange(size["positions"]).float(),
+            10_000.0 ** (-torch.arange(0, K, 2).float() / K),
+        )
         self.register_buffer("cos", torch.cat([angle.cos()] * 2, -1), persistent=False)
         self.register_buffer("sin", torch.cat([angle.sin()] * 2, -1), persistent=False)
 
@@ -74,7 +97,11 @@ def turned(x, cos, sin):
 def loaded(size: dict, folder: Path) -> Llama:
     """The model of the folder."""
     model = Llama(size)
-    named = {name.removeprefix("model."): w for name, w in load_file(folder / "model" / "model.safetensors").items() if name != "lm_head.weight"}
+    named = {
+        name.removeprefix("model."): w
+        for name, w in load_file(folder / "model" / "model.safetensors").items()
+        if name != "lm_head.weight"
+    }
     model.load_state_dict(named)
     return model
 
@@ -96,8 +123,18 @@ def compiled(size: dict, folder: Path):
 
 def _training(size: dict, folder: Path, fused: bool, compile: bool = False):
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model, batches = loaded(size, folder).to(device), torch.from_numpy(np.load(folder / "batches.npy")).long().to(device)
-    adamw = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0, fused=fused or None)
+    model, batches = (
+        loaded(size, folder).to(device),
+        torch.from_numpy(np.load(folder / "batches.npy")).long().to(device),
+    )
+    adamw = torch.optim.AdamW(
+        model.parameters(),
+        lr=1e-3,
+        betas=(0.9, 0.95),
+        eps=1e-8,
+        weight_decay=0.0,
+        fused=fused or None,
+    )
     forward = torch.compile(model) if compile else model
 
     def step(batch):
@@ -112,7 +149,12 @@ def _training(size: dict, folder: Path, fused: bool, compile: bool = False):
 
     started = time.perf_counter()
     losses = [step(batch) for batch in batches[:5]]
-    facts = {"losses": losses, "compile_seconds": 0.0, "first_seconds": time.perf_counter() - started, "version": torch.__version__}
+    facts = {
+        "losses": losses,
+        "compile_seconds": 0.0,
+        "first_seconds": time.perf_counter() - started,
+        "version": torch.__version__,
+    }
 
     def work():
         for batch in batches:
@@ -124,7 +166,10 @@ def _training(size: dict, folder: Path, fused: bool, compile: bool = False):
 
 def generation(size: dict, folder: Path):
     """Greedy decoding, one token at a time into a cache that has room for all."""
-    model, prompts = loaded(size, folder).eval(), torch.from_numpy(np.load(folder / "prompts.npy")).long()
+    model, prompts = (
+        loaded(size, folder).eval(),
+        torch.from_numpy(np.load(folder / "prompts.npy")).long(),
+    )
     B, T = prompts.shape
 
     @torch.inference_mode()
@@ -139,5 +184,9 @@ def generation(size: dict, folder: Path):
 
     started = time.perf_counter()
     tokens = generate().tolist()
-    facts = {"tokens": tokens, "first_seconds": time.perf_counter() - started, "version": torch.__version__}
+    facts = {
+        "tokens": tokens,
+        "first_seconds": time.perf_counter() - started,
+        "version": torch.__version__,
+    }
     return facts, lambda: generate().numel()

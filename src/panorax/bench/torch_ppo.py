@@ -30,7 +30,9 @@ def _layer(inputs: int, outputs: int, gain: float = 2**0.5) -> nn.Linear:
 
 
 def _net(outputs: int, gain: float) -> nn.Sequential:
-    return nn.Sequential(_layer(4, 64), nn.Tanh(), _layer(64, 64), nn.Tanh(), _layer(64, outputs, gain))
+    return nn.Sequential(
+        _layer(4, 64), nn.Tanh(), _layer(64, 64), nn.Tanh(), _layer(64, outputs, gain)
+    )
 
 
 def _training(setting: dict, mode: str):
@@ -43,7 +45,11 @@ def _training(setting: dict, mode: str):
     adam = torch.optim.Adam(parameters, lr=setting["learning_rate"], eps=1e-5)
     observation, first = torch.as_tensor(envs.reset(seed=0)[0]), torch.zeros(N)
     earned, returns = np.zeros(N), []
-    observations, actions, log_probs = torch.zeros(T, N, 4), torch.zeros(T, N, dtype=torch.long), torch.zeros(T, N)
+    observations, actions, log_probs = (
+        torch.zeros(T, N, 4),
+        torch.zeros(T, N, dtype=torch.long),
+        torch.zeros(T, N),
+    )
     rewards, firsts, values = torch.zeros(T, N), torch.zeros(T, N), torch.zeros(T, N)
     updates, done = setting["total"] // (N * T), 0
 
@@ -56,16 +62,27 @@ def _training(setting: dict, mode: str):
             log_probs[t], values[t] = policy.log_prob(actions[t]), critic(observation)[:, 0]
             after, reward, terminated, truncated, _ = envs.step(actions[t].numpy())
             ended = terminated | truncated
-            rewards[t], observation, first = torch.as_tensor(reward), torch.as_tensor(after), torch.as_tensor(ended, dtype=torch.float32)
+            rewards[t], observation, first = (
+                torch.as_tensor(reward),
+                torch.as_tensor(after),
+                torch.as_tensor(ended, dtype=torch.float32),
+            )
             earned[:] += reward
             returns.extend(earned[ended])
             earned[ended] = 0
         next_value, advantages, last = critic(observation)[:, 0], torch.zeros(T, N), 0.0
         for t in reversed(range(T)):
             goes_on = 1 - (first if t == T - 1 else firsts[t + 1])
-            delta = rewards[t] + gamma * (next_value if t == T - 1 else values[t + 1]) * goes_on - values[t]
+            delta = (
+                rewards[t]
+                + gamma * (next_value if t == T - 1 else values[t + 1]) * goes_on
+                - values[t]
+            )
             advantages[t] = last = delta + gamma * setting["lambda_"] * goes_on * last
-        return [x.flatten(0, 1) for x in (observations, actions, log_probs, advantages, advantages + values)]
+        return [
+            x.flatten(0, 1)
+            for x in (observations, actions, log_probs, advantages, advantages + values)
+        ]
 
     def learn(observation, action, old_log_prob, advantage, target):
         policy = Categorical(logits=actor(observation))

@@ -7,14 +7,13 @@ import torch
 from diffusers import UNet2DModel
 
 from panorax.bench.flow import HEUN_STEPS, config
-from panorax.generative import digits, flow_matching
 from panorax.interop import diffusers_unet
 
 
 def loaded(setting: dict, folder: Path) -> UNet2DModel:
     """The network of the folder."""
     cfg = config(setting)
-    model = UNet2DModel(**diffusers_unet.arguments(cfg.net, digits.shape(cfg.data), flow_matching.no_label(cfg) + 1))
+    model = UNet2DModel(**diffusers_unet.arguments(cfg.net, cfg.data.shape, cfg.data.classes + 1))
     with np.load(folder / "weights.npz") as file:
         model.load_state_dict({name: torch.from_numpy(x) for name, x in file.items()})
     return model
@@ -24,7 +23,14 @@ def _arrays(path: Path) -> dict[str, torch.Tensor]:
     """Images with their channels first."""
     with np.load(path) as file:
         tensors = {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in file.items()}
-    return {name: x.movedim(-1, -3).contiguous() if name.startswith("x") else x.long() if name == "label" else x for name, x in tensors.items()}
+    return {
+        name: x.movedim(-1, -3).contiguous()
+        if name.startswith("x")
+        else x.long()
+        if name == "label"
+        else x
+        for name, x in tensors.items()
+    }
 
 
 def training(setting: dict, folder: Path):
@@ -44,7 +50,9 @@ def training(setting: dict, folder: Path):
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         adamw.step()
-        torch._foreach_lerp_(ema, [p.detach() for p in parameters], 1 - min(0.999, (1 + done) / (10 + done)))
+        torch._foreach_lerp_(
+            ema, [p.detach() for p in parameters], 1 - min(0.999, (1 + done) / (10 + done))
+        )
         done += 1
         return loss.item()
 

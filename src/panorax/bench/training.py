@@ -15,7 +15,6 @@ What made it slow before: gradients of weights, summed over batch and time as tw
 (`panorax.ops.dot`: steps are a tenth to a quarter shorter without). One call a step is slower than a chunk of steps in one program, which is what the loop runs.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -24,9 +23,9 @@ import numpy as np
 from panorax.bench import panorax_llama
 from panorax.bench.rounds import compare
 from panorax.bench.table import Table
-from panorax.core import data
-from panorax.core.ranges import Count, check
-from panorax.lm import text
+from panorax.core.ranges import Count, checked
+from panorax.data import batches as data
+from panorax.data import text
 
 CONTENDERS = {
     "panorax": "panorax.bench.panorax_llama:chunks",
@@ -37,7 +36,7 @@ CONTENDERS = {
 }
 
 
-@dataclass(frozen=True)
+@checked
 class Size:
     """A model and what it is trained on: Python documentation, a byte a token however large the vocabulary is."""
 
@@ -62,21 +61,26 @@ class Size:
     def flops(self) -> int:
         """Of training on a token: 6 for each weight in a product, and 12 L T D for attention, future tokens counted too (Chowdhery et al. 2022, arXiv:2204.02311,
         appendix B)."""
-        weights = self.n_layers * (4 * self.d_model**2 + 3 * self.d_model * self.d_ff) + self.vocab * self.d_model
+        weights = (
+            self.n_layers * (4 * self.d_model**2 + 3 * self.d_model * self.d_ff)
+            + self.vocab * self.d_model
+        )
         return 6 * weights + 12 * self.n_layers * self.context * self.d_model
 
 
-@dataclass(frozen=True)
+@checked
 class Config:
     """Sizes by name, and who takes part."""
 
     sizes: tuple[tuple[str, Size], ...]
-    contenders: tuple[str, ...] = ("panorax", "panorax, step by step", "torch", "torch, fused AdamW")
+    contenders: tuple[str, ...] = (
+        "panorax",
+        "panorax, step by step",
+        "torch",
+        "torch, fused AdamW",
+    )
     against: str = "torch"
     rounds: Count = 5
-
-    def __post_init__(self):
-        check(self)
 
 
 def benchmark(cfg: Config, folder: Path) -> Table:
@@ -98,5 +102,8 @@ def benchmark(cfg: Config, folder: Path) -> Table:
 def prepare(size: dict, tokens: np.ndarray, folder: Path) -> None:
     """The weights that all start from, and the batches of a round (steps, B, T + 1)."""
     panorax_llama.write(folder, size)
-    batches = [data.windows(tokens, size["batch"], size["context"] + 1, 0, step) for step in range(size["steps"])]
+    batches = [
+        data.windows(tokens, size["batch"], size["context"] + 1, 0, step)
+        for step in range(size["steps"])
+    ]
     np.save(folder / "batches.npy", np.stack(batches))

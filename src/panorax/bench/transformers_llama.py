@@ -16,10 +16,20 @@ def generation(size: dict, folder: Path):
 
     @torch.inference_mode()
     def generate():
-        out = model.generate(prompts, attention_mask=torch.ones_like(prompts), max_new_tokens=size["new"], do_sample=False, eos_token_id=None)
+        out = model.generate(
+            prompts,
+            attention_mask=torch.ones_like(prompts),
+            max_new_tokens=size["new"],
+            do_sample=False,
+            eos_token_id=None,
+        )
         return out[:, prompts.shape[1] :]
 
     started = time.perf_counter()
     tokens = generate().tolist()
-    facts = {"tokens": tokens, "first_seconds": time.perf_counter() - started, "version": transformers.__version__}
+    facts = {
+        "tokens": tokens,
+        "first_seconds": time.perf_counter() - started,
+        "version": transformers.__version__,
+    }
     return facts, lambda: generate().numel()

@@ -21,14 +21,26 @@ def main() -> None:
     contender, settings, folder = sys.argv[1:]
     module, _, function = contender.partition(":")
     started = time.perf_counter()
-    facts, work = getattr(importlib.import_module(module), function)(json.loads(settings), Path(folder))
-    ready = {"ready_seconds": time.perf_counter() - started, "cpu": time.process_time(), "peak_mb": _peak_mb()}
+    facts, work = getattr(importlib.import_module(module), function)(
+        json.loads(settings), Path(folder)
+    )
+    ready = {
+        "ready_seconds": time.perf_counter() - started,
+        "cpu": time.process_time(),
+        "peak_mb": _peak_mb(),
+    }
     print(json.dumps({"facts": facts} | ready), file=answers)
     for _ in sys.stdin:
         wall, cpu = time.perf_counter(), time.process_time()
         units = work()
-        spent = {"wall": time.perf_counter() - wall - facts.get("not_counted", 0.0), "cpu": time.process_time() - cpu}
-        print(json.dumps({"units": units, "facts": facts, "peak_mb": _peak_mb()} | spent), file=answers)
+        spent = {
+            "wall": time.perf_counter() - wall - facts.get("not_counted", 0.0),
+            "cpu": time.process_time() - cpu,
+        }
+        print(
+            json.dumps({"units": units, "facts": facts, "peak_mb": _peak_mb()} | spent),
+            file=answers,
+        )
 
 
 def _peak_mb() -> float:

@@ -1,1 +1,1 @@
-"""What every system shares and no model knows: state, spec, step, loop, config, data, checkpoint, metrics."""
+"""What a system is: state, spec, net, step, config, claims, optimisers."""

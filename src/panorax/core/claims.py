@@ -4,7 +4,13 @@ import operator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-RELATIONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq}
+RELATIONS = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+}
 
 
 @dataclass(frozen=True)
@@ -20,8 +26,14 @@ class Claim:
         """Measured value and bound of this claim; not kept where either was not measured."""
         measured = metrics.get(self.metric)
         bound = metrics.get(self.bound) if isinstance(self.bound, str) else self.bound
-        kept = measured is not None and bound is not None and bool(RELATIONS[self.relation](measured, bound))
-        return Verdict(f"{self.metric} {self.relation} {self.bound}", self.source, measured, bound, kept)
+        kept = (
+            measured is not None
+            and bound is not None
+            and bool(RELATIONS[self.relation](measured, bound))
+        )
+        return Verdict(
+            f"{self.metric} {self.relation} {self.bound}", self.source, measured, bound, kept
+        )
 
 
 @dataclass(frozen=True)

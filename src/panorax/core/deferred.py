@@ -35,7 +35,11 @@ class _Finder:
         self.packages, self.found = packages, []
 
     def find_spec(self, name, path=None, target=None):
-        return ModuleSpec(name, self, is_package=True) if any(f"{name}.".startswith(f"{package}.") for package in self.packages) else None
+        return (
+            ModuleSpec(name, self, is_package=True)
+            if any(f"{name}.".startswith(f"{package}.") for package in self.packages)
+            else None
+        )
 
     def create_module(self, spec):
         self.found.append(_StandIn(spec.name))
@@ -50,5 +54,7 @@ class _StandIn(types.ModuleType):
 
     def __getattr__(self, name: str):
         if self.put_off:
-            raise AttributeError(f"module {self.__name__!r} is put off and has no attribute {name!r}")
+            raise AttributeError(
+                f"module {self.__name__!r} is put off and has no attribute {name!r}"
+            )
         return getattr(importlib.import_module(self.__name__), name)

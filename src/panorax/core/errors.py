@@ -5,7 +5,9 @@ class UserError(Exception):
     """Wrong input from outside. The message says in one line what was wrong and what is accepted."""
 
     def __init__(self, message: str):
-        super().__init__("".join(c if c.isprintable() else " " for c in message))  # it may quote a stranger's file
+        super().__init__(
+            "".join(c if c.isprintable() else " " for c in message)
+        )  # it may quote a stranger's file
 
 
 class Interrupted(Exception):

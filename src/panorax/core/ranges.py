@@ -1,6 +1,12 @@
-"""Types of config fields that say which numbers make sense: `steps: Count`, `ema: Share`.
+"""Configs that are checked when they are made: `@checked` dataclasses whose fields say which numbers are valid.
 
-They are `int` and `float` to everything else; `check` holds a config to them.
+    @checked
+    class Config:
+        steps: Count = 1000
+        ema: Share = 0.999
+
+The types are `int` and `float` to everything else. A bad value raises ConfigError, from Python and from the
+command line alike.
 """
 
 import dataclasses
@@ -23,8 +29,12 @@ class Range(NamedTuple):
         return self.low <= x <= self.high and (self.zero or x != 0)
 
     def __str__(self):
-        above = f"above {self.low:g}" if self.low == 0 and not self.zero else f"at least {self.low:g}"
-        return above + {math.inf: "", INT32: " and below 2^31"}.get(self.high, f" and at most {self.high:g}")
+        above = (
+            f"above {self.low:g}" if self.low == 0 and not self.zero else f"at least {self.low:g}"
+        )
+        return above + {math.inf: "", INT32: " and below 2^31"}.get(
+            self.high, f" and at most {self.high:g}"
+        )
 
 
 INT32 = 2**31 - 1
@@ -36,8 +46,33 @@ Share = Annotated[float, Range(0, 1)]
 PositiveShare = Annotated[float, Range(0, 1, zero=False)]
 
 
+class ConfigError(UserError, ValueError):
+    """A config that cannot be: the message names the field, the value and what is accepted."""
+
+
+@typing.dataclass_transform(frozen_default=True)
+def checked(cls: type) -> type:
+    """A frozen dataclass that is held to the ranges of its fields, then to its own `__post_init__`, when it is made.
+
+    Raises ConfigError for a number out of range or not finite, and in place of a ValueError of `__post_init__`.
+    """
+    further = getattr(cls, "__post_init__", lambda self: None)
+
+    def __post_init__(self):
+        check(self)
+        try:
+            further(self)
+        except ConfigError:
+            raise
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+
+    cls.__post_init__ = __post_init__
+    return dataclasses.dataclass(frozen=True)(cls)
+
+
 def check(cfg, prefix: str = "") -> None:
-    """Raise UserError naming the first field of `cfg`, or of a config in it, whose number is outside its range or not finite."""
+    """Raise ConfigError for the first field of `cfg`, or of a config in it, whose number is out of range or not finite."""
     hints = typing.get_type_hints(type(cfg), include_extras=True)
     for f in dataclasses.fields(cfg):
         value, name = getattr(cfg, f.name), prefix + f.name.strip("_").replace("_", "-")
@@ -50,11 +85,11 @@ def check(cfg, prefix: str = "") -> None:
 def _check(hint, value, name: str) -> None:
     """`hint` may be a choice with None, or a tuple of any length, of numbers with a range."""
     if isinstance(value, float) and not math.isfinite(value):
-        raise UserError(f"{name} must be a finite number, got {value}")
+        raise ConfigError(f"{name} must be a finite number, got {value}")
     if typing.get_origin(hint) is Annotated:
         for allowed in hint.__metadata__:
             if isinstance(allowed, Range) and value not in allowed:
-                raise UserError(f"{name} must be {allowed}, got {value}")
+                raise ConfigError(f"{name} must be {allowed}, got {value}")
     elif typing.get_origin(hint) in (types.UnionType, typing.Union) and value is not None:
         for choice in typing.get_args(hint):
             if choice is not type(None):

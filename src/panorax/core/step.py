@@ -1,10 +1,15 @@
-"""The one gradient step: value and gradient, mean over micro-batches and devices, optimiser update."""
+"""The one gradient step, and what runs many of them: value and gradient, mean over micro-batches and devices, update.
+
+`update` knows no State: a system calls it once for every player and every update of its step.
+"""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from panorax.core.state import State
@@ -14,23 +19,26 @@ LossFn = Callable  # (params, extra, batch, key) -> (loss, (extra, metrics))
 
 def axes_of(tree) -> frozenset:
     """The mesh axes that some leaf of `tree` varies over inside `shard_map`; none under plain `jit`."""
-    return frozenset().union(*(jax.typeof(x).manual_axis_type.varying for x in jax.tree.leaves(tree)))
+    return frozenset().union(
+        *(jax.typeof(x).manual_axis_type.varying for x in jax.tree.leaves(tree))
+    )
 
 
 def device_mean(tree):
-    """Each leaf's mean over the devices that it varies over."""
+    """The mean of each leaf over the devices that it varies over."""
     return jax.tree.map(lambda x: jax.lax.pmean(x, tuple(axes_of(x))) if axes_of(x) else x, tree)
 
 
 def copies(tree, axes: frozenset):
-    """`tree` as one copy for each device along `axes`: the same numbers, typed as varying. The transpose is the sum over devices."""
+    """One copy of `tree` for each device along `axes`, typed as varying. The transpose is the sum over devices."""
     return jax.tree.map(lambda x: jax.lax.pcast(x, tuple(axes - axes_of(x)), to="varying"), tree)
 
 
 def accumulated_gradient(loss_fn: LossFn, params, extra, batch, key, n: int):
     """What `jax.value_and_grad` gives for the mean loss over `n` equal micro-batches, one in memory at a time.
 
-    Leaves of `batch` are split along axis 0, whose length `n` must divide; `extra` passes from one micro-batch to the next.
+    Leaves of `batch` are split along axis 0, whose length `n` must divide; `extra` passes from one micro-batch
+    to the next.
     """
     micro = jax.tree.map(lambda x: x.reshape(n, x.shape[0] // n, *x.shape[1:]), batch)
 
@@ -40,43 +48,115 @@ def accumulated_gradient(loss_fn: LossFn, params, extra, batch, key, n: int):
         return (extra, jax.tree.map(jnp.add, grads, g)), (loss, metrics)
 
     zeros = jax.tree.map(jnp.zeros_like, params)
-    (extra, grads), per_micro = jax.lax.scan(body, (extra, zeros), (micro, jax.random.split(key, n)))
+    (extra, grads), per_micro = jax.lax.scan(
+        body, (extra, zeros), (micro, jax.random.split(key, n))
+    )
     loss, metrics = jax.tree.map(lambda x: jnp.mean(x, 0), per_micro)
     return (loss, (extra, metrics)), jax.tree.map(lambda g: g / n, grads)
 
 
-def update(loss_fn: LossFn, tx: optax.GradientTransformation, state: State, batch, key, accumulate: int = 1):
-    """One optimiser update; `state.step` is left to the caller, who may make several updates a step.
+def update(
+    loss_fn: LossFn,
+    tx: optax.GradientTransformation,
+    params,
+    opt,
+    extra,
+    batch,
+    key,
+    accumulate: int = 1,
+):
+    """One update of `params` by `tx`: `(params, opt, extra, metrics)`.
 
-    Returns the state with new params, opt and extra, and the metrics of `loss_fn` with `loss` and `grad_norm` added.
+    `extra` is that of `loss_fn`; the metrics are those of `loss_fn` with `loss` and `grad_norm` added.
+    A transformation that takes extra arguments gets `value`, `grad`, `value_fn` and `obj_fn` (the loss as a
+    function of the parameters), `batch` and `key`.
 
-    Inside `shard_map` the gradient is that of the mean loss over devices. Each differentiates its own loss by its own copy of the parameters, and
-    the copies' gradients are summed once at the end. Left to the types (check_vma=True), JAX would sum them wherever a parameter is used: once in every
-    micro-batch and every layer of a scan, and as a sum, so that taking a mean of it afterwards would change nothing.
+    Inside `shard_map` the gradient is that of the mean loss over devices. Each device differentiates its own
+    loss with respect to its own copy of the parameters, and the gradients of the copies are summed once at the
+    end. Under check_vma=True, JAX would otherwise sum them wherever a parameter is used: once in every
+    micro-batch and every layer of a scan, and as a sum, so that a later mean would change nothing.
     """
-    local, sum_over_devices = jax.vjp(lambda params: copies(params, axes_of((state.extra, batch, key))), state.params)
+    local, sum_over_devices = jax.vjp(
+        lambda params: copies(params, axes_of((extra, batch, key))), params
+    )
     if accumulate == 1:
-        (loss, (extra, metrics)), grads = jax.value_and_grad(loss_fn, has_aux=True)(local, state.extra, batch, key)
+        (loss, (after, metrics)), grads = jax.value_and_grad(loss_fn, has_aux=True)(
+            local, extra, batch, key
+        )
     else:
-        (loss, (extra, metrics)), grads = accumulated_gradient(loss_fn, local, state.extra, batch, key, accumulate)
+        (loss, (after, metrics)), grads = accumulated_gradient(
+            loss_fn, local, extra, batch, key, accumulate
+        )
     devices = math.prod(jax.lax.axis_size(axis) for axis in axes_of(loss))
     (grads,) = sum_over_devices(jax.tree.map(lambda g: g / devices, grads))
-    updates, opt = tx.update(grads, state.opt, state.params)
-    params = optax.apply_updates(state.params, updates)
     loss, metrics = device_mean((loss, metrics))
-    metrics = {"loss": loss, "grad_norm": optax.tree.norm(grads), **metrics}
-    return state.replace(params=params, opt=opt, extra=extra), metrics
+
+    def value_fn(params):
+        return device_mean(loss_fn(params, extra, batch, key)[0])
+
+    updates, opt = optax.with_extra_args_support(tx).update(
+        grads,
+        opt,
+        params,
+        value=loss,
+        grad=grads,
+        value_fn=value_fn,
+        obj_fn=value_fn,
+        batch=batch,
+        key=key,
+    )
+    params = optax.apply_updates(params, updates)
+    return params, opt, after, {"loss": loss, "grad_norm": optax.tree.norm(grads), **metrics}
 
 
 def descend(loss: Callable, tx: optax.GradientTransformation, params, keys):
-    """`params` after an update of `tx` down `loss(params, key)` for each of `keys`, and the losses on the way: what is trained inside of a larger program
-    and keeps nothing else. Pure: `vmap` it over seeds and settings."""
+    """`params` after one update of `tx` down `loss(params, key)` for each of `keys`, and the losses on the way.
+
+    For networks that are trained inside a larger program and keep nothing else. Pure: `vmap` it over seeds.
+    """
+
+    def loss_fn(params, extra, batch, key):
+        return loss(params, batch), (extra, {})
 
     def step(carry, key):
-        params, opt = carry
-        value, grads = jax.value_and_grad(loss)(params, key)
-        updates, opt = tx.update(grads, opt, params)
-        return (optax.apply_updates(params, updates), opt), value
+        params, opt, _, metrics = update(loss_fn, tx, *carry, (), key, None)
+        return (params, opt), metrics["loss"]
 
-    (params, _), values = jax.lax.scan(step, (params, tx.init(params)), keys)
-    return params, values
+    (params, _), losses = jax.lax.scan(step, (params, tx.init(params)), keys)
+    return params, losses
+
+
+def scan_steps(train_step: Callable, state: State, batches, key: jax.Array, n: int):
+    """`n` training steps in one program: `(state, metrics)`, metrics averaged over the steps.
+
+    Leaves of `batches` are stacked (n, ...); `batches` is `()` for a system that makes its own data. The key of
+    a step is `fold_in(key, state.step)`. Pure: `jit` it once, `vmap` it over states and keys to train many
+    seeds at a time.
+    """
+
+    def body(state, batch):
+        return train_step(state, batch, jax.random.fold_in(key, state.step))
+
+    state, metrics = jax.lax.scan(body, state, batches, length=n)
+    return state, jax.tree.map(lambda x: jnp.mean(x.astype(jnp.float32), 0), metrics)
+
+
+def stacked(batches: Callable[[int], Any], start: int, n: int):
+    """The batches of steps start .. start + n - 1, stacked along a new first axis."""
+    return jax.tree.map(lambda *xs: np.stack(xs), *[batches(start + i) for i in range(n)])
+
+
+def evaluated(
+    evaluate: Callable, state: State, batches: Iterable, key: jax.Array
+) -> dict[str, jax.Array]:
+    """Metrics of `evaluate(state, batch, key)` over all batches, the sum of totals over the sum of weights.
+
+    The key of a batch is `fold_in(key, number of the batch)`. Raises ValueError if there is no batch.
+    """
+    sums = None
+    for i, batch in enumerate(batches):
+        pairs = evaluate(state, batch, jax.random.fold_in(key, i))
+        sums = pairs if sums is None else jax.tree.map(jnp.add, sums, pairs)
+    if sums is None:
+        raise ValueError("there is no held-out batch to evaluate")
+    return {name: total / weight for name, (total, weight) in sums.items()}

@@ -12,29 +12,33 @@ v(x, t, none) + w (v(x, t, y) - v(x, t, none)); w = 1 is the field of the class,
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+import optax
+from jaxtyping import Array, Int
 
 from panorax.core import spec as core_spec
 from panorax.core import struct
 from panorax.core.config import Run, module_of
-from panorax.core.optim import AdamW, optimizer
-from panorax.core.ranges import Count, NonNegative, Share
-from panorax.core.state import Result, State, System
+from panorax.core.net import Net
+from panorax.core.optim import AdamW, Optimizer, optimizer
+from panorax.core.ranges import Count, NonNegative, Share, checked
+from panorax.core.state import Result, State, System, first_state
 from panorax.core.step import update
-from panorax.generative import densities, digits
+from panorax.data import densities, images
+from panorax.data.batches import weighted
+from panorax.data.source import Source
 from panorax.nets import dit, unet, velocity_mlp
 from panorax.ops.solvers import euler
 
 
-@dataclass(frozen=True)
+@checked
 class Config:
     net: dit.Config | unet.Config | velocity_mlp.Config = dit.Config()
-    data: digits.Config | densities.Config = digits.Config()
-    optim: AdamW = AdamW()
+    data: images.Config | densities.Config = images.Config()
+    optim: Optimizer = AdamW()
     run: Run = Run()
     batch: Count = 128
     label_dropout: Share = 0.1
@@ -46,29 +50,17 @@ class Config:
 
     def __post_init__(self):
         if self.guidance != 1 and self.label_dropout == 0:
-            raise ValueError("guidance other than 1 needs label-dropout above 0: the field without a label would be untrained")
+            raise ValueError(
+                "guidance other than 1 needs label-dropout above 0: the field without a label would be untrained"
+            )
 
 
 @struct.dataclass
 class Extra:
-    """The exponential moving average of the parameters."""
+    """State of the network, and the exponential moving average of the parameters."""
 
-    ema: dict
-
-
-def no_label(cfg: Config) -> int:
-    """One label more than the data has stands for none."""
-    return module_of(cfg.data).classes(cfg.data)
-
-
-def spec(cfg: Config):
-    """Parameters of the velocity network."""
-    return module_of(cfg.net).spec(cfg.net, module_of(cfg.data).shape(cfg.data), no_label(cfg) + 1)
-
-
-def apply(params, x: Float[Array, "B *shape"], t_B: Float[Array, " B"], label_B: Int[Array, " B"], cfg: Config) -> Float[Array, "B *shape"]:
-    """The velocity at x, t and label."""
-    return module_of(cfg.net).apply(params, x, t_B, label_B, cfg.net)
+    net: Any
+    ema: Any
 
 
 def interpolate(x0, x1, t_B):
@@ -77,86 +69,129 @@ def interpolate(x0, x1, t_B):
     return (1 - t) * x0 + t * x1
 
 
-def loss_fn(params, extra, batch, key, cfg: Config):
-    """The squared error at the top of this file, mean over all entries."""
-    key_noise, key_time, key_drop = jax.random.split(key, 3)
+def errors(params, extra, batch, key, net: Net, source: Source, cfg: Config, train: bool):
+    """|v - (x_1 - x_0)|^2 of each row, mean over its entries, at noise, times and dropped labels drawn from the key."""
+    key_noise, key_time, key_drop, key_net = jax.random.split(key, 4)
     x1, label_B = batch["x"], batch["label"]
     x0 = jax.random.normal(key_noise, x1.shape)
     t_B = jax.random.uniform(key_time, label_B.shape)
-    label_B = jnp.where(jax.random.bernoulli(key_drop, cfg.label_dropout, label_B.shape), no_label(cfg), label_B)
-    error = apply(params, interpolate(x0, x1, t_B), t_B, label_B, cfg) - (x1 - x0)
-    return jnp.mean(jnp.square(error)), (extra, {})
+    drop_B = jax.random.bernoulli(key_drop, cfg.label_dropout, label_B.shape)
+    label_B = jnp.where(drop_B, source.classes, label_B)  # the label after the last means none
+    v, extra = net.apply(
+        params, extra, interpolate(x0, x1, t_B), t_B, label_B, key=key_net, train=train
+    )
+    return jnp.mean(jnp.square(v - (x1 - x0)).reshape(len(label_B), -1), 1), extra
 
 
-def train_step(state: State, batch, key, cfg: Config):
-    """One update of AdamW, then ema <- d ema + (1 - d) params, d = min(cfg.ema, (1 + s) / (10 + s)) at step s."""
-    state, metrics = update(functools.partial(loss_fn, cfg=cfg), transformation(cfg), state, batch, key)
+def loss_fn(params, extra, batch, key, net: Net, source: Source, cfg: Config):
+    """The squared error at the top of this file, mean over all entries."""
+    error_B, extra = errors(params, extra, batch, key, net, source, cfg, train=True)
+    return jnp.mean(error_B), (extra, {})
+
+
+def train_step(
+    state: State,
+    batch,
+    key,
+    net: Net,
+    source: Source,
+    tx: optax.GradientTransformation,
+    cfg: Config,
+):
+    """One update, then ema <- d ema + (1 - d) params, d = min(cfg.ema, (1 + s) / (10 + s)) at step s."""
+    loss = functools.partial(loss_fn, net=net, source=source, cfg=cfg)
+    params, opt, carried, metrics = update(
+        loss, tx, state.params, state.opt, state.extra.net, batch, key
+    )
     decay = jnp.minimum(cfg.ema, (1 + state.step) / (10 + state.step))
-    ema = jax.tree.map(lambda slow, fast: decay * slow + (1 - decay) * fast, state.extra.ema, state.params)
-    return state.replace(extra=Extra(ema), step=state.step + 1), metrics
+    ema = jax.tree.map(
+        lambda slow, fast: decay * slow + (1 - decay) * fast, state.extra.ema, params
+    )
+    return State(params, opt, Extra(carried, ema), state.step + 1), metrics
 
 
-def transformation(cfg: Config):
-    """AdamW; biases do not decay."""
-    return optimizer(cfg.optim, cfg.run.steps, core_spec.matrices(spec(cfg)))
+def evaluate(state: State, batch, key, net: Net, source: Source, cfg: Config):
+    """The training loss, dropped labels included, of the averaged parameters on held-out data."""
+    error_B, _ = errors(state.extra.ema, state.extra.net, batch, key, net, source, cfg, train=False)
+    return {"eval_loss": (jnp.sum(error_B * batch["weight"]), jnp.sum(batch["weight"]))}
 
 
-def evaluate(state: State, batch, key, cfg: Config):
-    """The training loss, dropped labels included, of the averaged parameters on held-out data, at noise and times fixed by the key."""
-    loss, _ = loss_fn(state.extra.ema, (), batch, key, cfg)
-    return {"eval_loss": loss}
+def velocity(field: Callable, label_B: Int[Array, " B"], none: int, guidance: float) -> Callable:
+    """f(t, x) for the solvers: the guided field for these labels, of `field(x, t_B, label_B)`.
 
-
-def velocity(params, label_B: Int[Array, " B"], guidance: float, cfg: Config) -> Callable:
-    """f(t, x) for the solvers: the guided field for these labels. Both fields are computed in one batch; w = 1 (a Python number) needs one."""
-    none_B = jnp.full_like(label_B, no_label(cfg))
+    `none` is the label that means no label. Both fields are computed in one batch; w = 1 (a Python number) needs one.
+    """
+    none_B = jnp.full_like(label_B, none)
 
     def plain(t, x):
-        return apply(params, x, jnp.full(label_B.shape, t), label_B, cfg)
+        return field(x, jnp.full(label_B.shape, t), label_B)
 
     def guided(t, x):
         labels = jnp.concatenate([label_B, none_B])
-        both = apply(params, jnp.concatenate([x, x]), jnp.full(labels.shape, t), labels, cfg)
+        both = field(jnp.concatenate([x, x]), jnp.full(labels.shape, t), labels)
         conditional, unconditional = jnp.split(both, 2)
         return unconditional + guidance * (conditional - unconditional)
 
     return plain if guidance == 1 else guided
 
 
-def samples(params, key: jax.Array, label_B: Int[Array, " B"], cfg: Config, steps: int, guidance: float = 1.0, solver: Callable = euler):
+def samples(
+    state: State,
+    key: jax.Array,
+    label_B,
+    net: Net,
+    source: Source,
+    steps: int,
+    guidance: float = 1.0,
+    solver=euler,
+):
     """One sample per label, (B, ...): `steps` equal steps of a grid solver from noise at t = 0 to data at t = 1."""
-    x0 = jax.random.normal(key, (len(label_B), *module_of(cfg.data).shape(cfg.data)))
-    return solver(velocity(params, label_B, guidance, cfg), x0, jnp.linspace(0.0, 1.0, steps + 1))
+
+    def field(x, t_B, label_B):
+        return net.apply(state.extra.ema, state.extra.net, x, t_B, label_B)[0]
+
+    x0 = jax.random.normal(key, (len(label_B), *source.shape))
+    return solver(
+        velocity(field, label_B, source.classes, guidance), x0, jnp.linspace(0.0, 1.0, steps + 1)
+    )
 
 
-def report(state: State, key: jax.Array, cfg: Config) -> Result:
-    """The data's own judgement of samples from the averaged parameters."""
-
-    compiled = jax.jit(samples, static_argnames=("cfg", "steps", "guidance", "solver"))
+def report(state: State, key: jax.Array, net: Net, source: Source, cfg: Config) -> Result:
+    """What the data says of samples from the averaged parameters."""
+    compiled = jax.jit(
+        functools.partial(samples, net=net, source=source),
+        static_argnames=("steps", "guidance", "solver"),
+    )
 
     def draw(key, label_B, steps, guidance=cfg.guidance, solver=euler):
-        return compiled(state.extra.ema, key, label_B, cfg, steps, guidance, solver)
+        return compiled(state, key, label_B, steps=steps, guidance=guidance, solver=solver)
 
-    return module_of(cfg.data).judge(draw, key, cfg.data)
-
-
-def init_state(key, cfg: Config) -> State:
-    """Fresh parameters, and their average at the same place."""
-    params = core_spec.init(spec(cfg), key)
-    return State(params, transformation(cfg).init(params), Extra(jax.tree.map(jnp.copy, params)), jnp.int32(0))
+    return source.judge(draw, key)
 
 
-def system(cfg: Config) -> System:
-    """Flow matching between noise and the data of the config."""
-    source, rows = module_of(cfg.data), lambda dtype, *shape: jax.ShapeDtypeStruct((cfg.batch, *shape), dtype)
+def system(
+    cfg: Config, net: Net | None = None, tx: optax.GradientTransformation | None = None
+) -> System:
+    """Flow matching between noise and the data of the config; `net` and `tx` replace its network and optimiser."""
+    source = module_of(cfg.data).source(cfg.data)
+    net = net or module_of(cfg.net).net(cfg.net, source.shape, source.classes + 1)
+    tx = tx or optimizer(cfg.optim, cfg.run.steps, net.spec)
+    parts = {"net": net, "source": source}
+    rows = lambda dtype, *shape: jax.ShapeDtypeStruct((cfg.batch, *shape), dtype)
+
+    def init_state(key):
+        params, extra = net.init(key)
+        return first_state(params, tx, Extra(extra, jax.tree.map(jnp.copy, params)))
+
     return System(
-        spec=spec(cfg),
-        init_state=functools.partial(init_state, cfg=cfg),
-        train_step=functools.partial(train_step, cfg=cfg),
-        evaluate=functools.partial(evaluate, cfg=cfg),
-        batch={"x": rows(jnp.float32, *source.shape(cfg.data)), "label": rows(jnp.int32)},
-        batches=lambda step: source.batch(cfg.data, cfg.batch, cfg.run.seed, step),
-        held_out=lambda: source.held_out(cfg.data),
-        report=functools.partial(report, cfg=cfg),
-        extra_axes=Extra(core_spec.axes(spec(cfg))),
+        spec=net.spec,
+        init_state=init_state,
+        train_step=functools.partial(train_step, tx=tx, cfg=cfg, **parts),
+        evaluate=functools.partial(evaluate, cfg=cfg, **parts),
+        batch={"x": rows(jnp.float32, *source.shape), "label": rows(jnp.int32)},
+        batches=lambda step: source.batch(cfg.batch, cfg.run.seed, step),
+        held_out=lambda: weighted(source.held_out(), cfg.batch),
+        report=functools.partial(report, cfg=cfg, **parts),
+        extra_axes=Extra(net=None, ema=core_spec.axes(net.spec)),
+        per_step={"examples": cfg.batch},
     )

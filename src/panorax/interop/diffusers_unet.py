@@ -8,9 +8,23 @@ from panorax.core import spec as core_spec
 from panorax.core.errors import UserError
 from panorax.nets import unet
 
-TOP = {"in": "conv_in", "down": "down_blocks", "middle": "mid_block", "up": "up_blocks", "norm": "conv_norm_out", "out": "conv_out"}
+TOP = {
+    "in": "conv_in",
+    "down": "down_blocks",
+    "middle": "mid_block",
+    "up": "up_blocks",
+    "norm": "conv_norm_out",
+    "out": "conv_out",
+}
 RESAMPLE = {"down": "downsamplers.0.conv", "up": "upsamplers.0.conv"}
-INNER = {"blocks": "resnets", "attention": "attentions", "time": "time_emb_proj", "skip": "conv_shortcut", "norm": "group_norm", "o": "to_out.0"}
+INNER = {
+    "blocks": "resnets",
+    "attention": "attentions",
+    "time": "time_emb_proj",
+    "skip": "conv_shortcut",
+    "norm": "group_norm",
+    "o": "to_out.0",
+}
 LEAF = {"w": "weight", "b": "bias", "scale": "weight", "bias": "bias"}
 
 
@@ -20,7 +34,10 @@ def to_diffusers(params) -> dict[str, np.ndarray]:
     for path, x in jax.tree_util.tree_leaves_with_path(params):
         names = _names(path)
         parts = np.split(np.asarray(x), len(names), -1)
-        found |= {name: np.ascontiguousarray(_theirs(name, part)) for name, part in zip(names, parts, strict=True)}
+        found |= {
+            name: np.ascontiguousarray(_theirs(name, part))
+            for name, part in zip(names, parts, strict=True)
+        }
     return found
 
 
@@ -36,13 +53,20 @@ def from_diffusers(arrays: dict, cfg: unet.Config):
     def place(path, p):
         x = jnp.concatenate([_ours(name, take(name)) for name in _names(path)], -1)
         if x.shape != p.shape:
-            raise UserError(f"{' and '.join(_names(path))} make up {x.shape}, where {p.shape} is expected of {cfg}")
+            raise UserError(
+                f"{' and '.join(_names(path))} make up {x.shape}, where {p.shape} is expected of {cfg}"
+            )
         return x
 
     side = 2 ** (len(cfg.channels) - 1)
-    channels, classes = (arrays[name].shape[axis] if name in arrays else 1 for name, axis in (("conv_in.weight", 1), ("class_embedding.weight", 0)))
+    channels, classes = (
+        arrays[name].shape[axis] if name in arrays else 1
+        for name, axis in (("conv_in.weight", 1), ("class_embedding.weight", 0))
+    )
     declared = unet.spec(cfg, (side, side, channels), classes)
-    params = jax.tree_util.tree_map_with_path(place, declared, is_leaf=lambda x: isinstance(x, core_spec.P))
+    params = jax.tree_util.tree_map_with_path(
+        place, declared, is_leaf=lambda x: isinstance(x, core_spec.P)
+    )
     if left:
         raise UserError(f"weights that have no place in {cfg}: {', '.join(sorted(left))}")
     return params

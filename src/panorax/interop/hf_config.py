@@ -10,7 +10,7 @@ from collections.abc import Callable, Set
 
 from panorax.core.errors import UserError
 from panorax.core.ranges import INT32
-from panorax.lm import gemma, llama, qwen
+from panorax.nets.decoders import gemma, llama, qwen
 from panorax.ops.positions import DynamicNTKRope, LinearRope, Llama3Rope, Rope, YarnRope
 
 WITHOUT_EFFECT = {
@@ -58,7 +58,9 @@ class Keys:
         """The value of a key, `default` where it is absent."""
         return self._left.pop(name, default)
 
-    def _checked(self, name: str, default, kinds: tuple[type, ...], low: float, high: float, said: str):
+    def _checked(
+        self, name: str, default, kinds: tuple[type, ...], low: float, high: float, said: str
+    ):
         value = self.take(name, default)
         if type(value) not in kinds or not low <= value <= high:
             raise UserError(f"{self._where}: {name} must be {said}, got {reprlib.repr(value)}")
@@ -90,13 +92,17 @@ class Keys:
         """Raise UserError where a key has a value that is not built here."""
         value = self.take(name, allowed[0])
         if value not in allowed:
-            raise UserError(f"{self._where}: {name} {reprlib.repr(value)} is not supported, only {' or '.join(map(repr, allowed))}")
+            raise UserError(
+                f"{self._where}: {name} {reprlib.repr(value)} is not supported, only {' or '.join(map(repr, allowed))}"
+            )
 
     def done(self, without_effect: Set[str] = frozenset()) -> None:
         """Raise UserError for keys that are left."""
         unknown = sorted(self._left.keys() - without_effect)
         if unknown:
-            raise UserError(f"{self._where} has keys whose meaning is not known here: {', '.join(unknown)}")
+            raise UserError(
+                f"{self._where} has keys whose meaning is not known here: {', '.join(unknown)}"
+            )
 
 
 def read(config: dict) -> llama.Model:
@@ -104,7 +110,9 @@ def read(config: dict) -> llama.Model:
     keys = Keys(config)
     kind = keys.take("model_type")
     if not isinstance(kind, str) or kind not in READERS:
-        raise UserError(f"config.json: model_type {reprlib.repr(kind)} is not supported, only {', '.join(READERS)}")
+        raise UserError(
+            f"config.json: model_type {reprlib.repr(kind)} is not supported, only {', '.join(READERS)}"
+        )
     try:
         model = READERS[kind](keys)
     except ValueError as error:  # sizes that do not fit each other
@@ -124,12 +132,28 @@ def write(model: llama.Model, context: int) -> dict:
     """The config.json of a model trained on texts of `context` tokens. Raises UserError where no family of theirs is like it."""
     kind = model_type(model)
     if kind in ("llama", "gemma2") and model.d_model % model.n_heads:
-        raise UserError(f"the {kind} family of Hugging Face wants n-heads to divide d-model: {model.n_heads} and {model.d_model} do not")
-    said = {theirs: getattr(model, ours) for ours, theirs in SIZES.items()} | {"head_dim": model.head_size}
-    said |= {"model_type": kind, "architectures": [ARCHITECTURES[kind]], "max_position_embeddings": getattr(model.rope, "context", context)}
-    rope_type, (_, names) = next((name, rope) for name, rope in ROPES.items() if rope[0] is type(model.rope))
-    rope = {theirs: getattr(model.rope, ours) for ours, theirs in names.items() if theirs != "max_position_embeddings"}
-    said["rope_parameters"] = {"rope_type": rope_type, "rope_theta": model.rope.theta} | {k: v for k, v in rope.items() if v is not None}
+        raise UserError(
+            f"the {kind} family of Hugging Face wants n-heads to divide d-model: {model.n_heads} and {model.d_model} do not"
+        )
+    said = {theirs: getattr(model, ours) for ours, theirs in SIZES.items()} | {
+        "head_dim": model.head_size
+    }
+    said |= {
+        "model_type": kind,
+        "architectures": [ARCHITECTURES[kind]],
+        "max_position_embeddings": getattr(model.rope, "context", context),
+    }
+    rope_type, (_, names) = next(
+        (name, rope) for name, rope in ROPES.items() if rope[0] is type(model.rope)
+    )
+    rope = {
+        theirs: getattr(model.rope, ours)
+        for ours, theirs in names.items()
+        if theirs != "max_position_embeddings"
+    }
+    said["rope_parameters"] = {"rope_type": rope_type, "rope_theta": model.rope.theta} | {
+        k: v for k, v in rope.items() if v is not None
+    }
     return said | WRITERS[kind](model)
 
 
@@ -137,19 +161,29 @@ def model_type(model: llama.Model) -> str:
     """The name of their family that computes what `model` computes."""
     windows = set(_each_window(model))
     if len(windows - {0}) > 1:
-        raise UserError(f"no Hugging Face family has windows of several widths, as {' and '.join(map(str, sorted(windows - {0})))} are")
+        raise UserError(
+            f"no Hugging Face family has windows of several widths, as {' and '.join(map(str, sorted(windows - {0})))} are"
+        )
     if type(model) is llama.Model and len(windows) == 1:
         return "mistral" if model.windows[0] else "llama"
     if type(model) is qwen.Model and model.bias != model.head_norm:
         return "qwen2" if model.bias else "qwen3"
     if type(model) is gemma.Model and model.post_norms:
         return "gemma2"
-    if type(model) is gemma.Model and windows == {0} and model.attention_cap is model.logit_cap is model.query_scale is None:
+    if (
+        type(model) is gemma.Model
+        and windows == {0}
+        and model.attention_cap is model.logit_cap is model.query_scale is None
+    ):
         return "gemma"
-    raise UserError("no Hugging Face family computes what this model computes: mixed windows need Qwen or Gemma 2, Qwen one of bias and head-norm")
+    raise UserError(
+        "no Hugging Face family computes what this model computes: mixed windows need Qwen or Gemma 2, Qwen one of bias and head-norm"
+    )
 
 
-def _sizes(keys: Keys, kv_heads: int | None = None, head_dim: int | None = None, tied: bool = False) -> dict:
+def _sizes(
+    keys: Keys, kv_heads: int | None = None, head_dim: int | None = None, tied: bool = False
+) -> dict:
     """Fields that all families share, with the defaults of this one; `head_dim` is None where it is the width over the heads."""
     heads, width = keys.size("num_attention_heads"), keys.size("hidden_size")
     size = keys.optional(keys.size, "head_dim", head_dim)
@@ -169,17 +203,26 @@ def _sizes(keys: Keys, kv_heads: int | None = None, head_dim: int | None = None,
 
 def _rope(keys: Keys) -> Rope:
     """`rope_theta` and `rope_scaling`, or `rope_parameters`."""
-    theta, context = keys.number("rope_theta", 10_000.0), keys.optional(keys.size, "max_position_embeddings")
+    theta, context = (
+        keys.number("rope_theta", 10_000.0),
+        keys.optional(keys.size, "max_position_embeddings"),
+    )
     scaling, parameters = keys.take("rope_scaling"), keys.take("rope_parameters")
     if scaling is not None and parameters is not None and scaling != parameters:
         raise UserError("config.json: rope_scaling and rope_parameters say different things")
-    name, found = ("rope_scaling", scaling) if parameters is None else ("rope_parameters", parameters)
-    found = {key: x for key, x in found.items() if x is not None} if isinstance(found, dict) else found
+    name, found = (
+        ("rope_scaling", scaling) if parameters is None else ("rope_parameters", parameters)
+    )
+    found = (
+        {key: x for key, x in found.items() if x is not None} if isinstance(found, dict) else found
+    )
     said = Keys({} if found is None else found, f"config.json: {name}")
     older = said.take("type", "default")
     kind = said.take("rope_type", older)
     if not isinstance(kind, str) or kind not in ROPES:
-        raise UserError(f"config.json: {name}: rope_type {reprlib.repr(kind)} is not supported, only {', '.join(ROPES)}")
+        raise UserError(
+            f"config.json: {name}: rope_type {reprlib.repr(kind)} is not supported, only {', '.join(ROPES)}"
+        )
     rope, names = ROPES[kind]
     values = {"theta": said.number("rope_theta", theta)}
     for ours, theirs in names.items():
@@ -188,23 +231,38 @@ def _rope(keys: Keys) -> Rope:
         elif ours == "whole":
             values[ours] = said.flag(theirs, True)
         else:
-            values[ours] = said.number(theirs) if theirs in NEEDED else said.optional(said.number, theirs)
+            values[ours] = (
+                said.number(theirs) if theirs in NEEDED else said.optional(said.number, theirs)
+            )
     said.done()
     try:
         return rope(**{ours: x for ours, x in values.items() if x is not None})
     except ValueError as error:
-        raise UserError(f"config.json: {name}: " + _renamed(str(error), "rope.", {"theta": "rope_theta"} | names)) from error
+        raise UserError(
+            f"config.json: {name}: "
+            + _renamed(str(error), "rope.", {"theta": "rope_theta"} | names)
+        ) from error
 
 
-def _windows(keys: Keys, window: int | None, default: Callable[[int], bool], layers: int) -> tuple[int, ...]:
+def _windows(
+    keys: Keys, window: int | None, default: Callable[[int], bool], layers: int
+) -> tuple[int, ...]:
     """One window for each layer, 0 for all before it: those that `layer_types` calls sliding, or `default(layer)`."""
     types = keys.take("layer_types")
     if types is None:
         types = ["sliding_attention" if default(l) else "full_attention" for l in range(layers)]
-    if not isinstance(types, list) or len(types) != layers or not all(kind in ("full_attention", "sliding_attention") for kind in types):
-        raise UserError(f"config.json: layer_types must name full_attention or sliding_attention for each of {layers} layers")
+    if (
+        not isinstance(types, list)
+        or len(types) != layers
+        or not all(kind in ("full_attention", "sliding_attention") for kind in types)
+    ):
+        raise UserError(
+            f"config.json: layer_types must name full_attention or sliding_attention for each of {layers} layers"
+        )
     if window is None and "sliding_attention" in types:
-        raise UserError("config.json: layers slide by layer_types, but sliding_window is null, or not used by use_sliding_window")
+        raise UserError(
+            "config.json: layers slide by layer_types, but sliding_window is null, or not used by use_sliding_window"
+        )
     windows = tuple(window if kind == "sliding_attention" else 0 for kind in types)
     repeats = lambda n: all(windows[l] == windows[l % n] for l in range(layers))
     return windows[: next(filter(repeats, range(1, layers + 1)))]
@@ -219,21 +277,28 @@ def _read_llama(keys: Keys) -> llama.Model:
 
 def _read_mistral(keys: Keys) -> llama.Model:
     keys.must("hidden_act", "silu")
-    return llama.Model(**_sizes(keys, kv_heads=8), windows=(keys.optional(keys.size, "sliding_window", 4096) or 0,))
+    return llama.Model(
+        **_sizes(keys, kv_heads=8), windows=(keys.optional(keys.size, "sliding_window", 4096) or 0,)
+    )
 
 
 def _read_qwen(keys: Keys, bias: bool, head_dim: int | None) -> qwen.Model:
     keys.must("hidden_act", "silu")
     keys.must("attention_bias", *{False, bias})  # Qwen 2 always has them, whatever is said
     sizes, first = _sizes(keys, kv_heads=32, head_dim=head_dim), keys.whole("max_window_layers", 28)
-    slides, window = keys.flag("use_sliding_window", False), keys.optional(keys.size, "sliding_window", 4096)
+    slides, window = (
+        keys.flag("use_sliding_window", False),
+        keys.optional(keys.size, "sliding_window", 4096),
+    )
     window = window if slides else None
     windows = _windows(keys, window, lambda l: window is not None and l >= first, sizes["n_layers"])
     return qwen.Model(**sizes, windows=windows, bias=bias, head_norm=not bias)
 
 
 def _read_gemma(keys: Keys) -> gemma.Model:
-    keys.must("hidden_act", "gelu_pytorch_tanh", "gelu")  # "gelu" in the first releases meant the same
+    keys.must(
+        "hidden_act", "gelu_pytorch_tanh", "gelu"
+    )  # "gelu" in the first releases meant the same
     keys.must("hidden_activation", None, "gelu_pytorch_tanh")
     keys.must("attention_bias", False)
     keys.must("use_bidirectional_attention", None, False)
@@ -250,9 +315,14 @@ def _read_gemma2(keys: Keys) -> gemma.Model:
     window = keys.optional(keys.size, "sliding_window", 4096)
     keys.must("sliding_window_size", window, None)  # the first releases of 9B and 27B say it twice
     windows = _windows(keys, window, lambda l: l % 2 == 0, sizes["n_layers"])
-    attention, logit = keys.optional(keys.number, "attn_logit_softcapping", 50.0), keys.optional(keys.number, "final_logit_softcapping", 30.0)
+    attention, logit = (
+        keys.optional(keys.number, "attn_logit_softcapping", 50.0),
+        keys.optional(keys.number, "final_logit_softcapping", 30.0),
+    )
     scale = keys.number("query_pre_attn_scalar", 256)
-    return gemma.Model(**sizes, windows=windows, query_scale=scale, attention_cap=attention, logit_cap=logit)
+    return gemma.Model(
+        **sizes, windows=windows, query_scale=scale, attention_cap=attention, logit_cap=logit
+    )
 
 
 def _each_window(model: llama.Model) -> list[int]:
@@ -269,16 +339,23 @@ def _write_windows(model: llama.Model) -> dict:
 def _write_qwen(model: qwen.Model) -> dict:
     written = _write_windows(model)
     slides = written["sliding_window"] is not None
-    return written | {"hidden_act": "silu", "use_sliding_window": slides, "max_window_layers": model.n_layers}
+    return written | {
+        "hidden_act": "silu",
+        "use_sliding_window": slides,
+        "max_window_layers": model.n_layers,
+    }
 
 
 def _write_gemma2(model: gemma.Model) -> dict:
     scale = model.query_scale or model.head_size
     if scale != int(scale):
-        raise UserError(f"Hugging Face's Gemma 2 has a whole query_pre_attn_scalar, model.query-scale is {scale}")
+        raise UserError(
+            f"Hugging Face's Gemma 2 has a whole query_pre_attn_scalar, model.query-scale is {scale}"
+        )
     windows = _write_windows(model)
     return windows | {
-        "sliding_window": windows["sliding_window"] or 4096,  # theirs wants one even where no layer slides
+        "sliding_window": windows["sliding_window"]
+        or 4096,  # theirs wants one even where no layer slides
         "hidden_activation": "gelu_pytorch_tanh",
         "query_pre_attn_scalar": int(scale),
         "attn_logit_softcapping": model.attention_cap,

@@ -3,10 +3,10 @@
 import reprlib
 from pathlib import Path
 
-from panorax.core.data import read_object
 from panorax.core.errors import UserError
 from panorax.core.ranges import INT32
-from panorax.lm.tokenizer import END, Pretrained
+from panorax.data.readers import read_object
+from panorax.data.tokenizer import END, Pretrained
 from panorax.ops.sampling import Sampling
 
 
@@ -24,21 +24,29 @@ def tokenizer(directory: Path) -> Pretrained:
     tokens.no_truncation()  # settings of the last use that some files keep
     tokens.no_padding()
     said = read_object(directory / "tokenizer_config.json", optional=True)
-    texts = {name: x.get("content") if isinstance(x, dict) else x for name, x in said.items() if name.endswith("_token")}
+    texts = {
+        name: x.get("content") if isinstance(x, dict) else x
+        for name, x in said.items()
+        if name.endswith("_token")
+    }
     texts = {name: text for name, text in texts.items() if isinstance(text, str)}
     ends = read_object(directory / "generation_config.json", optional=True).get("eos_token_id")
     ends = read_object(directory / "config.json").get("eos_token_id") if ends is None else ends
     ends = tokens.token_to_id(texts.get("eos_token", "")) if ends is None else ends
     ends = ends if isinstance(ends, list) else [ends]
     if not ends or not all(type(end) is int and 0 <= end <= INT32 for end in ends):
-        raise UserError(f"{directory} does not say which token ends a text: generation_config.json needs an eos_token_id, or a list of them")
+        raise UserError(
+            f"{directory} does not say which token ends a text: generation_config.json needs an eos_token_id, or a list of them"
+        )
     return Pretrained(tokens, tuple(ends), _template(directory, said), tuple(sorted(texts.items())))
 
 
 def settings(tokens) -> dict:
     """What tokenizer_config.json says of a tokenizer."""
     if isinstance(tokens, Pretrained):
-        return dict(tokens.special) | ({"chat_template": tokens.template} if tokens.template else {})
+        return dict(tokens.special) | (
+            {"chat_template": tokens.template} if tokens.template else {}
+        )
     return {"bos_token": END, "eos_token": END}
 
 
@@ -49,7 +57,9 @@ def library(tokens):
     from tokenizers import Tokenizer, processors
 
     copy = Tokenizer.from_str(tokens.library.to_str())
-    copy.post_processor = processors.TemplateProcessing(single=f"{END} $A", special_tokens=[(END, tokens.end)])
+    copy.post_processor = processors.TemplateProcessing(
+        single=f"{END} $A", special_tokens=[(END, tokens.end)]
+    )
     return copy
 
 
@@ -78,7 +88,16 @@ def _template(directory: Path, said: dict) -> str | None:
             raise UserError(f"{path} cannot be read as UTF-8 text: {error}") from error
     template = said.get("chat_template")
     if isinstance(template, list):
-        template = next((entry.get("template") for entry in template if isinstance(entry, dict) and entry.get("name") == "default"), None)
+        template = next(
+            (
+                entry.get("template")
+                for entry in template
+                if isinstance(entry, dict) and entry.get("name") == "default"
+            ),
+            None,
+        )
     if not isinstance(template, str | None):
-        raise UserError(f"{directory / 'tokenizer_config.json'}: chat_template must be a text, or a list of named ones")
+        raise UserError(
+            f"{directory / 'tokenizer_config.json'}: chat_template must be a text, or a list of named ones"
+        )
     return template

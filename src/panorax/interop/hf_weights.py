@@ -22,7 +22,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from panorax.core import spec as core_spec
 from panorax.core.errors import UserError
-from panorax.nets import decoder
+from panorax.nets.decoders import decoder
 
 TOP = {
     "embed": ("model.embed_tokens.weight", "V D -> VD"),
@@ -59,7 +59,12 @@ def table(cfg) -> dict[str, list[tuple[str, str]]]:
     """For each of our parameters (a layer's as `layers/q`) the names of their tensors, one a layer, and the way of the axes."""
     spec = decoder.spec(cfg)
     layer = LAYER | (WITH_POST_NORMS if "attn_post_norm" in spec["layers"] else {})
-    stacked = {f"layers/{ours}": [(f"model.layers.{l}.{layer[ours][0]}", layer[ours][1]) for l in range(cfg.n_layers)] for ours in spec["layers"]}
+    stacked = {
+        f"layers/{ours}": [
+            (f"model.layers.{l}.{layer[ours][0]}", layer[ours][1]) for l in range(cfg.n_layers)
+        ]
+        for ours in spec["layers"]
+    }
     return {ours: [TOP[ours]] for ours in spec if ours != "layers"} | stacked
 
 
@@ -74,10 +79,18 @@ def load(directory: Path, cfg, shardings, dtype=None):
         shape = declared[ours].shape[1:] if ours.startswith("layers/") else declared[ours].shape
         for name, axes in tensors:
             folder.check(name, _their_shape(shape, axes))
-    folder.check_nothing_else({name for tensors in names.values() for name, _ in tensors}, "lm_head.weight" if cfg.tied else None)
+    folder.check_nothing_else(
+        {name for tensors in names.values() for name, _ in tensors},
+        "lm_head.weight" if cfg.tied else None,
+    )
     placed = _flat(shardings)
-    params = {ours: _fill(folder, names[ours], declared[ours].shape, placed[ours], dtype) for ours in names}
-    layers = {ours.removeprefix("layers/"): x for ours, x in params.items() if ours.startswith("layers/")}
+    params = {
+        ours: _fill(folder, names[ours], declared[ours].shape, placed[ours], dtype)
+        for ours in names
+    }
+    layers = {
+        ours.removeprefix("layers/"): x for ours, x in params.items() if ours.startswith("layers/")
+    }
     return {ours: x for ours, x in params.items() if "/" not in ours} | {"layers": layers}
 
 
@@ -94,11 +107,20 @@ def save(directory: Path, params, cfg, dtype=None, shard_bytes: int = SHARD_BYTE
                 room = shard_bytes
             shards[-1].append((name, axes, ours, l))
             room, total = room - size, total + size
-    files = ["model.safetensors"] if len(shards) == 1 else [f"model-{i + 1:05}-of-{len(shards):05}.safetensors" for i in range(len(shards))]
+    files = (
+        ["model.safetensors"]
+        if len(shards) == 1
+        else [f"model-{i + 1:05}-of-{len(shards):05}.safetensors" for i in range(len(shards))]
+    )
     for file, shard in zip(files, shards):
-        arrays = {name: _theirs(held[ours][l] if ours.startswith("layers/") else held[ours], axes, dtype) for name, axes, ours, l in shard}
+        arrays = {
+            name: _theirs(held[ours][l] if ours.startswith("layers/") else held[ours], axes, dtype)
+            for name, axes, ours, l in shard
+        }
         save_file(arrays, directory / (file + ".part"), metadata={"format": "pt"})
-        (directory / (file + ".part")).chmod(0o644)  # the library writes files that only their owner can read
+        (directory / (file + ".part")).chmod(
+            0o644
+        )  # the library writes files that only their owner can read
         os.replace(directory / (file + ".part"), directory / file)
     if len(shards) > 1:
         where = {name: file for file, shard in zip(files, shards) for name, *_ in shard}
@@ -117,13 +139,17 @@ class Folder:
         elif (directory / "model.safetensors").is_file():
             files = ["model.safetensors"]
         else:
-            raise UserError(f"{directory} has neither model.safetensors nor model.safetensors.index.json; other formats are not read")
+            raise UserError(
+                f"{directory} has neither model.safetensors nor model.safetensors.index.json; other formats are not read"
+            )
         for path in (directory / file for file in files):
             if not path.is_file():
                 raise UserError(f"{directory}: the shard {path.name} is missing")
             for name, there in _stored(path).items():
                 if name in self._of:
-                    raise UserError(f"{directory}: {name} is both in {self._of[name].path.name} and in {path.name}")
+                    raise UserError(
+                        f"{directory}: {name} is both in {self._of[name].path.name} and in {path.name}"
+                    )
                 self._of[name] = there
 
     def check(self, name: str, shape: tuple[int, ...]) -> None:
@@ -132,19 +158,31 @@ class Folder:
             raise UserError(f"{self._directory} has no tensor {name}")
         there = self._of[name]
         if there.shape != shape:
-            raise UserError(f"{there.path}: {name} has the shape {there.shape}, config.json makes it {shape}")
+            raise UserError(
+                f"{there.path}: {name} has the shape {there.shape}, config.json makes it {shape}"
+            )
         if there.dtype not in FLOATS:
-            raise UserError(f"{there.path}: {name} holds {there.dtype}, not floating point numbers of 16, 32 or 64 bits")
+            raise UserError(
+                f"{there.path}: {name} holds {there.dtype}, not floating point numbers of 16, 32 or 64 bits"
+            )
 
     def check_nothing_else(self, used: set[str], ignored: str | None) -> None:
         """Raise UserError for a tensor that has no place; `ignored` may be there, and old files carry rotary frequencies."""
-        more = sorted(name for name in self._of.keys() - used if name != ignored and not name.endswith("rotary_emb.inv_freq"))
+        more = sorted(
+            name
+            for name in self._of.keys() - used
+            if name != ignored and not name.endswith("rotary_emb.inv_freq")
+        )
         if more:
-            raise UserError(f"{self._directory} has tensors that config.json has no place for: {', '.join(more[:3])}{', ...' if len(more) > 3 else ''}")
+            raise UserError(
+                f"{self._directory} has tensors that config.json has no place for: {', '.join(more[:3])}{', ...' if len(more) > 3 else ''}"
+            )
 
     def dtype(self, names: Sequence[str]):
         """The dtype that holds what all of these tensors hold, at most 32 bits."""
-        return jnp.result_type(*(jax.dtypes.canonicalize_dtype(FLOATS[self._of[name].dtype]) for name in names))
+        return jnp.result_type(
+            *(jax.dtypes.canonicalize_dtype(FLOATS[self._of[name].dtype]) for name in names)
+        )
 
     def read(self, name: str, bounds: tuple[tuple[int, int], ...]) -> np.ndarray:
         """The part of a tensor between these bounds of its axes.
@@ -164,7 +202,9 @@ class Folder:
                 file.seek(there.start + first * row_bytes)
                 for row in range(0, lengths[0], turn):
                     rows = part[row : row + turn]
-                    into = rows if whole_rows else np.empty((len(rows), *there.shape[1:]), part.dtype)
+                    into = (
+                        rows if whole_rows else np.empty((len(rows), *there.shape[1:]), part.dtype)
+                    )
                     if file.readinto(into.reshape(-1).view(np.uint8)) != into.nbytes:
                         raise UserError(f"{there.path} ends within {name}")
                     if not whole_rows:
@@ -195,7 +235,10 @@ def _stored(path: Path) -> dict[str, Stored]:
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
     header.pop("__metadata__", None)
-    return {name: Stored(path, x["dtype"], tuple(x["shape"]), 8 + length + x["data_offsets"][0]) for name, x in header.items()}
+    return {
+        name: Stored(path, x["dtype"], tuple(x["shape"]), 8 + length + x["data_offsets"][0])
+        for name, x in header.items()
+    }
 
 
 def _aligned(shape: tuple[int, ...], dtype) -> np.ndarray:
@@ -209,7 +252,10 @@ def _weight_map(index: Path) -> dict[str, str]:
     """Which shard each tensor is in. Raises UserError for an index that is none, or that leads out of its folder."""
     try:
         where = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        good = all(isinstance(file, str) and Path(file).name == file and file.endswith(".safetensors") for file in where.values())
+        good = all(
+            isinstance(file, str) and Path(file).name == file and file.endswith(".safetensors")
+            for file in where.values()
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{index} is damaged: {type(error).__name__}: {error}") from error
     if not good:
@@ -219,7 +265,10 @@ def _weight_map(index: Path) -> dict[str, str]:
 
 def _fill(folder: Folder, tensors: list[tuple[str, str]], shape, sharding: NamedSharding, dtype):
     """One of our parameters, from their tensors of all layers."""
-    dtype, stacked = dtype or folder.dtype([name for name, _ in tensors]), len(shape) > len(tensors[0][1].partition(" -> ")[2])
+    dtype, stacked = (
+        dtype or folder.dtype([name for name, _ in tensors]),
+        len(shape) > len(tensors[0][1].partition(" -> ")[2]),
+    )
     if not stacked:
         [(name, axes)] = tensors
         raw = _placed(folder, name, axes, shape, sharding.spec, sharding.mesh)
@@ -228,7 +277,9 @@ def _fill(folder: Folder, tensors: list[tuple[str, str]], shape, sharding: Named
     put = _put(shape[1:], sharding)
     for l, (name, axes) in enumerate(tensors):
         raw = _placed(folder, name, axes, shape[1:], sharding.spec[1:], sharding.mesh)
-        whole = jax.block_until_ready(put(whole, raw, l, axes))  # else the next tensor is read while this one is still held
+        whole = jax.block_until_ready(
+            put(whole, raw, l, axes)
+        )  # else the next tensor is read while this one is still held
     return whole
 
 
@@ -238,14 +289,22 @@ def _placed(folder: Folder, name: str, axes: str, shape, spec, mesh) -> jax.Arra
     over = dict(itertools.zip_longest(ours, spec))
     sharding = NamedSharding(mesh, PartitionSpec(*(over[group[0]] for group in theirs.split())))
     whole = _their_shape(shape, axes)
-    read = functools.cache(lambda *bounds: folder.read(name, bounds))  # devices that keep the same part share one reading of it
-    return jax.make_array_from_callback(whole, sharding, lambda index: read(*(s.indices(n)[:2] for s, n in zip(index, whole))))
+    read = functools.cache(
+        lambda *bounds: folder.read(name, bounds)
+    )  # devices that keep the same part share one reading of it
+    return jax.make_array_from_callback(
+        whole, sharding, lambda index: read(*(s.indices(n)[:2] for s, n in zip(index, whole)))
+    )
 
 
 @functools.cache
 def _arrange(shape, sharding, dtype):
     """Their tensor as ours, in its place."""
-    return jax.jit(lambda raw, axes: _ours(raw, axes, shape).astype(dtype or raw.dtype), static_argnums=1, out_shardings=sharding)
+    return jax.jit(
+        lambda raw, axes: _ours(raw, axes, shape).astype(dtype or raw.dtype),
+        static_argnums=1,
+        out_shardings=sharding,
+    )
 
 
 @functools.cache
@@ -260,7 +319,10 @@ def _sizes(shape, axes: str) -> dict[str, int]:
 
 
 def _their_shape(shape, axes: str) -> tuple[int, ...]:
-    return tuple(math.prod(_sizes(shape, axes)[a] for a in group) for group in axes.partition(" -> ")[0].split())
+    return tuple(
+        math.prod(_sizes(shape, axes)[a] for a in group)
+        for group in axes.partition(" -> ")[0].split()
+    )
 
 
 def _ours(raw, axes: str, shape):
@@ -279,4 +341,7 @@ def _theirs(x: jax.Array, axes: str, dtype) -> np.ndarray:
 
 def _flat(tree, **options) -> dict:
     """Leaves by path, as `layers/q`."""
-    return {"/".join(k.key for k in path): x for path, x in jax.tree_util.tree_leaves_with_path(tree, **options)}
+    return {
+        "/".join(k.key for k in path): x
+        for path, x in jax.tree_util.tree_leaves_with_path(tree, **options)
+    }

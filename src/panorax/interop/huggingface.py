@@ -1,14 +1,13 @@
 """A Hugging Face folder (config.json, safetensors, tokenizer.json, generation_config.json) as ours, and ours as one."""
 
-import dataclasses
 import json
 from pathlib import Path
 
-from panorax.core import config, rundir
-from panorax.core.data import read_object
+from panorax.core import config, files
 from panorax.core.errors import UserError
+from panorax.data.readers import read_object
 from panorax.interop import hf_config, hf_text, hf_weights
-from panorax.lm import llama
+from panorax.nets.decoders import llama
 
 HOW_IT_IS_COMPUTED = ("model.dtype", "model.remat", "model.unroll")
 
@@ -23,29 +22,37 @@ def save(directory: Path, params, cfg: llama.Model, tokens, context: int, dtype=
     does, where the tokenizer is not one of the `tokenizers` library, or where the folder holds something or cannot be written."""
     written = hf_config.write(cfg, context)
     if not hasattr(tokens, "library"):
-        raise UserError(f"a {type(tokens).__name__} tokenizer has no Hugging Face form; train with --data.tokenizer byte-pairs")
+        raise UserError(
+            f"a {type(tokens).__name__} tokenizer has no Hugging Face form; train with --data.tokenizer byte-pairs"
+        )
     if directory.is_dir() and any(directory.iterdir()):
         raise UserError(f"{directory} is not empty; a model is written to a new folder")
     ends = tokens.ends[0] if len(tokens.ends) == 1 else list(tokens.ends)
-    said = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": context} | hf_text.settings(tokens)
-    with rundir.writing(directory):
+    said = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": context,
+    } | hf_text.settings(tokens)
+    with files.writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
         hf_weights.save(directory, params, cfg, dtype)
-        (directory / "tokenizer.json").write_text(hf_text.library(tokens).to_str(pretty=True), encoding="utf-8")
-        for name, content in (("config", written | {"eos_token_id": ends}), ("tokenizer_config", said), ("generation_config", {"eos_token_id": ends})):
-            rundir.replace(directory / f"{name}.json", json.dumps(content, indent=2) + "\n")
+        (directory / "tokenizer.json").write_text(
+            hf_text.library(tokens).to_str(pretty=True), encoding="utf-8"
+        )
+        for name, content in (
+            ("config", written | {"eos_token_id": ends}),
+            ("tokenizer_config", said),
+            ("generation_config", {"eos_token_id": ends}),
+        ):
+            files.replace(directory / f"{name}.json", json.dumps(content, indent=2) + "\n")
 
 
-def started_from(cfg, directory: Path) -> llama.Config:
-    """`cfg` with the folder's model and tokenizer, to be trained from its weights. Raises UserError for a config of something else."""
-    if not isinstance(cfg, llama.Config):
-        raise UserError(f"--init-from starts language models from Hugging Face folders; this is a config of {type(cfg).__module__}")
-    return dataclasses.replace(cfg, model=model(directory), data=dataclasses.replace(cfg.data, pretrained=str(directory)), init_from=str(directory))
-
-
-def refuse_another_model(cfg: llama.Config, directory: Path) -> None:
-    """Raise UserError where an option makes `cfg` compute something else than the weights of the folder are for."""
-    theirs, ours = (config.leaves(m, "model.") for m in (model(directory), cfg.model))
-    changed = [name for name in theirs if name not in HOW_IT_IS_COMPUTED and ours[name] != theirs[name]]
+def refuse_another_model(cfg: llama.Model, directory: Path) -> None:
+    """Raise UserError if `cfg` computes something else than the weights of the folder are for."""
+    theirs, ours = (config.leaves(m, "model.") for m in (model(directory), cfg))
+    changed = [
+        name for name in theirs if name not in HOW_IT_IS_COMPUTED and ours.get(name) != theirs[name]
+    ]
     if changed:
-        raise UserError(f"--{changed[0]} {ours[changed[0]]} contradicts {directory}, whose weights are for {theirs[changed[0]]}")
+        raise UserError(
+            f"--{changed[0]} {ours.get(changed[0])} contradicts {directory}, whose weights are for {theirs[changed[0]]}"
+        )

@@ -10,7 +10,13 @@ def xz_bits_per_byte(train: bytes, held_out: bytes) -> float:
 
     |xz(train + held_out)| - |xz(train)| over the held-out bytes; the dictionary is made large enough to reach back over all of the training text.
     """
-    filters = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": max(64 << 20, len(train) + len(held_out))}]
+    filters = [
+        {
+            "id": lzma.FILTER_LZMA2,
+            "preset": 9 | lzma.PRESET_EXTREME,
+            "dict_size": max(64 << 20, len(train) + len(held_out)),
+        }
+    ]
     size = lambda data: len(lzma.compress(data, lzma.FORMAT_RAW, filters=filters))
     return 8 * (size(train + held_out) - size(train)) / len(held_out)
 
@@ -27,7 +33,10 @@ def ngram_bits_per_byte(train: bytes, held_out: bytes, order: int = 5) -> float:
         contexts, first, distinct = np.unique(grams >> 8, return_index=True, return_counts=True)
         totals = np.add.reduceat(counts, first)
         asked = _grams(held_out, k + 1)
-        n_gram, (n_context, u_context) = _look_up(asked, grams, counts), (_look_up(asked >> 8, contexts, x) for x in (totals, distinct))
+        n_gram, (n_context, u_context) = (
+            _look_up(asked, grams, counts),
+            (_look_up(asked >> 8, contexts, x) for x in (totals, distinct)),
+        )
         seen = n_context > 0
         mixed = (n_gram + u_context * probability[k:]) / np.maximum(n_context + u_context, 1)
         probability[k:] = np.where(seen, mixed, probability[k:])
@@ -37,7 +46,10 @@ def ngram_bits_per_byte(train: bytes, held_out: bytes, order: int = 5) -> float:
 def _grams(text: bytes, n: int) -> np.ndarray:
     """Every run of n bytes as one integer, the last byte lowest (n at most 7)."""
     b = np.frombuffer(text, np.uint8).astype(np.int64)
-    return sum((b[i : len(b) - n + 1 + i] << 8 * (n - 1 - i) for i in range(n)), np.zeros(max(len(b) - n + 1, 0), np.int64))
+    return sum(
+        (b[i : len(b) - n + 1 + i] << 8 * (n - 1 - i) for i in range(n)),
+        np.zeros(max(len(b) - n + 1, 0), np.int64),
+    )
 
 
 def _look_up(asked: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""Networks built from ops: each a spec and an apply."""
+"""Networks: a spec and an apply, no loss and no data."""

@@ -5,7 +5,7 @@ shift, scale and gate of its two branches: x <- x + g(c) f(norm(x) (1 + s(c)) + 
 identity and the network as the constant 0.
 """
 
-from dataclasses import dataclass
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,8 @@ from jaxtyping import Array, Float, Int
 
 from panorax.core import spec as core_spec
 from panorax.core.layout import split_batch, whole_rows
-from panorax.core.ranges import Count, check
+from panorax.core.net import Net, stateless
+from panorax.core.ranges import Count, checked
 from panorax.core.spec import P
 from panorax.nets import mlp
 from panorax.ops.attention import attention
@@ -22,7 +23,7 @@ from panorax.ops.norms import layer_norm
 from panorax.ops.positions import sinusoidal
 
 
-@dataclass(frozen=True)
+@checked
 class Config:
     patch: Count = 2
     """side of a patch in pixels; divides the image's sides"""
@@ -34,9 +35,10 @@ class Config:
     """hidden width of the feed-forward branch [F]"""
 
     def __post_init__(self):
-        check(self)
         if self.d_model % 4 or self.d_model % self.n_heads:
-            raise ValueError(f"net.d-model {self.d_model} must be a multiple of 4 and of net.n-heads {self.n_heads}")
+            raise ValueError(
+                f"net.d-model {self.d_model} must be a multiple of 4 and of net.n-heads {self.n_heads}"
+            )
 
 
 def spec(cfg: Config, shape: tuple[int, ...], classes: int):
@@ -45,28 +47,43 @@ def spec(cfg: Config, shape: tuple[int, ...], classes: int):
     pixels = cfg.patch**2 * shape[2]
     normal = jax.nn.initializers.normal(D**-0.5)
     block = {
-        "qkv": P((D, 3, H, D // H), ("embed", None, "heads", None), normal),
-        "o": P((H, D // H, D), ("heads", None, "embed"), normal),
+        "qkv": P((D, 3, H, D // H), ("embed", "qkv", "heads", "head_dim"), normal, outputs=3),
+        "o": P((H, D // H, D), ("heads", "head_dim", "embed"), normal),
         "up": P((D, F), ("embed", "mlp"), normal),
         "down": P((F, D), ("mlp", "embed"), jax.nn.initializers.normal(F**-0.5)),
-        "modulation": P((D, 6, D), ("embed", None, None), zeros),
+        "modulation": P((D, 6, D), ("embed", "branches", "outputs"), zeros, outputs=2),
     }
     return {
         "patch": mlp.dense_spec(pixels, D, mlp.fan_in(1.0)),
         "time": (mlp.dense_spec(D, D, mlp.fan_in(1.0)), mlp.dense_spec(D, D, mlp.fan_in(1.0))),
-        "label": P((classes, D), (None, "embed"), jax.nn.initializers.normal(0.02)),
+        "label": P((classes, D), ("labels", "embed"), jax.nn.initializers.normal(0.02)),
         "blocks": core_spec.stack(block, cfg.n_layers),
-        "modulation": P((D, 2, D), ("embed", None, None), zeros),
+        "modulation": P((D, 2, D), ("embed", "branches", "outputs"), zeros, outputs=2),
         "out": mlp.dense_spec(D, pixels, zeros),
     }
 
 
-def apply(params, x_BYXC: Float[Array, "B Y X C"], t_B: Float[Array, " B"], label_B: Int[Array, " B"], cfg: Config) -> Float[Array, "B Y X C"]:
+def net(cfg: Config, shape: tuple[int, ...], classes: int) -> Net:
+    """The field on images of `shape`, from (x, t, label) to an array like x."""
+    return stateless(spec(cfg, shape, classes), functools.partial(apply, cfg=cfg))
+
+
+def apply(
+    params,
+    x_BYXC: Float[Array, "B Y X C"],
+    t_B: Float[Array, " B"],
+    label_B: Int[Array, " B"],
+    cfg: Config,
+) -> Float[Array, "B Y X C"]:
     """The field at x, time t in [0, 1] and class label. Raises ValueError where the patch does not divide the image."""
     tokens_BND, grid = patchify(x_BYXC, cfg.patch)
-    h_BND = split_batch(mlp.dense(params["patch"], tokens_BND) + _positions(grid, cfg.d_model)[None])
+    h_BND = split_batch(
+        mlp.dense(params["patch"], tokens_BND) + _positions(grid, cfg.d_model)[None]
+    )
     c_BD = mlp.dense(params["time"][0], sinusoidal(1000 * t_B, cfg.d_model))
-    c_BD = jax.nn.silu(mlp.dense(params["time"][1], jax.nn.silu(c_BD)) + whole_rows(params["label"])[label_B])
+    c_BD = jax.nn.silu(
+        mlp.dense(params["time"][1], jax.nn.silu(c_BD)) + whole_rows(params["label"])[label_B]
+    )
     everything = jnp.ones((1, h_BND.shape[1], h_BND.shape[1]), bool)
 
     def block(h_BND, layer):
@@ -81,7 +98,9 @@ def apply(params, x_BYXC: Float[Array, "B Y X C"], t_B: Float[Array, " B"], labe
     return unpatchify(mlp.dense(params["out"], _norm(h_BND) * (1 + scale) + shift), grid, cfg.patch)
 
 
-def patchify(x_BYXC: Float[Array, "B Y X C"], patch: int) -> tuple[Float[Array, "B N P"], tuple[int, int]]:
+def patchify(
+    x_BYXC: Float[Array, "B Y X C"], patch: int
+) -> tuple[Float[Array, "B N P"], tuple[int, int]]:
     """Patches as tokens, row by row, and the grid they form."""
     B, Y, X, C = x_BYXC.shape
     if Y % patch or X % patch:
@@ -91,7 +110,9 @@ def patchify(x_BYXC: Float[Array, "B Y X C"], patch: int) -> tuple[Float[Array, 
     return split.reshape(B, grid[0] * grid[1], -1), grid
 
 
-def unpatchify(tokens_BNP: Float[Array, "B N P"], grid: tuple[int, int], patch: int) -> Float[Array, "B Y X C"]:
+def unpatchify(
+    tokens_BNP: Float[Array, "B N P"], grid: tuple[int, int], patch: int
+) -> Float[Array, "B Y X C"]:
     """The image whose patches these are."""
     B = tokens_BNP.shape[0]
     split = tokens_BNP.reshape(B, *grid, patch, patch, -1).swapaxes(2, 3)
@@ -101,7 +122,9 @@ def unpatchify(tokens_BNP: Float[Array, "B N P"], grid: tuple[int, int], patch: 
 def _positions(grid, width):
     """Half of the features for the row, half for the column."""
     y, x = jnp.meshgrid(jnp.arange(grid[0]), jnp.arange(grid[1]), indexing="ij")
-    return jnp.concatenate([sinusoidal(y.ravel(), width // 2), sinusoidal(x.ravel(), width // 2)], -1)
+    return jnp.concatenate(
+        [sinusoidal(y.ravel(), width // 2), sinusoidal(x.ravel(), width // 2)], -1
+    )
 
 
 def _modulation(c_BD, w_DZD):

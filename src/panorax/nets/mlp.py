@@ -20,7 +20,10 @@ def fan_in(gain: float) -> Initializer:
 
 def dense_spec(inputs: int, outputs: int, init: Initializer) -> dict[str, P]:
     """Parameters of y = x w + b: w (inputs, outputs) drawn by `init`, b (outputs,) zero."""
-    return {"w": P((inputs, outputs), (None, None), init), "b": P((outputs,), (None,), jax.nn.initializers.zeros)}
+    return {
+        "w": P((inputs, outputs), ("inputs", "outputs"), init),
+        "b": P((outputs,), ("outputs",), jax.nn.initializers.zeros),
+    }
 
 
 def dense(params, x: Float[Array, "*batch I"]) -> Float[Array, "*batch O"]:
@@ -34,13 +37,17 @@ def spec(sizes: tuple[int, ...], init: Initializer = fan_in(2**0.5)) -> tuple[di
     return tuple(dense_spec(i, o, init) for i, o in zip(sizes[:-1], sizes[1:], strict=True))
 
 
-def apply(params, x: Float[Array, "*batch I"], activation: Callable = jnp.tanh) -> Float[Array, "*batch O"]:
+def apply(
+    params, x: Float[Array, "*batch I"], activation: Callable = jnp.tanh
+) -> Float[Array, "*batch O"]:
     """activation(... activation(x w_1 + b_1) ...): the nonlinearity follows every map, the last one too, so that a head can follow."""
     for layer in params:
         x = activation(dense(layer, x))
     return x
 
 
-def perceptron(params, x: Float[Array, "*batch I"], activation: Callable = jnp.tanh) -> Float[Array, "*batch O"]:
+def perceptron(
+    params, x: Float[Array, "*batch I"], activation: Callable = jnp.tanh
+) -> Float[Array, "*batch O"]:
     """The same without a nonlinearity behind the last map."""
     return dense(params[-1], apply(params[:-1], x, activation))

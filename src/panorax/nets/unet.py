@@ -6,17 +6,18 @@ self-attention over all positions follows. The last convolution of every branch 
 as the constant 0. Parameters and results are those of diffusers' `UNet2DModel`.
 """
 
-from dataclasses import dataclass
+import functools
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from panorax.core.layout import split_batch, whole_rows
-from panorax.core.ranges import Count, check
+from panorax.core.net import Net, stateless
+from panorax.core.ranges import Count, checked
 from panorax.core.spec import P
 from panorax.nets import mlp
-from panorax.nets.convnet import conv, conv_spec
+from panorax.nets.convolutional.convnet import conv, conv_spec
 from panorax.ops.attention import attention
 from panorax.ops.convolution import upsampled_conv2d
 from panorax.ops.norms import group_norm
@@ -25,7 +26,7 @@ from panorax.ops.positions import sinusoidal
 EPSILON = 1e-5
 
 
-@dataclass(frozen=True)
+@checked
 class Config:
     channels: tuple[Count, ...] = (32, 64)
     """of each level, from the finest grid to the coarsest"""
@@ -38,20 +39,32 @@ class Config:
     """of channels, normalised together"""
 
     def __post_init__(self):
-        check(self)
         if not self.channels or len(self.attention) != len(self.channels):
-            raise ValueError(f"net.attention {self.attention} must have one entry for each level of net.channels {self.channels}")
+            raise ValueError(
+                f"net.attention {self.attention} must have one entry for each level of net.channels {self.channels}"
+            )
         if self.channels[0] % 2 or any(C % self.groups for C in self.channels):
-            raise ValueError(f"net.channels {self.channels} must be multiples of net.groups {self.groups}, the first of them even")
-        attending = [C for C, attends in zip(self.channels, self.attention, strict=True) if attends] + [self.channels[-1]]
+            raise ValueError(
+                f"net.channels {self.channels} must be multiples of net.groups {self.groups}, the first of them even"
+            )
+        attending = [
+            C for C, attends in zip(self.channels, self.attention, strict=True) if attends
+        ] + [self.channels[-1]]
         if any(C % self.head_dim for C in attending):
-            raise ValueError(f"net.head-dim {self.head_dim} must divide the channels {attending} of what attends")
+            raise ValueError(
+                f"net.head-dim {self.head_dim} must divide the channels {attending} of what attends"
+            )
 
 
 def spec(cfg: Config, shape: tuple[int, ...], classes: int):
     """Parameters for images of `shape` (Y, X, C) and `classes` labels, the last of which may mean "no label"."""
     _check_sides(shape, cfg)
-    first, width, coarsest, plain = cfg.channels[0], 4 * cfg.channels[0], len(cfg.channels) - 1, mlp.fan_in(1.0)
+    first, width, coarsest, plain = (
+        cfg.channels[0],
+        4 * cfg.channels[0],
+        len(cfg.channels) - 1,
+        mlp.fan_in(1.0),
+    )
 
     def level(inputs, outputs, attends, resample):
         found = {"blocks": tuple(_residual_spec(I, outputs, width) for I in inputs)}
@@ -63,25 +76,43 @@ def spec(cfg: Config, shape: tuple[int, ...], classes: int):
         finer, coarser = cfg.channels[max(l - 1, 0)], cfg.channels[min(l + 1, coarsest)]
         down.append(level((finer, *(C,) * (cfg.blocks - 1)), C, attends, l < coarsest))
         from_below, skipped = (coarser, *(C,) * cfg.blocks), (*(C,) * cfg.blocks, finer)
-        up.append(level([a + b for a, b in zip(from_below, skipped, strict=True)], C, attends, l > 0))
+        up.append(
+            level([a + b for a, b in zip(from_below, skipped, strict=True)], C, attends, l > 0)
+        )
     C = cfg.channels[-1]
     return {
         "in": conv_spec(shape[2], first, init=plain),
         "time": (mlp.dense_spec(first, width, plain), mlp.dense_spec(width, width, plain)),
-        "label": P((classes, width), (None, None), jax.nn.initializers.normal(0.02)),
+        "label": P((classes, width), ("labels", "embed"), jax.nn.initializers.normal(0.02)),
         "down": tuple(down),
-        "middle": {"blocks": (_residual_spec(C, C, width),) * 2, "attention": (_attention_spec(C),)},
+        "middle": {
+            "blocks": (_residual_spec(C, C, width),) * 2,
+            "attention": (_attention_spec(C),),
+        },
         "up": tuple(up[::-1]),
         "norm": _norm_spec(first),
         "out": conv_spec(first, shape[2], init=jax.nn.initializers.zeros),
     }
 
 
-def apply(params, x_BYXC: Float[Array, "B Y X C"], t_B: Float[Array, " B"], label_B: Int[Array, " B"], cfg: Config) -> Float[Array, "B Y X C"]:
+def net(cfg: Config, shape: tuple[int, ...], classes: int) -> Net:
+    """The field on images of `shape`, from (x, t, label) to an array like x."""
+    return stateless(spec(cfg, shape, classes), functools.partial(apply, cfg=cfg))
+
+
+def apply(
+    params,
+    x_BYXC: Float[Array, "B Y X C"],
+    t_B: Float[Array, " B"],
+    label_B: Int[Array, " B"],
+    cfg: Config,
+) -> Float[Array, "B Y X C"]:
     """The field at x, time t in [0, 1] and class label. Raises ValueError where the image cannot be halved often enough."""
     _check_sides(x_BYXC.shape[1:], cfg)
     c_BD = mlp.dense(params["time"][0], sinusoidal(1000 * t_B, cfg.channels[0]))
-    c_BD = jax.nn.silu(mlp.dense(params["time"][1], jax.nn.silu(c_BD)) + whole_rows(params["label"])[label_B])
+    c_BD = jax.nn.silu(
+        mlp.dense(params["time"][1], jax.nn.silu(c_BD)) + whole_rows(params["label"])[label_B]
+    )
     h_BYXC = split_batch(conv(params["in"], x_BYXC))
     skips = [h_BYXC]
     for level in params["down"]:
@@ -97,7 +128,10 @@ def apply(params, x_BYXC: Float[Array, "B Y X C"], t_B: Float[Array, " B"], labe
         for i in range(cfg.blocks + 1):
             h_BYXC = _block(level, i, jnp.concatenate([h_BYXC, skips.pop()], -1), c_BD, cfg)
         if "resample" in level:
-            h_BYXC = upsampled_conv2d(h_BYXC, level["resample"]["w"]) + level["resample"]["b"][None, None, None]
+            h_BYXC = (
+                upsampled_conv2d(h_BYXC, level["resample"]["w"])
+                + level["resample"]["b"][None, None, None]
+            )
     return conv(params["out"], jax.nn.silu(_norm(params["norm"], h_BYXC, cfg)))
 
 
@@ -105,11 +139,16 @@ def _check_sides(shape, cfg):
     """The grid is halved from each level to the next."""
     factor = 2 ** (len(cfg.channels) - 1)
     if shape[0] % factor or shape[1] % factor:
-        raise ValueError(f"the sides of an image of {shape[0]} x {shape[1]} must be multiples of {factor} for {len(cfg.channels)} levels")
+        raise ValueError(
+            f"the sides of an image of {shape[0]} x {shape[1]} must be multiples of {factor} for {len(cfg.channels)} levels"
+        )
 
 
 def _norm_spec(channels):
-    return {"scale": P((channels,), (None,), jax.nn.initializers.ones), "bias": P((channels,), (None,), jax.nn.initializers.zeros)}
+    return {
+        "scale": P((channels,), ("outputs",), jax.nn.initializers.ones),
+        "bias": P((channels,), ("outputs",), jax.nn.initializers.zeros),
+    }
 
 
 def _residual_spec(inputs, outputs, width):
@@ -124,7 +163,11 @@ def _residual_spec(inputs, outputs, width):
 
 
 def _attention_spec(C):
-    return {"norm": _norm_spec(C), "qkv": mlp.dense_spec(C, 3 * C, mlp.fan_in(1.0)), "o": mlp.dense_spec(C, C, jax.nn.initializers.zeros)}
+    return {
+        "norm": _norm_spec(C),
+        "qkv": mlp.dense_spec(C, 3 * C, mlp.fan_in(1.0)),
+        "o": mlp.dense_spec(C, C, jax.nn.initializers.zeros),
+    }
 
 
 def _norm(params, h_BYXC, cfg):
@@ -134,16 +177,29 @@ def _norm(params, h_BYXC, cfg):
 def _block(level, i, h_BYXC, c_BD, cfg):
     """The residual block i of a level, and its attention."""
     h_BYXC = _residual(level["blocks"][i], h_BYXC, c_BD, cfg)
-    return split_batch(_attend(level["attention"][i], h_BYXC, cfg) if "attention" in level else h_BYXC)
+    return split_batch(
+        _attend(level["attention"][i], h_BYXC, cfg) if "attention" in level else h_BYXC
+    )
 
 
 def _residual(params, h_BYXC, c_BD, cfg):
-    inner = conv(params["conv1"], jax.nn.silu(_norm(params["norm1"], h_BYXC, cfg))) + mlp.dense(params["time"], c_BD)[:, None, None]
+    inner = (
+        conv(params["conv1"], jax.nn.silu(_norm(params["norm1"], h_BYXC, cfg)))
+        + mlp.dense(params["time"], c_BD)[:, None, None]
+    )
     inner = conv(params["conv2"], jax.nn.silu(_norm(params["norm2"], inner, cfg)))
     return inner + (mlp.dense(params["skip"], h_BYXC) if "skip" in params else h_BYXC)
 
 
 def _attend(params, h_BYXC, cfg):
     B, Y, X, C = h_BYXC.shape
-    q, k, v = jnp.moveaxis(mlp.dense(params["qkv"], _norm(params["norm"], h_BYXC, cfg)).reshape(B, Y * X, 3, C // cfg.head_dim, cfg.head_dim), 2, 0)
-    return h_BYXC + mlp.dense(params["o"], attention(q, k, v, jnp.ones((1, Y * X, Y * X), bool)).reshape(h_BYXC.shape))
+    q, k, v = jnp.moveaxis(
+        mlp.dense(params["qkv"], _norm(params["norm"], h_BYXC, cfg)).reshape(
+            B, Y * X, 3, C // cfg.head_dim, cfg.head_dim
+        ),
+        2,
+        0,
+    )
+    return h_BYXC + mlp.dense(
+        params["o"], attention(q, k, v, jnp.ones((1, Y * X, Y * X), bool)).reshape(h_BYXC.shape)
+    )

@@ -24,7 +24,9 @@ def attention(
     if H % G:
         raise ValueError(f"{G} key/value heads do not divide {H} query heads")
     q_BTGRK = q_BTHK.reshape(B, T, G, H // G, K)
-    logits_BGRTS = jnp.einsum("BTGRK,BSGK->BGRTS", q_BTGRK, k_BSGK, preferred_element_type=jnp.float32)
+    logits_BGRTS = jnp.einsum(
+        "BTGRK,BSGK->BGRTS", q_BTGRK, k_BSGK, preferred_element_type=jnp.float32
+    )
     logits_BGRTS = soft_cap(logits_BGRTS * (K**-0.5 if scale is None else scale), cap)
     logits_BGRTS = jnp.where(mask_BTS[:, None, None], logits_BGRTS, jnp.finfo(jnp.float32).min)
     weights_BGRTS = jax.nn.softmax(logits_BGRTS, -1).astype(v_BSGK.dtype)
@@ -41,6 +43,8 @@ def causal_mask(query_BT: Int[Array, "#B T"], key_BS: Int[Array, "#B S"]) -> Boo
     return key_BS[:, None, :] <= query_BT[:, :, None]
 
 
-def sliding_window_mask(query_BT: Int[Array, "#B T"], key_BS: Int[Array, "#B S"], window: int | Int[Array, ""]) -> Bool[Array, "B T S"]:
+def sliding_window_mask(
+    query_BT: Int[Array, "#B T"], key_BS: Int[Array, "#B S"], window: int | Int[Array, ""]
+) -> Bool[Array, "B T S"]:
     """Causal, and among the last `window` positions, the query's own included (Mistral's convention)."""
     return causal_mask(query_BT, key_BS) & (key_BS[:, None, :] > query_BT[:, :, None] - window)

@@ -30,17 +30,38 @@ def block_size() -> int:
     return BLOCK[jax.default_backend()]
 
 
-def causal_attention(q_BTHK, k_BSGK, v_BSGK, query_BT, key_BS, window, scale: float | None = None, cap: float | None = None):
+def causal_attention(
+    q_BTHK,
+    k_BSGK,
+    v_BSGK,
+    query_BT,
+    key_BS,
+    window,
+    scale: float | None = None,
+    cap: float | None = None,
+):
     """`blockwise_attention`, or `attention` under its mask where queries or keys fill no more than a block; `scale` is 1 / sqrt(K) unless given.
 
     Where few heads and rows of a batch are computed at a time, blocks are larger, so that there is as much to do in each.
     """
     (B, T, H, K), S, size = q_BTHK.shape, k_BSGK.shape[1], block_size()
     if min(T, S) <= size:
-        return attention(q_BTHK, k_BSGK, v_BSGK, sliding_window_mask(query_BT, key_BS, window), scale, cap)
+        return attention(
+            q_BTHK, k_BSGK, v_BSGK, sliding_window_mask(query_BT, key_BS, window), scale, cap
+        )
     rows = max(size, min(4 * size, 32 * size // (B * H)))
     blocks = (rows, min(2 * size, rows))
-    return blockwise_attention(q_BTHK, k_BSGK, v_BSGK, query_BT, key_BS, window, K**-0.5 if scale is None else scale, cap, blocks)
+    return blockwise_attention(
+        q_BTHK,
+        k_BSGK,
+        v_BSGK,
+        query_BT,
+        key_BS,
+        window,
+        K**-0.5 if scale is None else scale,
+        cap,
+        blocks,
+    )
 
 
 def blockwise_attention(
@@ -65,7 +86,18 @@ def blockwise_attention(
     rows, keys = min(blocks[0], T), min(blocks[1], S)
     q, k, v = _whole(q_BTHK, rows), _whole(k_BSGK, keys), _whole(v_BSGK, keys)
     q = q.reshape(B, -1, G, H // G, K).transpose(0, 2, 3, 1, 4)
-    out_BGRTK = _attention(q, k.swapaxes(1, 2), v.swapaxes(1, 2), _whole(query_BT, rows, -1), _whole(key_BS, keys, NEVER), window, scale, cap, rows, keys)
+    out_BGRTK = _attention(
+        q,
+        k.swapaxes(1, 2),
+        v.swapaxes(1, 2),
+        _whole(query_BT, rows, -1),
+        _whole(key_BS, keys, NEVER),
+        window,
+        scale,
+        cap,
+        rows,
+        keys,
+    )
     return out_BGRTK.transpose(0, 3, 1, 2, 4).reshape(B, -1, H, K)[:, :T]
 
 
@@ -95,7 +127,9 @@ def _streamed(
         return o, after, l * shrink + jnp.sum(p, -1)
 
     zeros = jnp.zeros(q_BGRTK.shape[:-1])
-    o, m, l = _over_blocks(add, query_BT, key_BS, size, window, (jnp.zeros(q_BGRTK.shape), zeros + LEAST, zeros))
+    o, m, l = _over_blocks(
+        add, query_BT, key_BS, size, window, (jnp.zeros(q_BGRTK.shape), zeros + LEAST, zeros)
+    )
     l = jnp.maximum(l, 1e-30)
     return o / l[..., None], m + jnp.log(l)
 
@@ -109,7 +143,16 @@ def _forward(q_BGRTK, k_BGSK, v_BGSK, query_BT, key_BS, window, scale, cap, rows
     block = lambda j: (_part(k_BGSK, j, keys), _part(v_BGSK, j, keys))
 
     def of_rows(i):
-        out, log_sum = _streamed(_part(q_BGRTK, i, rows), _part(query_BT, i, rows, -1), key_BS, block, keys, window, scale, cap)
+        out, log_sum = _streamed(
+            _part(q_BGRTK, i, rows),
+            _part(query_BT, i, rows, -1),
+            key_BS,
+            block,
+            keys,
+            window,
+            scale,
+            cap,
+        )
         return out.astype(v_BGSK.dtype), log_sum
 
     out, log_sum = jax.lax.map(of_rows, jnp.arange(q_BGRTK.shape[3] // rows))
@@ -153,7 +196,9 @@ def _over_blocks(add: Callable, query_BT, key_BS, size: int, window, carry):
 
     def turn(carry, j):
         key = _part(key_BS, j, size, -1)
-        visible = (jnp.min(key) <= last) & (jnp.max(jnp.where(key == NEVER, -1, key)) > first - window)
+        visible = (jnp.min(key) <= last) & (
+            jnp.max(jnp.where(key == NEVER, -1, key)) > first - window
+        )
         return jax.lax.cond(visible, add, lambda j, key, carry: carry, j, key, carry), None
 
     return jax.lax.scan(turn, carry, jnp.arange(key_BS.shape[1] // size))[0]
@@ -162,7 +207,9 @@ def _over_blocks(add: Callable, query_BT, key_BS, size: int, window, carry):
 def _logits(q_BGRTK, k_BGSK, query_BT, key_BS, window, scale, cap):
     """Logits of a block, float32, and which of them count."""
     seen_BTS = sliding_window_mask(query_BT, key_BS, window)
-    return soft_cap(product("BGRTK,BGSK->BGRTS", q_BGRTK, k_BGSK) * scale, cap), seen_BTS[:, None, None]
+    return soft_cap(product("BGRTK,BGSK->BGRTS", q_BGRTK, k_BGSK) * scale, cap), seen_BTS[
+        :, None, None
+    ]
 
 
 def _part(x, i, size: int, axis: int = -2):
@@ -182,4 +229,6 @@ def _joined(x_NBGRTK):
 
 def _whole(x, size: int, fill=0):
     """Axis 1 filled up to a multiple of `size`."""
-    return jnp.pad(x, ((0, 0), (0, -x.shape[1] % size), *((0, 0) for _ in x.shape[2:])), constant_values=fill)
+    return jnp.pad(
+        x, ((0, 0), (0, -x.shape[1] % size), *((0, 0) for _ in x.shape[2:])), constant_values=fill
+    )

@@ -13,9 +13,13 @@ from panorax.core import struct
 from panorax.ops.losses import cross_entropy
 
 
-def masked(logits: Float[Array, "*batch A"], legal: Bool[Array, "*batch A"]) -> Float[Array, "*batch A"]:
+def masked(
+    logits: Float[Array, "*batch A"], legal: Bool[Array, "*batch A"]
+) -> Float[Array, "*batch A"]:
     """Logits that give actions that are not legal probability 0, without making entropy or gradients infinite."""
-    return jnp.where(legal, logits, -1e9)  # the smallest float would overflow when a logsumexp is taken off it
+    return jnp.where(
+        legal, logits, -1e9
+    )  # the smallest float would overflow when a logsumexp is taken off it
 
 
 @struct.dataclass

@@ -18,7 +18,9 @@ def frechet_distance(a_ND: Float[Array, "N D"], b_MD: Float[Array, "M D"]) -> Fl
     return jnp.sum(jnp.square(mean_gap)) + jnp.trace(cov_a) + jnp.trace(cov_b) - 2 * jnp.sum(cross)
 
 
-def sliced_wasserstein(a_ND: Float[Array, "N D"], b_ND: Float[Array, "N D"], key: jax.Array, directions: int = 128) -> Float[Array, ""]:
+def sliced_wasserstein(
+    a_ND: Float[Array, "N D"], b_ND: Float[Array, "N D"], key: jax.Array, directions: int = 128
+) -> Float[Array, ""]:
     """Root mean square over random directions of the 2-Wasserstein distance of the two equally large sets projected on them.
 
     In one dimension it pairs the sorted values (Rabin et al. 2012; Bonneel et al. 2015).

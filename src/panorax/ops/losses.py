@@ -5,27 +5,47 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Shaped
 
 
-def cross_entropy(logits: Float[Array, "*batch V"], label: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
+def cross_entropy(
+    logits: Float[Array, "*batch V"], label: Int[Array, "*batch"]
+) -> Float[Array, "*batch"]:
     """-log softmax(logits)[label] in nats, in float32."""
     logits = logits.astype(jnp.float32)
     picked = jnp.take_along_axis(logits, label[..., None], -1)[..., 0]
     return jax.nn.logsumexp(logits, -1) - picked
 
 
-def smoothed_cross_entropy(logits: Float[Array, "*batch V"], label: Int[Array, "*batch"], smoothing: float) -> Float[Array, "*batch"]:
+def next_token_loss(
+    logits_BTV: Float[Array, "B T V"], tokens_BT1: Int[Array, "B T1"]
+) -> Float[Array, ""]:
+    """Mean cross entropy, in nats, of tokens 1 .. T of each row, whose logits are those after tokens 0 .. T - 1."""
+    return jnp.mean(cross_entropy(logits_BTV, tokens_BT1[:, 1:]))
+
+
+def smoothed_cross_entropy(
+    logits: Float[Array, "*batch V"], label: Int[Array, "*batch"], smoothing: float
+) -> Float[Array, "*batch"]:
     """Cross entropy with the distribution that gives the label 1 - smoothing and shares the rest among all V (Szegedy et al. 2015, arXiv:1512.00567,
     section 7)."""
-    uniform = jax.nn.logsumexp(logits.astype(jnp.float32), -1) - jnp.mean(logits.astype(jnp.float32), -1)
+    uniform = jax.nn.logsumexp(logits.astype(jnp.float32), -1) - jnp.mean(
+        logits.astype(jnp.float32), -1
+    )
     return (1 - smoothing) * cross_entropy(logits, label) + smoothing * uniform
 
 
-def binary_cross_entropy(logit: Float[Array, "*batch"], label: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+def binary_cross_entropy(
+    logit: Float[Array, "*batch"], label: Float[Array, "*batch"]
+) -> Float[Array, "*batch"]:
     """-y log p - (1 - y) log(1 - p), p = sigmoid(logit), y in [0, 1]; finite for every finite logit, in float32."""
     logit = logit.astype(jnp.float32)
     return jax.nn.softplus(logit) - label * logit
 
 
-def focal(logit: Float[Array, "*batch"], label: Float[Array, "*batch"], gamma: float = 2.0, alpha: float = 0.25) -> Float[Array, "*batch"]:
+def focal(
+    logit: Float[Array, "*batch"],
+    label: Float[Array, "*batch"],
+    gamma: float = 2.0,
+    alpha: float = 0.25,
+) -> Float[Array, "*batch"]:
     """-a (1 - p_y)^gamma log p_y for y = 0 or 1, p_y the probability of y, a = alpha for y = 1 and 1 - alpha for y = 0 (Lin et al. 2017,
     arXiv:1708.02002, equation 5): what is classified well already hardly counts."""
     nll = binary_cross_entropy(logit, label)
@@ -33,14 +53,22 @@ def focal(logit: Float[Array, "*batch"], label: Float[Array, "*batch"], gamma: f
     return jnp.where(label == 1, alpha, 1 - alpha) * missed**gamma * nll
 
 
-def gaussian_nll(y: Float[Array, "*batch"], mean: Float[Array, "*batch"], log_variance: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+def gaussian_nll(
+    y: Float[Array, "*batch"], mean: Float[Array, "*batch"], log_variance: Float[Array, "*batch"]
+) -> Float[Array, "*batch"]:
     """-log N(y; mean, exp(log_variance)): the squared error, but for factors and terms without the mean, where the variance is fixed."""
-    return 0.5 * (jnp.square(y - mean) * jnp.exp(-log_variance) + log_variance + jnp.log(2 * jnp.pi))
+    return 0.5 * (
+        jnp.square(y - mean) * jnp.exp(-log_variance) + log_variance + jnp.log(2 * jnp.pi)
+    )
 
 
-def categorical_kl(p_logits: Float[Array, "*batch V"], q_logits: Float[Array, "*batch V"]) -> Float[Array, "*batch"]:
+def categorical_kl(
+    p_logits: Float[Array, "*batch V"], q_logits: Float[Array, "*batch V"]
+) -> Float[Array, "*batch"]:
     """KL(p | q) = sum p (log p - log q) in nats, p and q the softmax of their logits; in float32. An outcome of logit -inf under p adds nothing."""
-    log_p, log_q = (jax.nn.log_softmax(logits.astype(jnp.float32), -1) for logits in (p_logits, q_logits))
+    log_p, log_q = (
+        jax.nn.log_softmax(logits.astype(jnp.float32), -1) for logits in (p_logits, q_logits)
+    )
     p = jnp.exp(log_p)
     return jnp.sum(jnp.where(p > 0, p * (jnp.where(p > 0, log_p, 0) - log_q), 0), -1)
 

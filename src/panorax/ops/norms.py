@@ -5,7 +5,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
-def rms_norm(x: Float[Array, "*batch D"], scale: Float[Array, " D"], eps: float) -> Float[Array, "*batch D"]:
+def rms_norm(
+    x: Float[Array, "*batch D"], scale: Float[Array, " D"], eps: float
+) -> Float[Array, "*batch D"]:
     """x / sqrt(mean(x^2) + eps) * scale (Zhang & Sennrich 2019)."""
     x32 = x.astype(jnp.float32)
     normed = x32 * jax.lax.rsqrt(jnp.mean(jnp.square(x32), -1, keepdims=True) + eps)
@@ -16,11 +18,17 @@ def layer_norm(
     x: Float[Array, "*batch D"], scale: Float[Array, " D"], bias: Float[Array, " D"], eps: float
 ) -> Float[Array, "*batch D"]:
     """(x - mean) / sqrt(var + eps) * scale + bias, with the biased variance (Ba et al. 2016)."""
-    return (_standardize(x.astype(jnp.float32), (-1,), eps) * _last(scale, x) + _last(bias, x)).astype(x.dtype)
+    return (
+        _standardize(x.astype(jnp.float32), (-1,), eps) * _last(scale, x) + _last(bias, x)
+    ).astype(x.dtype)
 
 
 def group_norm(
-    x: Float[Array, "B *space C"], scale: Float[Array, " C"], bias: Float[Array, " C"], groups: int, eps: float
+    x: Float[Array, "B *space C"],
+    scale: Float[Array, " C"],
+    bias: Float[Array, " C"],
+    groups: int,
+    eps: float,
 ) -> Float[Array, "B *space C"]:
     """Layer norm of each of `groups` equal blocks of channels over its channels and all positions (Wu & He 2018).
 

@@ -16,4 +16,7 @@ def permutations(key: jax.Array, count: int, n: int) -> jax.Array:
         return jax.vmap(lambda key: jax.random.permutation(key, n))(jax.random.split(key, count))
     below = max(n - 1, 1).bit_length()
     drawn = jax.random.bits(key, (count, n)) >> below << below
-    return jnp.asarray(jnp.sort(drawn | jnp.arange(n, dtype=jnp.uint32)[None], axis=1) & ((1 << below) - 1), jnp.int32)
+    return jnp.asarray(
+        jnp.sort(drawn | jnp.arange(n, dtype=jnp.uint32)[None], axis=1) & ((1 << below) - 1),
+        jnp.int32,
+    )

@@ -1,12 +1,11 @@
 """Positions as phases: rotary embeddings for attention and their extensions to longer contexts, sinusoidal features for times and positions."""
 
 import math
-from dataclasses import dataclass
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Num
 
-from panorax.core.ranges import Count, Positive, check
+from panorax.core.ranges import Count, Positive, checked
 
 
 def rope_frequencies(head_dim: int, theta: float | Float[Array, ""]) -> Float[Array, " half"]:
@@ -14,7 +13,11 @@ def rope_frequencies(head_dim: int, theta: float | Float[Array, ""]) -> Float[Ar
     return theta ** (-jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim)
 
 
-def rope(x_BTHK: Float[Array, "B T H K"], position_BT: Int[Array, "B T"], frequencies: Float[Array, " half"]) -> Float[Array, "B T H K"]:
+def rope(
+    x_BTHK: Float[Array, "B T H K"],
+    position_BT: Int[Array, "B T"],
+    frequencies: Float[Array, " half"],
+) -> Float[Array, "B T H K"]:
     """Rotate each pair (x_i, x_{i + K/2}) by position * frequency_i, so that q.k depends on the distance of positions alone.
 
     Pairs are half-split, as in the Hugging Face weights; the paper and Meta's weights interleave them (a permutation of the rows of
@@ -26,14 +29,11 @@ def rope(x_BTHK: Float[Array, "B T H K"], position_BT: Int[Array, "B T"], freque
     return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], -1).astype(x_BTHK.dtype)
 
 
-@dataclass(frozen=True)
+@checked
 class Rope:
     """Rotary embeddings (Su et al. 2021): pair i of a head turns by theta^(-2i / K) radians per position."""
 
     theta: Positive = 10_000.0
-
-    def __post_init__(self):
-        check(self)
 
     def frequencies(self, head_dim: int, length) -> Float[Array, " half"]:
         """Radians per position of each pair, for a text of `length` tokens (an integer that may be traced)."""
@@ -45,7 +45,7 @@ class Rope:
         return 1.0
 
 
-@dataclass(frozen=True)
+@checked
 class LinearRope(Rope):
     """Positions divided by `factor` (position interpolation, Chen et al. 2023, arXiv:2306.15595)."""
 
@@ -55,7 +55,7 @@ class LinearRope(Rope):
         return rope_frequencies(head_dim, self.theta) / self.factor
 
 
-@dataclass(frozen=True)
+@checked
 class DynamicNTKRope(Rope):
     """A theta that grows with the text once it is longer than `context` tokens (NTK-aware interpolation; Peng et al. 2023, arXiv:2309.00071, sec. 3.3):
 
@@ -66,11 +66,13 @@ class DynamicNTKRope(Rope):
     context: Count = 2048
 
     def frequencies(self, head_dim: int, length) -> Float[Array, " half"]:
-        stretch = self.factor * jnp.maximum(length, self.context).astype(jnp.float32) / self.context - (self.factor - 1)
+        stretch = self.factor * jnp.maximum(length, self.context).astype(
+            jnp.float32
+        ) / self.context - (self.factor - 1)
         return rope_frequencies(head_dim, self.theta * stretch ** (head_dim / (head_dim - 2)))
 
 
-@dataclass(frozen=True)
+@checked
 class YarnRope(Rope):
     """YaRN (Peng et al. 2023, arXiv:2309.00071, sec. 3.2 and 3.4): pairs that turn fewer than `slow` times over the `context` of the
     pre-training are slowed by `factor`, those that turn more than `fast` times are left, and between them the share changes linearly with
@@ -88,10 +90,14 @@ class YarnRope(Rope):
     def __post_init__(self):
         super().__post_init__()
         if self.theta <= 1:
-            raise ValueError(f"rope.theta must be above 1, or all pairs turn alike; got {self.theta}")
+            raise ValueError(
+                f"rope.theta must be above 1, or all pairs turn alike; got {self.theta}"
+            )
 
     def frequencies(self, head_dim: int, length) -> Float[Array, " half"]:
-        turning = lambda turns: head_dim * math.log(self.context / (turns * 2 * math.pi)) / (2 * math.log(self.theta))  # the pair that turns so often
+        turning = lambda turns: (
+            head_dim * math.log(self.context / (turns * 2 * math.pi)) / (2 * math.log(self.theta))
+        )  # the pair that turns so often
         first, last = turning(self.fast), turning(self.slow)
         if self.whole:
             first, last = math.floor(first), math.ceil(last)
@@ -107,7 +113,7 @@ class YarnRope(Rope):
         return 0.1 * math.log(self.factor) + 1.0 if self.factor > 1 else 1.0
 
 
-@dataclass(frozen=True)
+@checked
 class Llama3Rope(Rope):
     """Llama 3.1 (arXiv:2407.21783): pairs that turn fewer than `slow` times over the `context` of the pre-training are slowed by `factor`,
     those that turn more than `fast` times are left, and between them the share changes linearly with the number of turns.
@@ -130,7 +136,9 @@ class Llama3Rope(Rope):
         return plain * kept + plain / self.factor * (1 - kept)
 
 
-def sinusoidal(position: Num[Array, "*shape"], width: int, max_period: float = 10_000.0) -> Float[Array, "*shape width"]:
+def sinusoidal(
+    position: Num[Array, "*shape"], width: int, max_period: float = 10_000.0
+) -> Float[Array, "*shape width"]:
     """[cos(p w_i), sin(p w_i)] with w_i = max_period^(-2i / width) (Vaswani et al. 2017, sec. 3.5; halves side by side, not interleaved).
 
     `width` must be even. For a time in [0, 1] scale it up first: the highest frequency is 1 radian per unit.

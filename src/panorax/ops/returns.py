@@ -6,14 +6,14 @@ from jaxtyping import Array, Bool, Float
 
 
 def gae(
-    reward_TN: Float[Array, "T *N"],
-    value_TN: Float[Array, "T *N"],
-    next_value_TN: Float[Array, "T *N"],
-    terminated_TN: Bool[Array, "T *N"],
-    truncated_TN: Bool[Array, "T *N"],
+    reward_TN: Float[Array, " T *N"],
+    value_TN: Float[Array, " T *N"],
+    next_value_TN: Float[Array, " T *N"],
+    terminated_TN: Bool[Array, " T *N"],
+    truncated_TN: Bool[Array, " T *N"],
     discount: float | Float[Array, ""],
     lambda_: float | Float[Array, ""],
-) -> Float[Array, "T *N"]:
+) -> Float[Array, " T *N"]:
     """Generalised advantage estimates (Schulman et al. 2016, eq. 16):
 
         delta_t = r_t + discount * (1 - terminated_t) * V(s'_t) - V(s_t)
@@ -32,4 +32,6 @@ def gae(
         advantage_N = delta_N + decay_N * advantage_N
         return advantage_N, advantage_N
 
-    return jax.lax.scan(backward, jnp.zeros_like(delta_TN[0]), (delta_TN, decay_TN), reverse=True)[1]
+    return jax.lax.scan(backward, jnp.zeros_like(delta_TN[0]), (delta_TN, decay_TN), reverse=True)[
+        1
+    ]

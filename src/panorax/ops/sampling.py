@@ -1,15 +1,13 @@
 """Choosing a token from logits: temperature, then top-k, top-p and min-p as masks on the logits, then a draw."""
 
-from dataclasses import dataclass
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from panorax.core.ranges import NonNegative, PositiveShare, Share, Whole, check
+from panorax.core.ranges import NonNegative, PositiveShare, Share, Whole, checked
 
 
-@dataclass(frozen=True)
+@checked
 class Sampling:
     """temperature 0 is greedy; top_k 0, top_p 1 and min_p 0 leave everything in."""
 
@@ -17,9 +15,6 @@ class Sampling:
     top_k: Whole = 0
     top_p: PositiveShare = 1.0
     min_p: Share = 0.0
-
-    def __post_init__(self):
-        check(self)
 
 
 def top_k(logits: Float[Array, "*batch V"], k: int) -> Float[Array, "*batch V"]:

@@ -62,7 +62,15 @@ A = (
 E = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
 
 
-def dopri5(f: Callable, x0, t0: Scalar, t1: Scalar, rtol: Scalar = 1e-5, atol: Scalar = 1e-6, max_steps: int = 1000) -> Solution:
+def dopri5(
+    f: Callable,
+    x0,
+    t0: Scalar,
+    t1: Scalar,
+    rtol: Scalar = 1e-5,
+    atol: Scalar = 1e-6,
+    max_steps: int = 1000,
+) -> Solution:
     """x(t1) from x(t0) = x0 by the 5(4) pair of Dormand & Prince 1980, six evaluations of f a step (first same as last).
 
     A step is accepted when the root mean square over all entries of error / (atol + rtol max(|x|, |x_new|)) is at most 1; the next is
@@ -103,11 +111,15 @@ def _first_step(x, k, span, rtol, atol):
     """A hundredth of |x| / |f| in scaled norms, at most the whole span."""
     zero = jax.tree.map(jnp.zeros_like, x)
     size, slope = (_scaled_error(v, x, zero, rtol, atol) for v in (x, k))
-    return jnp.sign(span) * jnp.minimum(jnp.abs(span), 0.01 * jnp.maximum(size, 1e-3) / jnp.maximum(slope, 1e-10))
+    return jnp.sign(span) * jnp.minimum(
+        jnp.abs(span), 0.01 * jnp.maximum(size, 1e-3) / jnp.maximum(slope, 1e-10)
+    )
 
 
 def _scaled_error(error, x, new, rtol, atol):
-    square = lambda e, a, b: jnp.sum(jnp.square(e.astype(jnp.float32) / (atol + rtol * jnp.maximum(jnp.abs(a), jnp.abs(b)))))
+    square = lambda e, a, b: jnp.sum(
+        jnp.square(e.astype(jnp.float32) / (atol + rtol * jnp.maximum(jnp.abs(a), jnp.abs(b))))
+    )
     leaves = jax.tree.leaves(jax.tree.map(square, error, x, new))
     return jnp.sqrt(sum(leaves) / sum(leaf.size for leaf in jax.tree.leaves(x)))
 

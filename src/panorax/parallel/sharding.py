@@ -6,6 +6,8 @@ fully sharded data parallelism, ZeRO-3 (`fsdp`), and Megatron's tensor paralleli
 """
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
@@ -13,7 +15,6 @@ from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionS
 from panorax.core import spec as spec_lib
 from panorax.core.errors import UserError
 from panorax.core.layout import BATCH_AXES
-from panorax.core.loop import Placement
 from panorax.core.state import State, System
 
 MESH_AXES = ("data", "fsdp", "tensor")
@@ -25,6 +26,23 @@ RULES = {
     "kv_heads": ("tensor",),
     "mlp": ("tensor",),
 }
+NEVER_SPLIT = (
+    None,
+    "layers",
+    "y",
+    "x",
+    "batch",
+)  # axes that `fsdp` leaves whole even where nothing else is split
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Shardings of a run: of every leaf of the state, of a batch, of stacked batches, and of replicated values."""
+
+    state: Any
+    batch: Any
+    stacked_batch: Any
+    replicated: Any
 
 
 def mesh_sizes(text: str = "") -> dict[str, int]:
@@ -49,25 +67,50 @@ def make_mesh(text: str = "") -> Mesh:
     if needed > there:
         raise UserError(f"mesh {text} needs {needed} devices, there are {there}")
     if processes > 1 and needed < there:
-        raise UserError(f"mesh {text} uses {needed} devices; a run on {processes} processes uses all {there} of theirs")
-    return jax.make_mesh(tuple(sizes.values()), MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES), devices=jax.devices()[:needed])
+        raise UserError(
+            f"mesh {text} uses {needed} devices; a run on {processes} processes uses all {there} of theirs"
+        )
+    return jax.make_mesh(
+        tuple(sizes.values()),
+        MESH_AXES,
+        axis_types=(AxisType.Auto,) * len(MESH_AXES),
+        devices=jax.devices()[:needed],
+    )
 
 
 def planned_mesh(sizes: dict[str, int]) -> AbstractMesh:
     """A mesh of devices that need not be there, to ask how things would lie on it."""
-    return AbstractMesh(tuple(sizes.values()), tuple(sizes), axis_types=(AxisType.Auto,) * len(sizes))
+    return AbstractMesh(
+        tuple(sizes.values()), tuple(sizes), axis_types=(AxisType.Auto,) * len(sizes)
+    )
 
 
 def partition(axes: tuple[str | None, ...], shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
-    """The PartitionSpec of an array with these logical axes: no mesh axis used twice, none that does not divide its axis."""
-    used, parts = set(), []
+    """The PartitionSpec of an array with these logical axes.
+
+    The rules split each axis over their mesh axes unless they do not divide it. If `fsdp` then splits no axis, it
+    splits the largest named axis that it divides, so that every large array is split. No mesh axis is used twice.
+    """
+    parts = []
     for name, size in zip(axes, shape):
+        used = {a for part in parts for a in part}
         over = tuple(a for a in RULES.get(name, ()) if mesh.shape[a] > 1 and a not in used)
-        if size % math.prod(mesh.shape[a] for a in over):
-            over = ()
-        used.update(over)
-        parts.append(over or None)
-    return PartitionSpec(*parts)
+        parts.append(over if size % math.prod(mesh.shape[a] for a in over) == 0 else ())
+    if all("fsdp" not in part for part in parts):
+        free = [
+            0 if name in NEVER_SPLIT else size // math.prod(mesh.shape[a] for a in part)
+            for name, size, part in zip(axes, shape, parts)
+        ]
+        place = largest_divisible(free, mesh.shape["fsdp"])
+        if place is not None:
+            parts[place] = (*parts[place], "fsdp")
+    return PartitionSpec(*[part or None for part in parts])
+
+
+def largest_divisible(sizes, n: int) -> int | None:
+    """The position of the largest of `sizes` that `n` divides, None if there is none or `n` is 1."""
+    fits = [i for i, size in enumerate(sizes) if n > 1 and size and size % n == 0]
+    return max(fits, key=lambda i: sizes[i], default=None)
 
 
 def is_axes(x) -> bool:
@@ -91,15 +134,62 @@ def parameter_shardings(spec, mesh: Mesh):
     return shardings(spec_lib.axes(spec), spec_lib.abstract(spec), mesh)
 
 
+def optimizer_shardings(opt, params, placed, mesh: Mesh):
+    """Where the state of an optimiser lives: an array that follows a parameter lies with it, any other is split over `fsdp`.
+
+    An array follows a parameter if it has its shape and the keys of the parameter's path occur in the array's path, in
+    order and up to the last key. So moments are found at any nesting: of a chain, of two players, of a trained subset.
+    Any other array (a factor of K-FAC, a row of Adafactor) is split along its largest axis that `fsdp` divides.
+    """
+    leaves, shards = jax.tree_util.tree_leaves_with_path(params), jax.tree.leaves(placed)
+    followed = [
+        (_names(path), x.shape, shard) for (path, x), shard in zip(leaves, shards, strict=True)
+    ]
+
+    def place(path, x):
+        names = _names(path)
+        found = [
+            (suffix, len(keys), shard)
+            for keys, shape, shard in followed
+            if shape == x.shape and (suffix := _follows(keys, names))
+        ]
+        if found:
+            return max(found, key=lambda match: match[:2])[2]
+        axis = largest_divisible(x.shape, mesh.shape["fsdp"])
+        return NamedSharding(
+            mesh, PartitionSpec(*["fsdp" if i == axis else None for i in range(x.ndim)])
+        )
+
+    return jax.tree_util.tree_map_with_path(place, opt)
+
+
+def _names(path) -> tuple[str, ...]:
+    """The keys of a path, of dicts, sequences and dataclasses alike."""
+    return tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
+
+
+def _follows(keys: tuple[str, ...], names: tuple[str, ...]) -> int:
+    """Number of last keys in common if `keys` occur in `names` in order up to the last, else 0."""
+    rest = iter(names)
+    if not keys or keys[-1] != names[-1] or not all(key in rest for key in keys):
+        return 0
+    return next((n for n, (a, b) in enumerate(zip(keys[::-1], names[::-1])) if a != b), len(keys))
+
+
 def placement(system: System, state: State, mesh: Mesh) -> Placement:
-    """Where everything of a system lives on `mesh`; `state` may be abstract. Optimiser moments lie with their parameters."""
+    """Where everything of a system lives on `mesh`; `state` may be abstract."""
     replicated = NamedSharding(mesh, PartitionSpec())
     params = parameter_shardings(system.spec, mesh)
-    like_params = jax.tree.structure(state.params)
-    opt = jax.tree.map(
-        lambda x: params if jax.tree.structure(x) == like_params else replicated,
-        state.opt,
-        is_leaf=lambda x: jax.tree.structure(x) == like_params,
+    placed = State(
+        params=params,
+        opt=optimizer_shardings(state.opt, state.params, params, mesh),
+        extra=shardings(system.extra_axes, state.extra, mesh),
+        step=replicated,
     )
-    placed = State(params=params, opt=opt, extra=shardings(system.extra_axes, state.extra, mesh), step=replicated)
-    return Placement(placed, NamedSharding(mesh, PartitionSpec(None, RULES["batch"])), replicated)
+    batch = RULES["batch"]
+    return Placement(
+        placed,
+        NamedSharding(mesh, PartitionSpec(batch)),
+        NamedSharding(mesh, PartitionSpec(None, batch)),
+        replicated,
+    )

@@ -20,7 +20,9 @@ class Episodes:
 
 def initial(n: int) -> Episodes:
     """Nothing earned and nothing finished yet."""
-    return Episodes(*(jnp.zeros(n, d) for d in (jnp.float32, jnp.int32, jnp.float32, jnp.int32, jnp.int32)))
+    return Episodes(
+        *(jnp.zeros(n, d) for d in (jnp.float32, jnp.int32, jnp.float32, jnp.int32, jnp.int32))
+    )
 
 
 def record(episodes: Episodes, reward_N: jax.Array, ended_N: jax.Array) -> Episodes:

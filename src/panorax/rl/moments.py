@@ -27,7 +27,9 @@ def merge(moments: Moments, x: jax.Array) -> Moments:
     total = moments.count + count
     delta, share = mean - moments.mean, count / total
     between = jnp.square(delta) * share * (1 - share)
-    return Moments(moments.mean + delta * share, moments.var * (1 - share) + var * share + between, total)
+    return Moments(
+        moments.mean + delta * share, moments.var * (1 - share) + var * share + between, total
+    )
 
 
 def standardize(x: jax.Array, moments: Moments, bound: float = 10.0) -> jax.Array:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from panorax.core import struct
 from panorax.core.layout import split_batch
 from panorax.rl import episodes
-from panorax.rl.environment import Environments, Observation
+from panorax.rl.environments.environment import Environments, Observation
 
 Act = Callable  # (memory_N, observation_N, first_N, key) -> (memory_N, action_N)
 
@@ -49,7 +49,9 @@ def start(envs: Environments, memory, key: jax.Array) -> Running:
     return Running(state, observation, jnp.ones(envs.n, bool), memory, episodes.initial(envs.n))
 
 
-def rollout(act: Act, envs: Environments, running: Running, key: jax.Array, length: int) -> tuple[Running, Trajectory]:
+def rollout(
+    act: Act, envs: Environments, running: Running, key: jax.Array, length: int
+) -> tuple[Running, Trajectory]:
     """`length` steps in every environment."""
 
     def step(running, key):
@@ -62,13 +64,21 @@ def rollout(act: Act, envs: Environments, running: Running, key: jax.Array, leng
             running.observation, running.first, running.memory, action,
             after.reward, after.terminated, after.truncated, after.observation, memory,
         )  # fmt: skip
-        running = Running(state, observation, ended, memory, episodes.record(running.episodes, after.reward, ended))
+        running = Running(
+            state,
+            observation,
+            ended,
+            memory,
+            episodes.record(running.episodes, after.reward, ended),
+        )
         return running, jax.tree.map(split_batch, taken)
 
     return jax.lax.scan(step, running, jax.random.split(key, length))
 
 
-def first_episodes(act: Act, envs: Environments, memory, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+def first_episodes(
+    act: Act, envs: Environments, memory, key: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """Undiscounted return and length, each (N,), of one episode in every environment."""
     key_reset, key_steps = jax.random.split(key)
     _, taken = rollout(act, envs, start(envs, memory, key_reset), key_steps, envs.max_steps)

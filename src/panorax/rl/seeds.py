@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from panorax.core.config import Run
-from panorax.core.loop import scan_steps
 from panorax.core.state import Result, System
-from panorax.rl import actions
-from panorax.rl.environment import Environments
+from panorax.core.step import evaluated, scan_steps
+from panorax.rl.environments.environment import Environments
+from panorax.rl.policies import actions
 from panorax.rl.rollout import first_episodes
 
 
@@ -18,14 +18,20 @@ def train_seed(system: System, run: Run, key: jax.Array):
     """All of a run as one pure function of its key: `(state, curves, evaluation)`, the curves one value per chunk of steps."""
     key_init, key_train, key_eval = jax.random.split(key, 3)
     steps = lambda state, n: scan_steps(system.train_step, state, (), key_train, n)
-    state, curves = jax.lax.scan(lambda state, _: steps(state, run.chunk), system.init_state(key_init), length=run.steps // run.chunk)
+    state, curves = jax.lax.scan(
+        lambda state, _: steps(state, run.chunk),
+        system.init_state(key_init),
+        length=run.steps // run.chunk,
+    )
     if run.steps % run.chunk:
         state, rest = steps(state, run.steps % run.chunk)
         curves = jax.tree.map(jnp.append, curves, rest)
-    return state, curves, system.evaluate(state, system.held_out(), key_eval)
+    return state, curves, evaluated(system.evaluate, state, system.held_out(), key_eval)
 
 
-def learning_curves(system: System, run: Run, seeds: int, envs: Environments, key: jax.Array) -> Result:
+def learning_curves(
+    system: System, run: Run, seeds: int, envs: Environments, key: jax.Array
+) -> Result:
     """Trains `seeds` seeds side by side; the worst and mean of their evaluations, beside those of random actions in `envs`, and their curves."""
     key_random, key_seeds = jax.random.split(key)
     baseline, _ = jax.jit(lambda key: first_episodes(_random(envs), envs, (), key))(key_random)
@@ -42,7 +48,10 @@ def learning_curves(system: System, run: Run, seeds: int, envs: Environments, ke
 
 
 def _random(envs: Environments) -> Callable:
-    return lambda memory, observation, first, key: (memory, actions.uniform(envs.actions, observation, envs.n, key))
+    return lambda memory, observation, first, key: (
+        memory,
+        actions.uniform(envs.actions, observation, envs.n, key),
+    )
 
 
 def _figure(returns: np.ndarray, run: Run, random_return: float):

@@ -1,0 +1,1 @@
+"""Studies of mathematics and learning theory."""

@@ -9,7 +9,6 @@ Source: Blum, Hopcroft & Kannan, Foundations of Data Science, chapter 2; Vershyn
 
 import functools
 import math
-from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +16,12 @@ import numpy as np
 from jax.scipy.special import gammainc, gammaln
 from jaxtyping import Array, Float, Num
 
-from panorax.core.ranges import Count, PositiveShare, Whole, check
+from panorax.core.ranges import Count, PositiveShare, Whole, checked
 from panorax.core.state import Result
-from panorax.theory.estimates import kolmogorov_distance, mean_interval, share_interval
+from panorax.maths.estimates import kolmogorov_distance, mean_interval, share_interval
 
 
-@dataclass(frozen=True)
+@checked
 class Config:
     dims: tuple[Count, ...] = (2, 3, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000)
     """dimensions looked at"""
@@ -33,7 +32,6 @@ class Config:
     seed: Whole = 0
 
     def __post_init__(self):
-        check(self)
         if not self.dims or self.samples < 2:
             raise ValueError("dims needs one dimension at least, and samples must be at least 2")
 
@@ -74,7 +72,9 @@ def gaussian_norm_cdf(x: Num[Array, "*n"], d: int) -> Float[Array, "*n"]:
 @functools.partial(jax.jit, static_argnames=("d", "n"))
 def gaussian_norms(key, d: int, n: int) -> Float[Array, " n"]:
     """Norms of n draws from N(0, I_d), one draw in memory at a time."""
-    return jax.lax.map(lambda key: jnp.linalg.norm(jax.random.normal(key, (d,))), jax.random.split(key, n))
+    return jax.lax.map(
+        lambda key: jnp.linalg.norm(jax.random.normal(key, (d,))), jax.random.split(key, n)
+    )
 
 
 @functools.partial(jax.jit, static_argnames=("d", "n"))
@@ -98,7 +98,10 @@ def measure(d: int, key, cfg: Config) -> dict[str, float]:
     errors, `norm_distance` the Kolmogorov distance of the norms from their distribution, times sqrt(samples)."""
     key_cube, key_shell, key_norm = jax.random.split(key, 3)
     n = cfg.samples
-    ratio, sampled_ratio = math.exp(log_ball_cube_ratio(jnp.array(d))), float(inside_ball(key_cube, d, n))
+    ratio, sampled_ratio = (
+        math.exp(log_ball_cube_ratio(jnp.array(d))),
+        float(inside_ball(key_cube, d, n)),
+    )
     shell = float(shell_fraction(jnp.array(d), cfg.shell))
     radius = jnp.linalg.norm(uniform_in_ball(key_shell, d, n), axis=1)
     mean, spread = (float(x) for x in gaussian_norm_moments(jnp.array(d)))
@@ -110,7 +113,11 @@ def measure(d: int, key, cfg: Config) -> dict[str, float]:
         "shell_fraction": share_interval(round(sampled_shell * n), n),
         "norm_over_sqrt_d": mean_interval(np.asarray(norms) / d**0.5),
     }
-    ends = {f"{name}_{end}": value for name, interval in intervals.items() for end, value in zip(("low", "high"), interval, strict=True)}
+    ends = {
+        f"{name}_{end}": value
+        for name, interval in intervals.items()
+        for end, value in zip(("low", "high"), interval, strict=True)
+    }
     return ends | {
         "ball_cube_ratio": ratio,
         "ball_cube_ratio_sampled": sampled_ratio,
@@ -130,10 +137,19 @@ def measure(d: int, key, cfg: Config) -> dict[str, float]:
 def study(cfg: Config, key) -> Result:
     """All quantities in all dimensions; `largest_z` is the largest distance of a sampled from an exact value, in standard errors,
     `largest_norm_distance` that of the norms from their distribution."""
-    rows = {d: measure(d, key, cfg) for d, key in zip(cfg.dims, jax.random.split(key, len(cfg.dims)))}
-    metrics = {f"{name}_d{d}": value for d, row in rows.items() for name, value in row.items() if not name.endswith(("_z", "_distance"))}
+    rows = {
+        d: measure(d, key, cfg) for d, key in zip(cfg.dims, jax.random.split(key, len(cfg.dims)))
+    }
+    metrics = {
+        f"{name}_d{d}": value
+        for d, row in rows.items()
+        for name, value in row.items()
+        if not name.endswith(("_z", "_distance"))
+    }
     metrics["largest_norm_distance"] = max(row["norm_distance"] for row in rows.values())
-    metrics["largest_z"] = max(abs(v) for row in rows.values() for name, v in row.items() if name.endswith("_z"))
+    metrics["largest_z"] = max(
+        abs(v) for row in rows.values() for name, v in row.items() if name.endswith("_z")
+    )
     return Result(metrics, {"concentration.png": draw(rows, cfg)})
 
 
@@ -150,12 +166,26 @@ def draw(rows: dict[int, dict[str, float]], cfg: Config):
     d = jnp.array(list(rows))
     for ax, (name, title) in zip(figure.subplots(1, 3), panels):
         ax.plot(d, [row[name] for row in rows.values()], "-", color="C0", label="exact")
-        sampled = np.array([[row[name + end] for end in ("_sampled", "_low", "_high")] for row in rows.values()])
+        sampled = np.array(
+            [[row[name + end] for end in ("_sampled", "_low", "_high")] for row in rows.values()]
+        )
         errors = np.maximum([sampled[:, 0] - sampled[:, 1], sampled[:, 2] - sampled[:, 0]], 0)
-        ax.errorbar(d, sampled[:, 0], errors, fmt="o", color="C1", ms=4, capsize=3, label=f"{cfg.samples} samples, 95%")
+        ax.errorbar(
+            d,
+            sampled[:, 0],
+            errors,
+            fmt="o",
+            color="C1",
+            ms=4,
+            capsize=3,
+            label=f"{cfg.samples} samples, 95%",
+        )
         ax.set(title=title, xlabel="dimension d", xscale="log")
         ax.grid(alpha=0.3)
-    low, high = ([row["norm_over_sqrt_d"] + s * row["norm_spread"] / d**0.5 for d, row in rows.items()] for s in (-1, 1))
+    low, high = (
+        [row["norm_over_sqrt_d"] + s * row["norm_spread"] / d**0.5 for d, row in rows.items()]
+        for s in (-1, 1)
+    )
     ax.fill_between(d, low, high, color="C0", alpha=0.2)
     figure.axes[0].set(yscale="log", ylim=(1e-9, 2))
     figure.axes[0].legend(frameon=False)

@@ -9,7 +9,6 @@ and p and J are the same in every dimension. Source: Vaswani et al. 2017 (arXiv:
 """
 
 import functools
-from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -17,13 +16,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from panorax.core.errors import UserError
-from panorax.core.ranges import Count, Whole, check
+from panorax.core.ranges import Count, Whole, checked
 from panorax.core.state import Result
+from panorax.maths.estimates import mean_interval
 from panorax.ops.distributions import Categorical
-from panorax.theory.estimates import mean_interval
 
 
-@dataclass(frozen=True)
+@checked
 class Config:
     dims: tuple[Count, ...] = (1, 4, 16, 64, 256, 1024, 4096)
     """dimensions of query and key"""
@@ -34,9 +33,10 @@ class Config:
     seed: Whole = 0
 
     def __post_init__(self):
-        check(self)
         if not self.dims or self.keys < 2 or self.queries < 2:
-            raise UserError("dims needs one dimension at least, keys and queries must be at least 2")
+            raise UserError(
+                "dims needs one dimension at least, keys and queries must be at least 2"
+            )
 
 
 @functools.partial(jax.jit, static_argnames=("d", "n", "keys"))
@@ -68,7 +68,11 @@ def measure(d: int, key, cfg: Config) -> dict[str, float]:
     s = scores(key, d, cfg.queries, cfg.keys)
     first = np.asarray(s[:, 0], np.float64)  # one score a query: they are independent
     low, high = mean_interval(first**2 / d)
-    row = {"variance_over_d": float(np.mean(first**2) / d), "variance_low": low, "variance_high": high}
+    row = {
+        "variance_over_d": float(np.mean(first**2) / d),
+        "variance_low": low,
+        "variance_high": high,
+    }
     row["variance_outside"] = max(low - 1, 1 - high, 0.0) / (high - low)
     row["excess_kurtosis"] = float(np.mean(np.square(np.asarray(s, np.float64) ** 2)) / d**2 - 3)
     row["excess_kurtosis_exact"] = 6 / d
@@ -82,8 +86,16 @@ def measure(d: int, key, cfg: Config) -> dict[str, float]:
 def study(cfg: Config, key) -> Result:
     """All dimensions; `variance_largest_outside` is how far 1 lies outside of an interval of var / d, in widths of it; `jacobian_scaled_spread` is the
     largest over the smallest mean norm of the Jacobian of the scaled softmax, over dimensions of 16 and more."""
-    rows = {d: measure(d, key, cfg) for d, key in zip(cfg.dims, jax.random.split(key, len(cfg.dims)), strict=True)}
-    metrics = {f"{name}_d{d}": value for d, row in rows.items() for name, value in row.items() if name != "variance_outside"}
+    rows = {
+        d: measure(d, key, cfg)
+        for d, key in zip(cfg.dims, jax.random.split(key, len(cfg.dims)), strict=True)
+    }
+    metrics = {
+        f"{name}_d{d}": value
+        for d, row in rows.items()
+        for name, value in row.items()
+        if name != "variance_outside"
+    }
     metrics["variance_largest_outside"] = max(row["variance_outside"] for row in rows.values())
     many = [row["jacobian_scaled"] for d, row in rows.items() if d >= 16] or [1.0]
     metrics["jacobian_scaled_spread"] = max(many) / min(many)
@@ -97,14 +109,45 @@ def draw(rows: dict[int, dict[str, float]], cfg: Config):
     figure = Figure(figsize=(15, 4), layout="constrained")
     variance, jacobian, choice = figure.subplots(1, 3)
     d = np.array(list(rows))
-    values = np.array([[row[f"variance{part}"] for row in rows.values()] for part in ("_over_d", "_low", "_high")]) * d
+    values = (
+        np.array(
+            [
+                [row[f"variance{part}"] for row in rows.values()]
+                for part in ("_over_d", "_low", "_high")
+            ]
+        )
+        * d
+    )
     variance.plot(d, d, "-", color="C0", label="d")
-    variance.errorbar(d, values[0], [values[0] - values[1], values[2] - values[0]], fmt="o", color="C1", ms=4, capsize=3, label=f"{cfg.queries} scores, 95%")
+    variance.errorbar(
+        d,
+        values[0],
+        [values[0] - values[1], values[2] - values[0]],
+        fmt="o",
+        color="C1",
+        ms=4,
+        capsize=3,
+        label=f"{cfg.queries} scores, 95%",
+    )
     variance.set(title="variance of q . k", yscale="log")
     for name, color in (("plain", "C3"), ("scaled", "C2")):
         label = "softmax(s)" if name == "plain" else r"softmax(s / $\sqrt{d}$)"
-        jacobian.plot(d, [row[f"jacobian_{name}"] for row in rows.values()], "-o", color=color, ms=4, label=label)
-        choice.plot(d, [row[f"saturated_{name}"] for row in rows.values()], "-o", color=color, ms=4, label=label)
+        jacobian.plot(
+            d,
+            [row[f"jacobian_{name}"] for row in rows.values()],
+            "-o",
+            color=color,
+            ms=4,
+            label=label,
+        )
+        choice.plot(
+            d,
+            [row[f"saturated_{name}"] for row in rows.values()],
+            "-o",
+            color=color,
+            ms=4,
+            label=label,
+        )
     jacobian.set(title="mean norm of the softmax's Jacobian", ylim=(0, None))
     choice.set(title="share of queries with one key above 99%", ylim=(-0.02, 1))
     for ax in figure.axes:

@@ -10,7 +10,6 @@ Source: Dempster, Laird & Rubin 1977; Neal & Hinton 1998; Bishop, Pattern Recogn
 """
 
 import functools
-from dataclasses import dataclass
 from typing import Literal
 
 import jax
@@ -20,16 +19,17 @@ from jax.scipy.linalg import solve_triangular
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float, Int
 
-from panorax.core import datasets, struct
+from panorax.core import struct
 from panorax.core.errors import UserError
-from panorax.core.ranges import Count, NonNegative, Whole, check
+from panorax.core.ranges import Count, NonNegative, Whole, checked
 from panorax.core.state import Result
+from panorax.data import datasets
 
 Kind = Literal["full", "diagonal", "tied"]
 KINDS: tuple[Kind, ...] = ("full", "diagonal", "tied")
 
 
-@dataclass(frozen=True)
+@checked
 class Config:
     steps: Count = 100
     """of EM"""
@@ -42,7 +42,6 @@ class Config:
     seed: Whole = 0
 
     def __post_init__(self):
-        check(self)
         if self.steps < 2 or self.directions > 60:
             raise UserError("steps must be at least 2, directions at most 60")
 
@@ -62,7 +61,11 @@ def log_joint(mixture: Mixture, x_ND: Float[Array, "N D"]) -> Float[Array, "N K"
     def component(weight, mean, covariance):
         factor = jnp.linalg.cholesky(covariance)
         square = jnp.sum(jnp.square(solve_triangular(factor, (x_ND - mean[None]).T, lower=True)), 0)
-        return jnp.log(weight) - 0.5 * (square + len(mean) * jnp.log(2 * jnp.pi)) - jnp.sum(jnp.log(jnp.diagonal(factor)))
+        return (
+            jnp.log(weight)
+            - 0.5 * (square + len(mean) * jnp.log(2 * jnp.pi))
+            - jnp.sum(jnp.log(jnp.diagonal(factor)))
+        )
 
     return jax.vmap(component, out_axes=1)(mixture.weight, mixture.mean, mixture.covariance)
 
@@ -72,9 +75,16 @@ def log_likelihood(mixture: Mixture, x_ND: Float[Array, "N D"]) -> Float[Array, 
     return logsumexp(log_joint(mixture, x_ND), axis=1)
 
 
-def elbo(mixture: Mixture, x_ND: Float[Array, "N D"], r_NK: Float[Array, "N K"]) -> Float[Array, " N"]:
+def elbo(
+    mixture: Mixture, x_ND: Float[Array, "N D"], r_NK: Float[Array, "N K"]
+) -> Float[Array, " N"]:
     """The bound at the top of this file, of each point, for any responsibilities."""
-    return jnp.sum(jnp.where(r_NK > 0, r_NK * (log_joint(mixture, x_ND) - jnp.log(jnp.where(r_NK > 0, r_NK, 1))), 0), 1)
+    return jnp.sum(
+        jnp.where(
+            r_NK > 0, r_NK * (log_joint(mixture, x_ND) - jnp.log(jnp.where(r_NK > 0, r_NK, 1))), 0
+        ),
+        1,
+    )
 
 
 def e_step(mixture: Mixture, x_ND: Float[Array, "N D"]) -> Float[Array, "N K"]:
@@ -82,7 +92,9 @@ def e_step(mixture: Mixture, x_ND: Float[Array, "N D"]) -> Float[Array, "N K"]:
     return jax.nn.softmax(log_joint(mixture, x_ND), axis=1)
 
 
-def m_step(x_ND: Float[Array, "N D"], r_NK: Float[Array, "N K"], kind: Kind, ridge: float) -> Mixture:
+def m_step(
+    x_ND: Float[Array, "N D"], r_NK: Float[Array, "N K"], kind: Kind, ridge: float
+) -> Mixture:
     """The mixture of this kind that maximises the bound; `ridge` is added to the variances, so that no component can shrink onto one point."""
     n_K = jnp.sum(r_NK, 0) + 10 * jnp.finfo(r_NK.dtype).eps
     mean = r_NK.T @ x_ND / n_K[:, None]
@@ -147,7 +159,9 @@ def sample_mixture(mixture: Mixture, key, n: int) -> Float[Array, "n D"]:
     key_component, key_noise = jax.random.split(key)
     z = jax.random.categorical(key_component, jnp.log(mixture.weight), shape=(n,))
     noise = jax.random.normal(key_noise, (n, mixture.mean.shape[1]))
-    return mixture.mean[z] + jnp.einsum("NDE,NE->ND", jnp.linalg.cholesky(mixture.covariance)[z], noise)
+    return mixture.mean[z] + jnp.einsum(
+        "NDE,NE->ND", jnp.linalg.cholesky(mixture.covariance)[z], noise
+    )
 
 
 def best_of(key, x_ND, components: int, kind: Kind, cfg: Config):
@@ -155,7 +169,9 @@ def best_of(key, x_ND, components: int, kind: Kind, cfg: Config):
     if not np.isfinite(x_ND).all():
         raise UserError("data to cluster must be finite numbers")
     labels = jax.vmap(lambda key: start(key, x_ND, components))(jax.random.split(key, cfg.restarts))
-    mixtures, bounds = jax.vmap(lambda label: fit(x_ND, jax.nn.one_hot(label, components), kind, cfg.steps, cfg.ridge))(labels)
+    mixtures, bounds = jax.vmap(
+        lambda label: fit(x_ND, jax.nn.one_hot(label, components), kind, cfg.steps, cfg.ridge)
+    )(labels)
     best = jnp.nanargmax(bounds[:, -1, 1])
     return jax.tree.map(lambda leaf: leaf[best], (mixtures, bounds))
 
@@ -174,14 +190,21 @@ def study(cfg: Config, key) -> Result:
     key_iris, key_digits, key_sample = jax.random.split(key, 3)
     flowers, species = datasets.iris()
     pictures, label, held_pictures, _ = datasets.digit_vectors()
-    mean, axes = pictures.mean(0), np.linalg.svd(pictures - pictures.mean(0), full_matrices=False)[2][: cfg.directions]
+    mean, axes = (
+        pictures.mean(0),
+        np.linalg.svd(pictures - pictures.mean(0), full_matrices=False)[2][: cfg.directions],
+    )
     x, held = (pictures - mean) @ axes.T, (held_pictures - mean) @ axes.T
     metrics, traces, mixtures = {}, {}, {}
     for kind in KINDS:
         mixture, bounds = best_of(key_iris, flowers, 3, kind, cfg)
-        metrics[f"iris_matched_{kind}"] = matched(np.asarray(jnp.argmax(e_step(mixture, flowers), 1)), species)
+        metrics[f"iris_matched_{kind}"] = matched(
+            np.asarray(jnp.argmax(e_step(mixture, flowers), 1)), species
+        )
         mixtures[kind], traces[kind] = best_of(key_digits, x, 10, kind, cfg)
-        metrics[f"digits_matched_{kind}"] = matched(np.asarray(jnp.argmax(e_step(mixtures[kind], x), 1)), label)
+        metrics[f"digits_matched_{kind}"] = matched(
+            np.asarray(jnp.argmax(e_step(mixtures[kind], x), 1)), label
+        )
         metrics[f"digits_held_out_{kind}"] = float(jnp.mean(log_likelihood(mixtures[kind], held)))
         half_steps = np.asarray(traces[kind], np.float64).ravel()
         metrics[f"largest_fall_{kind}"] = float(max(-np.diff(half_steps).min(), 0.0))
@@ -191,7 +214,14 @@ def study(cfg: Config, key) -> Result:
     metrics["largest_fall"] = max(metrics.pop(f"largest_fall_{kind}") for kind in KINDS)
     metrics["gap_after_e"] = max(metrics.pop(f"gap_after_e_{kind}") for kind in KINDS)
     drawn = sample_mixture(mixtures["full"], key_sample, 40) @ axes + mean[None]
-    return Result(metrics, {"em.png": draw(traces, np.asarray(mixtures["full"].mean) @ axes + mean, np.asarray(drawn))})
+    return Result(
+        metrics,
+        {
+            "em.png": draw(
+                traces, np.asarray(mixtures["full"].mean) @ axes + mean, np.asarray(drawn)
+            )
+        },
+    )
 
 
 def draw(traces, means: np.ndarray, drawn: np.ndarray):

@@ -5,24 +5,27 @@ neighbours), continuity (none lost) and recall of the nearest neighbours (`embed
 its nearest neighbour on the page.
 """
 
-import functools
-from dataclasses import dataclass
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from panorax.core import datasets
 from panorax.core.errors import UserError
-from panorax.core.ranges import Count, NonNegative, Positive, Whole, check
+from panorax.core.ranges import Count, NonNegative, Positive, Whole, checked
 from panorax.core.state import Result
-from panorax.theory.embedding_quality import continuity, neighbor_recall, trustworthiness
-from panorax.theory.neighbors import nearest
-from panorax.theory.tsne import conditional_affinities, joint_affinities, kl_divergence, principal_components, tsne
-from panorax.theory.umap import umap
+from panorax.data import datasets
+from panorax.maths.clouds.embedding_quality import continuity, neighbor_recall, trustworthiness
+from panorax.maths.clouds.neighbors import nearest
+from panorax.maths.clouds.tsne import (
+    conditional_affinities,
+    joint_affinities,
+    kl_divergence,
+    principal_components,
+    tsne,
+)
+from panorax.maths.clouds.umap import umap
 
 
-@dataclass(frozen=True)
+@checked
 class Config:
     points: Count = 1797
     """digits that are mapped, of 1,797"""
@@ -43,18 +46,21 @@ class Config:
     seed: Whole = 0
 
     def __post_init__(self):
-        check(self)
-        if not 4 <= self.points <= 1797 or not self.k < self.points / 2 or not 2 <= self.neighbors <= self.points:
-            raise UserError("points must be 4 to 1797, k below half of them, neighbors 2 to as many as there are points")
-        if not all(1 <= p < self.points for p in (self.perplexity, *self.perplexities)) or self.min_dist >= 3:
-            raise UserError("every perplexity must be at least 1 and below the number of points, min-dist below 3")
-
-
-@functools.cache
-def cloud(points: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first digits of both parts of the data together, (points, 64) in [-1, 1], and their labels."""
-    x, label, x_held, label_held = datasets.digit_vectors()
-    return np.concatenate([x, x_held])[:points], np.concatenate([label, label_held])[:points]
+        if (
+            not 4 <= self.points <= 1797
+            or not self.k < self.points / 2
+            or not 2 <= self.neighbors <= self.points
+        ):
+            raise UserError(
+                "points must be 4 to 1797, k below half of them, neighbors 2 to as many as there are points"
+            )
+        if (
+            not all(1 <= p < self.points for p in (self.perplexity, *self.perplexities))
+            or self.min_dist >= 3
+        ):
+            raise UserError(
+                "every perplexity must be at least 1 and below the number of points, min-dist below 3"
+            )
 
 
 def named_by_neighbor(y_N2, label: np.ndarray) -> float:
@@ -64,11 +70,15 @@ def named_by_neighbor(y_N2, label: np.ndarray) -> float:
 
 def study(cfg: Config, key) -> Result:
     """Every map of the same points; `..._again` is UMAP's from another key."""
-    x, label = cloud(cfg.points)
+    x, label = datasets.digit_cloud(cfg.points)
     key_umap, key_again, key_noise = jax.random.split(key, 3)
     map_by_umap = lambda key: umap(x, key, cfg.neighbors, cfg.min_dist, cfg.epochs)
     map_by_tsne = lambda perplexity: tsne(x, perplexity, cfg.steps, cfg.steps // 4)
-    maps = {"pca": principal_components(jnp.asarray(x)), "tsne": map_by_tsne(cfg.perplexity), "umap": map_by_umap(key_umap)}
+    maps = {
+        "pca": principal_components(jnp.asarray(x)),
+        "tsne": map_by_tsne(cfg.perplexity),
+        "umap": map_by_umap(key_umap),
+    }
     maps["umap_again"] = map_by_umap(key_again)
     maps |= {f"tsne_perplexity_{p:g}": map_by_tsne(p) for p in cfg.perplexities}
     metrics = {}
@@ -95,7 +105,14 @@ def draw(maps: dict, label: np.ndarray, metrics: dict[str, float]):
         y = np.asarray(y)
         ax.scatter(*y.T, c=label, cmap="tab10", s=3, vmin=-0.5, vmax=9.5)
         for digit in np.unique(label):
-            ax.annotate(str(digit), np.median(y[label == digit], 0), ha="center", va="center", fontsize=13, weight="bold")
+            ax.annotate(
+                str(digit),
+                np.median(y[label == digit], 0),
+                ha="center",
+                va="center",
+                fontsize=13,
+                weight="bold",
+            )
         kept = f"trustworthiness {metrics[f'trustworthiness_{name}']:.3f}, recall {metrics[f'recall_{name}']:.2f}"
         ax.set_title(f"{name.replace('_', ' ')}\n{kept}", fontsize=11)
         ax.set(xticks=[], yticks=[])

@@ -11,7 +11,6 @@ All stop at the first check where the loss on all training images is below the t
 """
 
 import functools
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
@@ -21,14 +20,15 @@ import optax
 
 from panorax.core import spec
 from panorax.core.errors import UserError
-from panorax.core.ranges import Count, Positive, Whole, check
+from panorax.core.ranges import Count, Positive, Whole, checked
 from panorax.core.state import Result
+from panorax.core.step import update
+from panorax.data.datasets import digit_cloud
+from panorax.maths.estimates import mean_interval
+from panorax.maths.lanczos import hutchinson, top_eigenpairs
+from panorax.maths.optimisation.curvature import hessian_product
 from panorax.nets import mlp
 from panorax.ops.losses import cross_entropy
-from panorax.theory.curvature import hessian_product
-from panorax.theory.embedding import cloud
-from panorax.theory.estimates import mean_interval
-from panorax.theory.lanczos import hutchinson, top_eigenpairs
 
 ASCENT = 20
 """steps of the search for the worst point nearby"""
@@ -43,7 +43,7 @@ class Way(NamedTuple):
     rho: float = 0.0
 
 
-@dataclass(frozen=True)
+@checked
 class Config:
     seeds: Count = 5
     """each with its own network and its own split of the digits"""
@@ -73,9 +73,14 @@ class Config:
     seed: Whole = 0
 
     def __post_init__(self):
-        check(self)
-        if self.seeds < 2 or not max(self.small, self.large) <= self.training <= 1700 or not self.small < self.large:
-            raise UserError("seeds must be at least 2, small below large, large at most training, training at most 1700")
+        if (
+            self.seeds < 2
+            or not max(self.small, self.large) <= self.training <= 1700
+            or not self.small < self.large
+        ):
+            raise UserError(
+                "seeds must be at least 2, small below large, large at most training, training at most 1700"
+            )
 
     def ways(self) -> dict[str, Way]:
         """Everything that is compared."""
@@ -101,10 +106,13 @@ def along(params, direction, length):
     return jax.tree.map(lambda w, d: w + length * d / size, params, direction)
 
 
-def sam_gradient(loss, params, rho: float):
-    """The gradient of `loss(params)` at the point at distance rho up its gradient; the gradient itself for rho = 0."""
-    slope = jax.grad(loss)(params)
-    return jax.grad(loss)(along(params, slope, rho)) if rho else slope
+def sam(rho: float) -> optax.GradientTransformationExtraArgs:
+    """Replaces the gradient by that at the point at distance rho up the gradient; rho = 0 changes nothing."""
+
+    def update(grads, state, params, *, value_fn, **unused):
+        return jax.grad(value_fn)(along(params, grads, rho)) if rho else grads, state
+
+    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
 
 
 def sharpness(loss, params, rho: float):
@@ -124,21 +132,28 @@ def train_to_target(key, params, x, label, way: Way, cfg: Config):
     """`params` after steps of SGD down to the target, how many steps it took, and the loss of all training images."""
     loss_of_all = lambda params: mean_loss(params, x, label)
 
+    rate = (lambda i: way.rate * jnp.minimum(1, (i + 1) / way.warmup)) if way.warmup else way.rate
+    tx = optax.chain(sam(way.rho), optax.sgd(rate))
+
+    def loss_fn(params, extra, rows, key):
+        return mean_loss(params, x[rows], label[rows]), (extra, {})
+
     def step(carry, key):
-        params, i = carry
         rows = jax.random.choice(key, len(x), (way.batch,), replace=False)
-        slope = sam_gradient(lambda params: mean_loss(params, x[rows], label[rows]), params, way.rho)
-        rate = way.rate * jnp.minimum(1, (i + 1) / way.warmup) if way.warmup else way.rate
-        return (jax.tree.map(lambda w, g: w - rate * g, params, slope), i + 1), None
+        params, opt, _, _ = update(loss_fn, tx, *carry, (), rows, key)
+        return (params, opt), None
 
     def some_steps(carry):
-        params, i, _ = carry
+        params, opt, i, _ = carry
         keys = jax.vmap(lambda j: jax.random.fold_in(key, i + j))(jnp.arange(cfg.every))
-        (params, i), _ = jax.lax.scan(step, (params, i), keys)
-        return params, i, loss_of_all(params)
+        (params, opt), _ = jax.lax.scan(step, (params, opt), keys)
+        return params, opt, i + cfg.every, loss_of_all(params)
 
-    unfinished = lambda carry: (carry[2] > cfg.target) & (carry[1] < cfg.most_steps)
-    return jax.lax.while_loop(unfinished, some_steps, (params, 0, loss_of_all(params)))
+    unfinished = lambda carry: (carry[3] > cfg.target) & (carry[2] < cfg.most_steps)
+    params, _, i, loss = jax.lax.while_loop(
+        unfinished, some_steps, (params, tx.init(params), 0, loss_of_all(params))
+    )
+    return params, i, loss
 
 
 @functools.partial(jax.jit, static_argnames=("way", "cfg"))
@@ -146,7 +161,9 @@ def measure(key, way: Way, cfg: Config):
     """Of a network of this key trained one way: the curvature of the loss of all training images where it stopped, and what was held out says."""
     key_split, key_init, key_train, key_top, key_trace = jax.random.split(key, 5)
     order = jax.random.permutation(key_split, 1797)
-    (x, held), (label, held_label) = (jnp.split(jnp.asarray(a)[order], [cfg.training]) for a in cloud(1797))
+    (x, held), (label, held_label) = (
+        jnp.split(jnp.asarray(a)[order], [cfg.training]) for a in digit_cloud(1797)
+    )
     params = spec.init(mlp.spec((x.shape[1], *cfg.hidden, 10), mlp.fan_in(1.0)), key_init)
     params, steps, loss = train_to_target(key_train, params, x, label, way, cfg)
     loss_of_all = lambda params: mean_loss(params, x, label)
@@ -158,7 +175,9 @@ def measure(key, way: Way, cfg: Config):
         "trace": jnp.mean(hutchinson(product, params, cfg.probes, key_trace)),
         "sharpness": sharpness(loss_of_all, params, cfg.rho),
         "gap": mean_loss(params, held, held_label) - loss,
-        "held_out_error": jnp.mean((jnp.argmax(mlp.perceptron(params, held), 1) != held_label).astype(jnp.float32)),
+        "held_out_error": jnp.mean(
+            (jnp.argmax(mlp.perceptron(params, held), 1) != held_label).astype(jnp.float32)
+        ),
     }
 
 
@@ -169,14 +188,27 @@ def study(cfg: Config, key) -> Result:
     for name, way in cfg.ways().items():
         of_seeds = jax.jit(jax.vmap(lambda key, way=way: measure(key, way, cfg)))(keys)
         measured[name] = {quantity: np.asarray(x, np.float64) for quantity, x in of_seeds.items()}
-    metrics = {f"{quantity}_{name}": float(x.mean()) for name, row in measured.items() for quantity, x in row.items()}
+    metrics = {
+        f"{quantity}_{name}": float(x.mean())
+        for name, row in measured.items()
+        for quantity, x in row.items()
+    }
     metrics["largest_loss"] = max(float(row["loss"].max()) for row in measured.values())
     metrics["smallest_loss"] = min(float(row["loss"].min()) for row in measured.values())
-    for one, other in (("large", "small"), ("small", "small_sam"), ("large", "large_sam"), ("large_fast", "large_fast_warmup"), ("large", "large_fast_warmup")):
+    for one, other in (
+        ("large", "small"),
+        ("small", "small_sam"),
+        ("large", "large_sam"),
+        ("large_fast", "large_fast_warmup"),
+        ("large", "large_fast_warmup"),
+    ):
         for quantity in ("top_eigenvalue", "sharpness", "trace", "gap", "held_out_error"):
             difference = measured[one][quantity] - measured[other][quantity]
             low, high = mean_interval(difference)
-            metrics |= {f"{quantity}_{one}_over_{other}_low": low, f"{quantity}_{one}_over_{other}_high": high}
+            metrics |= {
+                f"{quantity}_{one}_over_{other}_low": low,
+                f"{quantity}_{one}_over_{other}_high": high,
+            }
     return Result(metrics, {"flat_minima.png": draw(measured)})
 
 
@@ -185,17 +217,33 @@ def draw(measured: dict[str, dict[str, np.ndarray]]):
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(15, 4.5), layout="constrained")
-    panels = {"top_eigenvalue": "largest eigenvalue", "sharpness": "sharpness within rho", "gap": "held-out less training loss"}
+    panels = {
+        "top_eigenvalue": "largest eigenvalue",
+        "sharpness": "sharpness within rho",
+        "gap": "held-out less training loss",
+    }
     *curvature, scatter = figure.subplots(1, 4)
     for ax, (quantity, title) in zip(curvature, panels.items(), strict=True):
         for i, (name, row) in enumerate(measured.items()):
             ax.plot(row[quantity], np.full(len(row[quantity]), -i), "o", color=f"C{i}", alpha=0.6)
             ax.plot(row[quantity].mean(), -i, "|", color="black", ms=16)
         ax.set(title=title, xscale="log")
-        ax.set_yticks(-np.arange(len(measured)), [name.replace("_", " ") for name in measured] if ax is curvature[0] else [])
+        ax.set_yticks(
+            -np.arange(len(measured)),
+            [name.replace("_", " ") for name in measured] if ax is curvature[0] else [],
+        )
         ax.grid(alpha=0.3, which="both")
     for i, (name, row) in enumerate(measured.items()):
-        scatter.plot(row["top_eigenvalue"], 100 * row["held_out_error"], "o", color=f"C{i}", alpha=0.6, label=name.replace("_", " "))
-    scatter.set(title="held-out error over curvature", xlabel="largest eigenvalue", ylabel="%", xscale="log")
+        scatter.plot(
+            row["top_eigenvalue"],
+            100 * row["held_out_error"],
+            "o",
+            color=f"C{i}",
+            alpha=0.6,
+            label=name.replace("_", " "),
+        )
+    scatter.set(
+        title="held-out error over curvature", xlabel="largest eigenvalue", ylabel="%", xscale="log"
+    )
     scatter.grid(alpha=0.3, which="both")
     return figure

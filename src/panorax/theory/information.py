@@ -1,6 +1,6 @@
 """Mutual information of Gaussians, estimated where it is known; and the capacity of channels, bounded from both sides.
 
-The estimators are those of `panorax.theory.mutual_information`, the algorithm for channels that of `panorax.theory.blahut_arimoto`. Where each estimator fails:
+The estimators are those of `panorax.maths.information.mutual_information`, the algorithm for channels that of `panorax.maths.information.blahut_arimoto`. Where each estimator fails:
 
     neighbours   in high dimension: the density is taken to be constant over a cell that reaches to the k-th neighbour, and the estimate is far too low
     InfoNCE      above log B, which it cannot exceed; it is the steadiest
@@ -13,23 +13,34 @@ Closed forms of capacity, in nats: log 2 - h(e) for a bit flipped with probabili
 for one whose 1 becomes 0 (Cover & Thomas, Elements of Information Theory, sections 7.1 and problem 7.8).
 """
 
-from dataclasses import dataclass
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from panorax.core.errors import UserError
-from panorax.core.ranges import Count, NonNegative, Positive, Whole, check
+from panorax.core.ranges import Count, NonNegative, Positive, Whole, checked
 from panorax.core.state import Result
-from panorax.theory.blahut_arimoto import capacity
-from panorax.theory.mutual_information import BOUNDS, climb, correlated_gaussians, critic_spec, ksg, scores
+from panorax.maths.information.blahut_arimoto import capacity
+from panorax.maths.information.mutual_information import (
+    BOUNDS,
+    climb,
+    correlated_gaussians,
+    critic_spec,
+    ksg,
+    scores,
+)
 
 ESTIMATORS = ("ksg", *BOUNDS)
-TITLES = {"ksg": "KSG, neighbours", "infonce": "InfoNCE", "dv": "Donsker-Varadhan", "mine": "MINE", "nwj": "NWJ"}
+TITLES = {
+    "ksg": "KSG, neighbours",
+    "infonce": "InfoNCE",
+    "dv": "Donsker-Varadhan",
+    "mine": "MINE",
+    "nwj": "NWJ",
+}
 
 
-@dataclass(frozen=True)
+@checked
 class Config:
     dims: tuple[Count, ...] = (1, 5, 20)
     """of x, and as many of y"""
@@ -54,17 +65,30 @@ class Config:
     seed: Whole = 0
 
     def __post_init__(self):
-        check(self)
-        if not self.dims or not self.nats or tuple(sorted(set(self.nats))) != self.nats or self.nats[0] > self.moderate:
-            raise UserError("dims and nats must not be empty, nats must rise and begin at most at moderate")
+        if (
+            not self.dims
+            or not self.nats
+            or tuple(sorted(set(self.nats))) != self.nats
+            or self.nats[0] > self.moderate
+        ):
+            raise UserError(
+                "dims and nats must not be empty, nats must rise and begin at most at moderate"
+            )
         if self.seeds < 2 or self.batch < 2 or self.judged < 2 or self.neighbours >= self.points:
-            raise UserError("seeds, batch and judged must be at least 2, and neighbours fewer than points")
+            raise UserError(
+                "seeds, batch and judged must be at least 2, and neighbours fewer than points"
+            )
 
 
 def neighbours(cfg: Config, dimensions: int, key) -> np.ndarray:
     """The estimates of KSG, (nats, seeds)."""
     draw = jax.jit(lambda key, nats: correlated_gaussians(key, cfg.points, dimensions, nats))
-    return np.array([[ksg(*draw(key, nats), cfg.neighbours) for key in jax.random.split(key, cfg.seeds)] for nats in cfg.nats])
+    return np.array(
+        [
+            [ksg(*draw(key, nats), cfg.neighbours) for key in jax.random.split(key, cfg.seeds)]
+            for nats in cfg.nats
+        ]
+    )
 
 
 def critics(cfg: Config, dimensions: int, key) -> dict[str, np.ndarray]:
@@ -73,7 +97,9 @@ def critics(cfg: Config, dimensions: int, key) -> dict[str, np.ndarray]:
     def one(nats, key):
         key_climb, key_judge = jax.random.split(key)
         pairs = lambda key: correlated_gaussians(key, cfg.batch, dimensions, nats)
-        params = climb(tuple(BOUNDS), pairs, critic_spec(dimensions, cfg.hidden), key_climb, cfg.steps, cfg.lr)
+        params = climb(
+            tuple(BOUNDS), pairs, critic_spec(dimensions, cfg.hidden), key_climb, cfg.steps, cfg.lr
+        )
 
         def judge(key):
             x, y = pairs(key)
@@ -82,7 +108,9 @@ def critics(cfg: Config, dimensions: int, key) -> dict[str, np.ndarray]:
         return jax.lax.map(judge, jax.random.split(key_judge, cfg.judged))
 
     by_seed = jax.vmap(one, (None, 0))
-    said = jax.jit(jax.vmap(by_seed, (0, None)))(jnp.array(cfg.nats), jax.random.split(key, cfg.seeds))
+    said = jax.jit(jax.vmap(by_seed, (0, None)))(
+        jnp.array(cfg.nats), jax.random.split(key, cfg.seeds)
+    )
     return {name: np.asarray(batches, np.float64) for name, batches in said.items()}
 
 
@@ -95,7 +123,10 @@ def judged(cfg: Config, key) -> tuple[dict, dict]:
         estimate["ksg", dimensions] = neighbours(cfg, dimensions, key_points)
         spread["ksg", dimensions] = estimate["ksg", dimensions].std(1, ddof=1)
         for name, batches in critics(cfg, dimensions, key_critics).items():
-            estimate[name, dimensions], spread[name, dimensions] = batches.mean(2), batches.std(2, ddof=1).mean(1)
+            estimate[name, dimensions], spread[name, dimensions] = (
+                batches.mean(2),
+                batches.std(2, ddof=1).mean(1),
+            )
     return estimate, spread
 
 
@@ -117,9 +148,13 @@ def channels(cfg: Config) -> tuple[dict[str, float], dict[str, np.ndarray]]:
             found.setdefault(name, []).append(float(capacity(channel).lower))
             error = max(error, abs(found[name][-1] - exact))
     rng = np.random.default_rng(cfg.seed)
-    several = [capacity(rng.dirichlet(np.ones(cfg.letters), cfg.letters)) for _ in range(cfg.channels)]
+    several = [
+        capacity(rng.dirichlet(np.ones(cfg.letters), cfg.letters)) for _ in range(cfg.channels)
+    ]
     gap = max(float(one.upper - one.lower) for one in several)
-    return {"capacity_error": float(error), "capacity_gap": gap}, {"e": noise} | {name: np.array(values) for name, values in found.items()}
+    return {"capacity_error": float(error), "capacity_gap": gap}, {"e": noise} | {
+        name: np.array(values) for name, values in found.items()
+    }
 
 
 def study(cfg: Config, key) -> Result:
@@ -127,18 +162,28 @@ def study(cfg: Config, key) -> Result:
     estimate, spread = judged(cfg, key)
     truth, low, high = np.array(cfg.nats), min(cfg.dims), max(cfg.dims)
     bias = {case: values.mean(1) - truth for case, values in estimate.items()}
-    metrics = {f"{name}_{d}d_bias_{nats:g}": float(bias[name, d][i]) for name, d in bias for i, nats in enumerate(cfg.nats)}
+    metrics = {
+        f"{name}_{d}d_bias_{nats:g}": float(bias[name, d][i])
+        for name, d in bias
+        for i, nats in enumerate(cfg.nats)
+    }
     few = truth <= cfg.moderate
     metrics["ksg_error"] = float(np.abs(bias["ksg", low][truth <= 2 * cfg.moderate]).max())
     for name in BOUNDS:
         metrics[f"{name}_error"] = float(np.abs(bias[name, low][few]).max())
         metrics[f"{name}_spread"] = float(spread[name, high][-1])
     metrics["ksg_high_dimension_share"] = float(estimate["ksg", high][-1].mean() / truth[-1])
-    metrics["infonce_highest"], metrics["log_batch"] = float(max(estimate["infonce", d].max() for d in cfg.dims)), float(np.log(cfg.batch))
+    metrics["infonce_highest"], metrics["log_batch"] = (
+        float(max(estimate["infonce", d].max() for d in cfg.dims)),
+        float(np.log(cfg.batch)),
+    )
     metrics["dv_spread_growth"] = float(spread["dv", high][-1] / spread["dv", high][0])
     metrics["dv_spread_over_infonce"] = metrics["dv_spread"] / metrics["infonce_spread"]
     more, capacities = channels(cfg)
-    return Result(metrics | more, {"information.png": draw(estimate, spread, cfg), "capacity.png": draw_channels(capacities)})
+    return Result(
+        metrics | more,
+        {"information.png": draw(estimate, spread, cfg), "capacity.png": draw_channels(capacities)},
+    )
 
 
 def draw(estimate, spread, cfg: Config):
@@ -146,18 +191,27 @@ def draw(estimate, spread, cfg: Config):
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(17, 6.6), layout="constrained")
-    above, below = figure.subplots(2, len(ESTIMATORS), sharex=True, sharey="row", height_ratios=(2, 1))
+    above, below = figure.subplots(
+        2, len(ESTIMATORS), sharex=True, sharey="row", height_ratios=(2, 1)
+    )
     truth = np.array(cfg.nats)
     for name, ax, deviation in zip(ESTIMATORS, above, below, strict=True):
         ax.plot([0, truth[-1]], [0, truth[-1]], "--", color="gray", lw=1, label="truth")
         for i, d in enumerate(cfg.dims):
             mean, half = estimate[name, d].mean(1), spread[name, d]
-            ax.plot(truth, mean, "-o", ms=4, color=f"C{i}", label=f"{d} dimension{'s' if d > 1 else ''}")
+            ax.plot(
+                truth, mean, "-o", ms=4, color=f"C{i}", label=f"{d} dimension{'s' if d > 1 else ''}"
+            )
             ax.fill_between(truth, mean - half, mean + half, color=f"C{i}", alpha=0.2, lw=0)
             deviation.semilogy(truth, half, "-o", ms=4, color=f"C{i}")
         if name == "infonce":
             ax.axhline(np.log(cfg.batch), color="k", lw=1, ls=":")
-            ax.annotate(f"log batch = {np.log(cfg.batch):.2f}", (0, np.log(cfg.batch)), xytext=(2, 4), textcoords="offset points")
+            ax.annotate(
+                f"log batch = {np.log(cfg.batch):.2f}",
+                (0, np.log(cfg.batch)),
+                xytext=(2, 4),
+                textcoords="offset points",
+            )
         ax.set_title(TITLES[name])
         deviation.set_xlabel("true information, nats")
         for panel in (ax, deviation):
@@ -175,9 +229,18 @@ def draw_channels(capacities: dict[str, np.ndarray]):
     figure = Figure(figsize=(5.5, 4), layout="constrained")
     ax, noise = figure.subplots(), np.linspace(0.001, 0.999, 300)
     for i, name in enumerate(known_channels(0.5)):
-        ax.plot(noise, [known_channels(e)[name][1] for e in noise], color=f"C{i}", label=f"{name.capitalize() if name == 'z' else name} channel")
+        ax.plot(
+            noise,
+            [known_channels(e)[name][1] for e in noise],
+            color=f"C{i}",
+            label=f"{name.capitalize() if name == 'z' else name} channel",
+        )
         ax.plot(capacities["e"], capacities[name], "o", ms=4, color=f"C{i}")
-    ax.set(title="capacity: Blahut-Arimoto (dots), closed forms (lines)", xlabel="probability of an error", ylabel="nats")
+    ax.set(
+        title="capacity: Blahut-Arimoto (dots), closed forms (lines)",
+        xlabel="probability of an error",
+        ylabel="nats",
+    )
     ax.legend(frameon=False)
     ax.grid(alpha=0.3)
     return figure

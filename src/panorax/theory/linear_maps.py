@@ -9,20 +9,18 @@ that it keeps. Among matrices of rank k the nearest to A, in the Frobenius and i
 Source: Trefethen & Bau, Numerical Linear Algebra, lectures 4 and 5; low-rank updates of networks: Hu et al. 2021 (LoRA, arXiv:2106.09685).
 """
 
-from dataclasses import dataclass
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from panorax.core import datasets
 from panorax.core.errors import UserError
-from panorax.core.ranges import Count, Whole, check
+from panorax.core.ranges import Count, Whole, checked
 from panorax.core.state import Result
+from panorax.data import datasets
 
 
-@dataclass(frozen=True)
+@checked
 class Config:
     width: Count = 100
     """dimensions of the space that the random map takes to itself"""
@@ -35,9 +33,10 @@ class Config:
     seed: Whole = 0
 
     def __post_init__(self):
-        check(self)
         if not 1 <= self.rank < self.width <= self.points:
-            raise UserError(f"rank {self.rank} must be below width {self.width}, and width at most points {self.points}")
+            raise UserError(
+                f"rank {self.rank} must be below width {self.width}, and width at most points {self.points}"
+            )
 
 
 def rotation(angle: float) -> Float[Array, "2 2"]:
@@ -82,7 +81,7 @@ def low_rank(a: Float[Array, "m n"], k: int) -> Float[Array, "m n"]:
     return (u[:, :k] * s[None, :k]) @ vt[:k]
 
 
-def tails(s: Float[Array, " r"]) -> Float[Array, "r+1"]:
+def tails(s: Float[Array, " r"]) -> Float[Array, " r+1"]:
     """sqrt(sum_{i > k} s_i^2) for k = 0 .. r: the smallest Frobenius error that a matrix of rank k leaves."""
     return jnp.sqrt(jnp.append(jnp.cumsum(jnp.square(s[::-1]))[::-1], 0.0))
 
@@ -90,18 +89,29 @@ def tails(s: Float[Array, " r"]) -> Float[Array, "r+1"]:
 def study(cfg: Config, key) -> Result:
     """Four maps of the plane; random data through a map of low rank; the digits, all of them as one matrix, by ever fewer directions."""
     key_map, key_data, key_rivals = jax.random.split(key, 3)
-    planes = {"rotation": rotation(0.7), "scaling": scaling(1.6, 0.5), "shear": shear(1.0), "projection": projection(0.4)}
+    planes = {
+        "rotation": rotation(0.7),
+        "scaling": scaling(1.6, 0.5),
+        "shear": shear(1.0),
+        "projection": projection(0.4),
+    }
     metrics = {}
     for name, a in planes.items():
         turned, stretched = polar(a)
         metrics[f"{name}_polar_gap"] = float(jnp.abs(turned @ stretched - a).max())
-        metrics[f"{name}_determinant"], metrics[f"{name}_rank"] = float(jnp.linalg.det(a)), float(numerical_rank(a))
+        metrics[f"{name}_determinant"], metrics[f"{name}_rank"] = (
+            float(jnp.linalg.det(a)),
+            float(numerical_rank(a)),
+        )
     metrics["polar_largest_gap"] = max(metrics.pop(f"{name}_polar_gap") for name in planes)
 
     left, right = jax.random.normal(key_map, (2, cfg.width, cfg.rank))
     x = jax.random.normal(key_data, (cfg.points, cfg.width))
     y = x @ left @ right.T
-    metrics["rank_before"], metrics["rank_after"] = float(numerical_rank(x)), float(numerical_rank(y))
+    metrics["rank_before"], metrics["rank_after"] = (
+        float(numerical_rank(x)),
+        float(numerical_rank(y)),
+    )
 
     digits = jnp.asarray(datasets.digit_vectors()[0])
     digits -= jnp.mean(digits, 0)[None]
@@ -134,16 +144,26 @@ def draw(planes: dict[str, Float[Array, "2 2"]], tail: np.ndarray):
     for ax, (name, a) in zip(axes, planes.items(), strict=True):
         a = np.asarray(a)
         for line in np.linspace(-1.5, 1.5, 7):
-            for grid in (np.array([[line, line], [-1.5, 1.5]]), np.array([[-1.5, 1.5], [line, line]])):
+            for grid in (
+                np.array([[line, line], [-1.5, 1.5]]),
+                np.array([[-1.5, 1.5], [line, line]]),
+            ):
                 ax.plot(*(a @ grid), color="0.85", lw=0.8, zorder=0)
         ax.plot(*circle, "--", color="C0", lw=1, label="unit circle")
         ax.plot(*(a @ circle), color="C1", label="its image")
         u, s, _ = np.linalg.svd(a)
         for i in range(2):
             ax.annotate("", u[:, i] * s[i], (0, 0), arrowprops={"arrowstyle": "->", "color": "C3"})
-        ax.set(title=f"{name}, s = ({s[0]:.2f}, {s[1]:.2f})", aspect="equal", xlim=(-2.2, 2.2), ylim=(-2.2, 2.2))
+        ax.set(
+            title=f"{name}, s = ({s[0]:.2f}, {s[1]:.2f})",
+            aspect="equal",
+            xlim=(-2.2, 2.2),
+            ylim=(-2.2, 2.2),
+        )
     axes[0].legend(frameon=False, loc="upper left", fontsize=8)
     last.plot(tail**2, color="C0")
-    last.set(title="digits: variance that rank k leaves", xlabel="k", yscale="log", ylim=(1e-5, 1.2))
+    last.set(
+        title="digits: variance that rank k leaves", xlabel="k", yscale="log", ylim=(1e-5, 1.2)
+    )
     last.grid(alpha=0.3)
     return figure

@@ -11,7 +11,6 @@ Source: Cai, Fan & Jiang 2013 (arXiv:1306.0256), section 2; Vershynin, High-Dime
 """
 
 import functools
-from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -20,12 +19,12 @@ from jax.scipy.special import betainc, betaln
 from jaxtyping import Array, Float, Num
 
 from panorax.core.errors import UserError
-from panorax.core.ranges import Count, PositiveShare, Whole, check
+from panorax.core.ranges import Count, PositiveShare, Whole, checked
 from panorax.core.state import Result
-from panorax.theory.estimates import kolmogorov_distance, mean_interval, share_interval
+from panorax.maths.estimates import kolmogorov_distance, mean_interval, share_interval
 
 
-@dataclass(frozen=True)
+@checked
 class Config:
     dims: tuple[Count, ...] = (2, 3, 5, 10, 30, 100, 300, 1000, 10_000)
     """dimensions looked at, 2 at least"""
@@ -38,9 +37,10 @@ class Config:
     seed: Whole = 0
 
     def __post_init__(self):
-        check(self)
         if not self.dims or min(self.dims) < 2 or self.pairs < 2 or self.together < 2:
-            raise UserError("dims needs one dimension of 2 or more at least, pairs and together must be at least 2")
+            raise UserError(
+                "dims needs one dimension of 2 or more at least, pairs and together must be at least 2"
+            )
 
 
 def cosine_cdf(c: Num[Array, "*n"], d: int) -> Float[Array, "*n"]:
@@ -105,7 +105,8 @@ def measure(d: int, key, cfg: Config) -> tuple[dict[str, float], np.ndarray]:
         "near_outside": max(low - exact, exact - high, 0.0) / (high - low),
         "d_times_variance_low": low_second,
         "d_times_variance_high": high_second,
-        "distance": kolmogorov_distance(c, lambda c: cosine_cdf(jnp.asarray(c, jnp.float32), d)) * cfg.pairs**0.5,
+        "distance": kolmogorov_distance(c, lambda c: cosine_cdf(jnp.asarray(c, jnp.float32), d))
+        * cfg.pairs**0.5,
         "fit_together": fit_together(cfg.width, d),
     }, c
 
@@ -114,11 +115,21 @@ def study(cfg: Config, key) -> Result:
     """All dimensions. `largest_distance` is the largest Kolmogorov distance of the sampled cosines from the exact distribution, times sqrt(pairs);
     `largest_outside` is how far the farthest exact share lies outside of its interval, in widths of it."""
     key_pairs, key_together = jax.random.split(key)
-    measured = {d: measure(d, key, cfg) for d, key in zip(cfg.dims, jax.random.split(key_pairs, len(cfg.dims)), strict=True)}
-    metrics = {f"{name}_d{d}": value for d, (row, _) in measured.items() for name, value in row.items() if name not in ("distance", "near_outside")}
+    measured = {
+        d: measure(d, key, cfg)
+        for d, key in zip(cfg.dims, jax.random.split(key_pairs, len(cfg.dims)), strict=True)
+    }
+    metrics = {
+        f"{name}_d{d}": value
+        for d, (row, _) in measured.items()
+        for name, value in row.items()
+        if name not in ("distance", "near_outside")
+    }
     metrics["largest_distance"] = max(row["distance"] for row, _ in measured.values())
     metrics["largest_outside"] = max(row["near_outside"] for row, _ in measured.values())
-    metrics["largest_cosine_together"] = float(largest_cosine(key_together, max(cfg.dims), cfg.together))
+    metrics["largest_cosine_together"] = float(
+        largest_cosine(key_together, max(cfg.dims), cfg.together)
+    )
     return Result(metrics, {"orthogonality.png": draw(measured, cfg)})
 
 
@@ -131,17 +142,58 @@ def draw(measured, cfg: Config):
     shown = [d for d in measured if d <= 1000][::2] or list(measured)[:1]
     for i, d in enumerate(shown):
         c = np.linspace(-0.999, 0.999, 2001)
-        densities.plot(c, np.exp(cosine_log_density(jnp.asarray(c, jnp.float32), d)), color=f"C{i}", label=f"d = {d}")
-        densities.hist(measured[d][1], bins=80, range=(-1, 1), density=True, histtype="stepfilled", color=f"C{i}", alpha=0.25)
+        densities.plot(
+            c,
+            np.exp(cosine_log_density(jnp.asarray(c, jnp.float32), d)),
+            color=f"C{i}",
+            label=f"d = {d}",
+        )
+        densities.hist(
+            measured[d][1],
+            bins=80,
+            range=(-1, 1),
+            density=True,
+            histtype="stepfilled",
+            color=f"C{i}",
+            alpha=0.25,
+        )
     densities.set(title="cosine between two random directions", xlabel="cosine", ylim=(0, 8))
     dims, rows = list(measured), [row for row, _ in measured.values()]
     share.plot(dims, [row["near"] for row in rows], "-", color="C0", label="exact")
-    errors = np.abs([[row["near_sampled"] - row["near_low"], row["near_high"] - row["near_sampled"]] for row in rows]).T
-    share.errorbar(dims, [row["near_sampled"] for row in rows], errors, fmt="o", color="C1", ms=4, capsize=3, label=f"{cfg.pairs} pairs, 95%")
-    share.set(title=f"share of pairs with |cosine| < {cfg.width:g}", xlabel="dimension d", xscale="log")
-    fit.plot(dims, [row["fit_together"] for row in rows], "-o", color="C0", ms=4, label=f"random, all |cosine| < {cfg.width:g}")
+    errors = np.abs(
+        [
+            [row["near_sampled"] - row["near_low"], row["near_high"] - row["near_sampled"]]
+            for row in rows
+        ]
+    ).T
+    share.errorbar(
+        dims,
+        [row["near_sampled"] for row in rows],
+        errors,
+        fmt="o",
+        color="C1",
+        ms=4,
+        capsize=3,
+        label=f"{cfg.pairs} pairs, 95%",
+    )
+    share.set(
+        title=f"share of pairs with |cosine| < {cfg.width:g}", xlabel="dimension d", xscale="log"
+    )
+    fit.plot(
+        dims,
+        [row["fit_together"] for row in rows],
+        "-o",
+        color="C0",
+        ms=4,
+        label=f"random, all |cosine| < {cfg.width:g}",
+    )
     fit.plot(dims, dims, "--", color="gray", label="exactly orthogonal")
-    fit.set(title="directions that fit into the space together", xlabel="dimension d", xscale="log", yscale="log")
+    fit.set(
+        title="directions that fit into the space together",
+        xlabel="dimension d",
+        xscale="log",
+        yscale="log",
+    )
     for ax in figure.axes:
         ax.grid(alpha=0.3)
         ax.legend(frameon=False)

@@ -1,29 +1,27 @@
 """Minimisation by curvature on the standard problems, beside scipy: the same minima, in how many steps, and how fast at the end.
 
-The methods are those of `panorax.theory.minimisers`, the products with second derivatives those of `panorax.theory.curvature`. Problems: Rosenbrock's valley
+The methods are those of `panorax.maths.optimisation.minimisers`, the products with second derivatives those of `panorax.maths.optimisation.curvature`. Problems: Rosenbrock's valley
 sum 100 (x_{i+1} - x_i^2)^2 + (1 - x_i)^2 in 2 to 100 dimensions, Beale's (1.5 - x + xy)^2 + (2.25 - x + xy^2)^2 + (2.625 - x + xy^3)^2, and logistic
 regression with a penalty. Near a minimum the error of Newton's method is squared in each step, that of BFGS falls faster than any power, that of descent by a factor.
 Computed in float64. Source: Nocedal & Wright, Numerical Optimization, chapters 3, 6 and 7; Moré, Garbow & Hillstrom 1981.
 """
 
-from dataclasses import dataclass
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from panorax.core import datasets
 from panorax.core.errors import UserError
-from panorax.core.ranges import Count, Positive, Whole, check
+from panorax.core.ranges import Count, Positive, Whole, checked
 from panorax.core.state import Result
-from panorax.theory.curvature import hessian_product
-from panorax.theory.minimisers import MINIMISERS, Minimum
+from panorax.data import datasets
+from panorax.maths.optimisation.curvature import hessian_product
+from panorax.maths.optimisation.minimisers import MINIMISERS, Minimum
 
 STEPS = 5000
 SCIPY = {"newton_cg": "Newton-CG", "bfgs": "BFGS", "lbfgs": "L-BFGS-B", "trust_region": "trust-ncg"}
 
 
-@dataclass(frozen=True)
+@checked
 class Config:
     dims: tuple[Count, ...] = (2, 10, 100)
     """of Rosenbrock's valley"""
@@ -34,7 +32,6 @@ class Config:
     seed: Whole = 0
 
     def __post_init__(self):
-        check(self)
         if not self.dims or min(self.dims) < 2:
             raise UserError("dims needs one dimension at least, none below 2")
 
@@ -53,14 +50,23 @@ def beale(x):
 def logistic(penalty: float):
     """The penalised logistic loss of the breast cancer data as a function of 30 coefficients and the intercept."""
     x, label, _, _ = (np.asarray(part, np.float64) for part in datasets.breast_cancer())
-    return lambda w: jnp.sum(jax.nn.softplus(x @ w[:-1] + w[-1]) - label * (x @ w[:-1] + w[-1])) + 0.5 * penalty * w[:-1] @ w[:-1]
+    return lambda w: (
+        jnp.sum(jax.nn.softplus(x @ w[:-1] + w[-1]) - label * (x @ w[:-1] + w[-1]))
+        + 0.5 * penalty * w[:-1] @ w[:-1]
+    )
 
 
 def problems(cfg: Config) -> dict:
     """By name: the function, where to start, the value at the minimum if it is known."""
     # from (-1.2, 1, -1.2, ..) a method may end in the second minimum, near (-1, 1, .., 1), that this function has from 4 dimensions on
-    valleys = {f"rosenbrock_{n}": (rosenbrock, np.array([-1.2, 1.0]) if n == 2 else np.zeros(n), 0.0) for n in cfg.dims}
-    return valleys | {"beale": (beale, np.array([1.0, 1.0]), 0.0), "logistic": (logistic(cfg.penalty), np.zeros(31), None)}
+    valleys = {
+        f"rosenbrock_{n}": (rosenbrock, np.array([-1.2, 1.0]) if n == 2 else np.zeros(n), 0.0)
+        for n in cfg.dims
+    }
+    return valleys | {
+        "beale": (beale, np.array([1.0, 1.0]), 0.0),
+        "logistic": (logistic(cfg.penalty), np.zeros(31), None),
+    }
 
 
 def scipys(f, x: np.ndarray, method: str, tolerance: float):
@@ -69,11 +75,26 @@ def scipys(f, x: np.ndarray, method: str, tolerance: float):
 
     gradient = jax.jit(jax.grad(f))
     product = jax.jit(lambda x, v: hessian_product(f, x, v))
-    hessp = {"hessp": lambda x, v: np.asarray(product(x, v))} if method in ("Newton-CG", "trust-ncg") else {}
-    options = {"gtol": tolerance, "maxiter": STEPS} if method != "Newton-CG" else {"xtol": 1e-10, "maxiter": STEPS}
+    hessp = (
+        {"hessp": lambda x, v: np.asarray(product(x, v))}
+        if method in ("Newton-CG", "trust-ncg")
+        else {}
+    )
+    options = (
+        {"gtol": tolerance, "maxiter": STEPS}
+        if method != "Newton-CG"
+        else {"xtol": 1e-10, "maxiter": STEPS}
+    )
     options |= {"ftol": 0.0, "maxfun": 100_000} if method == "L-BFGS-B" else {}
     value = jax.jit(f)
-    return minimize(lambda x: float(value(x)), x, jac=lambda x: np.asarray(gradient(x)), method=method, options=options, **hessp)
+    return minimize(
+        lambda x: float(value(x)),
+        x,
+        jac=lambda x: np.asarray(gradient(x)),
+        method=method,
+        options=options,
+        **hessp,
+    )
 
 
 def order(values: np.ndarray, least: float) -> float:
@@ -94,7 +115,11 @@ def study(cfg: Config, key) -> Result:
             least = min(found.fun for found in theirs.values()) if least is None else least
             histories[name] = {}
             for method, minimise in MINIMISERS.items():
-                found: Minimum = jax.jit(lambda x, minimise=minimise, f=f: minimise(f, x, steps=STEPS, tolerance=cfg.tolerance))(x)
+                found: Minimum = jax.jit(
+                    lambda x, minimise=minimise, f=f: minimise(
+                        f, x, steps=STEPS, tolerance=cfg.tolerance
+                    )
+                )(x)
                 metrics[f"{name}_{method}_steps"] = float(found.steps)
                 gaps.append(float(found.value) - least)
                 slopes.append(float(jnp.max(jnp.abs(found.gradient))))
@@ -105,8 +130,15 @@ def study(cfg: Config, key) -> Result:
         lowest = jax.jit(lambda x: MINIMISERS["newton"](f, x, tolerance=1e-13))(x)
         metrics["newton_order"] = order(np.asarray(lowest.values), float(lowest.value))
     metrics["largest_gap"], metrics["largest_slope"] = max(gaps), max(slopes)
-    ratios = [metrics[f"{name}_{ours}_steps"] / metrics[f"{name}_{ours}_scipy_steps"] for name in histories for ours in SCIPY]
-    metrics["largest_steps_over_scipy"], metrics["median_steps_over_scipy"] = max(ratios), float(np.median(ratios))
+    ratios = [
+        metrics[f"{name}_{ours}_steps"] / metrics[f"{name}_{ours}_scipy_steps"]
+        for name in histories
+        for ours in SCIPY
+    ]
+    metrics["largest_steps_over_scipy"], metrics["median_steps_over_scipy"] = (
+        max(ratios),
+        float(np.median(ratios)),
+    )
     return Result(metrics, {"second_order.png": draw(histories)})
 
 
@@ -115,7 +147,9 @@ def draw(histories: dict[str, dict[str, np.ndarray]]):
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4 * len(histories), 3.6), layout="constrained")
-    for ax, (name, methods) in zip(np.atleast_1d(figure.subplots(1, len(histories))), histories.items(), strict=True):
+    for ax, (name, methods) in zip(
+        np.atleast_1d(figure.subplots(1, len(histories))), histories.items(), strict=True
+    ):
         for method, values in methods.items():
             shown = values[np.isfinite(values)]
             ax.semilogy(np.maximum(shown, 1e-18), label=method.replace("_", " "))

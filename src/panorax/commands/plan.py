@@ -1,0 +1,67 @@
+"""panorax plan: memory and time that a system needs on a cluster, from its shapes."""
+
+import json
+
+from panorax.commands import experiment
+from panorax.core import config
+from panorax.core.errors import UserError
+
+
+def add(commands) -> None:
+    sub = commands.add_parser(
+        "plan",
+        "memory and time that a system needs on a cluster, from its shapes; takes the options of run too",
+    )
+    sub.add_argument("system")
+    sub.add_argument("--devices", type=int, default=1)
+    sub.add_argument(
+        "--mesh",
+        default="",
+        help="how they are used, such as fsdp=8,tensor=8 (default fsdp=DEVICES)",
+    )
+    sub.add_argument(
+        "--chip", default="h200", help="a100, h100, h200, tpu-v4, tpu-v5e, tpu-v5p or tpu-v6e"
+    )
+    sub.add_argument("--memory", help="of a device, such as 80GB (default that of the chip)")
+    sub.add_argument(
+        "--utilisation",
+        type=float,
+        default=0.4,
+        help="share of the chip's peak that a step reaches",
+    )
+    sub.add_argument("--json", action="store_true", help="as JSON")
+
+
+def main(args) -> int:
+    from panorax.engine import plan as plans
+
+    name, _, cfg = experiment.load(args.system)
+    cfg = config.override(cfg, args.overrides, f"panorax plan {name}")
+    implementation = experiment.trainable(name, cfg, "plan")
+    if args.chip not in plans.CHIPS or args.devices < 1 or not 0 < args.utilisation <= 1:
+        raise UserError(
+            f"--chip is one of {', '.join(plans.CHIPS)}, --devices at least 1, --utilisation above 0 and at most 1"
+        )
+    said = plans.report(
+        name,
+        implementation.system(cfg),
+        args.devices,
+        args.mesh,
+        args.chip,
+        _bytes(args.memory),
+        args.utilisation,
+    )
+    print(json.dumps(said, indent=2) if args.json else plans.shown(said))
+    return 0
+
+
+def _bytes(text: str | None) -> float | None:
+    """80GB, 24GiB or a number of bytes."""
+    units = {"GB": 1e9, "GiB": 2**30, "MB": 1e6, "MiB": 2**20, "TB": 1e12, "B": 1, "": 1}
+    if text is None:
+        return None
+    number = text.rstrip("BGMTi")
+    try:
+        return float(number) * units[text[len(number) :]]
+    except (KeyError, ValueError):
+        raise UserError(f"--memory {text} is no size: give one such as 80GB or 24GiB") from None

@@ -1,0 +1,189 @@
+"""Text to token ids and back: bytes, characters, byte-level byte-pair encoding trained on the corpus, or the tokenizer of a pretrained model.
+
+A tokenizer has `vocab_size`, `end` (the id between documents), `ends` (ids after which a text is over), `encode(text) -> ids`,
+`prompt(text) -> ids` (with what stands before a text), `decode(ids) -> text` and `to_json()`.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from panorax.core.errors import UserError
+from panorax.data import chat
+
+END = "<|endoftext|>"
+
+
+class Trained:
+    """What tokenizers made here have in common: the end token closes a document, and opens the next."""
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        return (self.end,)
+
+    def prompt(self, text: str) -> list[int]:
+        return [self.end, *self.encode(text)]
+
+
+@dataclass(frozen=True)
+class Bytes(Trained):
+    """UTF-8 bytes as ids 0-255; every text can be encoded."""
+
+    end: int = 256
+    vocab_size: int = 257
+
+    def encode(self, text: str) -> list[int]:
+        return list(text.encode())
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return bytes(i for i in ids if i < 256).decode("utf-8", "replace")
+
+    def to_json(self) -> str:
+        return json.dumps({"kind": "bytes"})
+
+
+@dataclass(frozen=True)
+class Characters(Trained):
+    """The characters of the training text in the order of their code points; others become the replacement character, which is always there."""
+
+    alphabet: str
+
+    @classmethod
+    def train(cls, texts: Iterable[str]) -> "Characters":
+        return cls("".join(sorted({c for text in texts for c in text} | {"�"})))
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self.alphabet) + 1
+
+    @property
+    def end(self) -> int:
+        return len(self.alphabet)
+
+    def encode(self, text: str) -> list[int]:
+        ids = {c: i for i, c in enumerate(self.alphabet)}
+        return [ids.get(c, ids["�"]) for c in text]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return "".join(self.alphabet[i] for i in ids if i < len(self.alphabet))
+
+    def to_json(self) -> str:
+        return json.dumps({"kind": "characters", "alphabet": self.alphabet})
+
+
+@dataclass(frozen=True)
+class BytePairs(Trained):
+    """Byte-level byte-pair encoding (Sennrich et al. 2016; Radford et al. 2019), by the `tokenizers` library; every text can be encoded."""
+
+    library: object = field(repr=False)
+
+    @classmethod
+    def train(cls, texts: Iterable[str], vocab_size: int) -> "BytePairs":
+        from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+        if vocab_size < 257:
+            raise UserError(
+                f"byte-pair encoding needs a vocabulary of at least 257, got {vocab_size}"
+            )
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocab_size,
+            special_tokens=[END],
+            initial_alphabet=alphabet,
+            show_progress=False,
+        )
+        tokenizer.train_from_iterator(texts, trainer)
+        return cls(tokenizer)
+
+    @property
+    def vocab_size(self) -> int:
+        return self.library.get_vocab_size()
+
+    @property
+    def end(self) -> int:
+        return self.library.token_to_id(END)
+
+    def encode(self, text: str) -> list[int]:
+        return self.library.encode(text).ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self.library.decode([int(i) for i in ids])
+
+    def to_json(self) -> str:
+        return json.dumps({"kind": "byte-pairs", "tokenizer": json.loads(self.library.to_str())})
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """The tokenizer of a pretrained model: a `tokenizer.json` of the `tokenizers` library, the ids that end a text, and its chat template."""
+
+    library: object = field(repr=False)
+    ends: tuple[int, ...]
+    template: str | None = None
+    special: tuple[tuple[str, str], ...] = ()
+    """names and texts of special tokens that the template may use, such as ("bos_token", "<s>")"""
+
+    @property
+    def end(self) -> int:
+        return self.ends[0]
+
+    @property
+    def vocab_size(self) -> int:
+        return max(self.library.get_vocab().values(), default=-1) + 1  # their ids may have gaps
+
+    def encode(self, text: str) -> list[int]:
+        return self.library.encode(text, add_special_tokens=False).ids
+
+    def prompt(self, text: str) -> list[int]:
+        return self.library.encode(text).ids
+
+    def chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
+        """Ids of a conversation, up to where the assistant's answer begins. Raises UserError where there is no template, or it refuses."""
+        return self.encode(chat.render(self.template, messages, dict(self.special)))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self.library.decode([int(i) for i in ids])
+
+    def to_json(self) -> str:
+        kept = {
+            "kind": "pretrained",
+            "ends": self.ends,
+            "template": self.template,
+            "special": self.special,
+        }
+        return json.dumps(kept | {"tokenizer": json.loads(self.library.to_str())})
+
+
+TRAIN = {
+    "bytes": lambda texts, vocab_size: Bytes(),
+    "characters": lambda texts, vocab_size: Characters.train(texts),
+    "byte-pairs": BytePairs.train,
+}
+
+
+def train(kind: str, texts: Sequence[str], vocab_size: int):
+    """A tokenizer of this kind for these texts; byte-pairs have at most `vocab_size` ids, the others as many as they need."""
+    return TRAIN[kind](texts, vocab_size)
+
+
+def from_json(text: str):
+    """The tokenizer that `to_json` wrote."""
+    stored = json.loads(text)
+    read = lambda: _read(json.dumps(stored["tokenizer"]))
+    return {
+        "bytes": lambda: Bytes(),
+        "characters": lambda: Characters(stored["alphabet"]),
+        "byte-pairs": lambda: BytePairs(read()),
+        "pretrained": lambda: Pretrained(
+            read(), tuple(stored["ends"]), stored["template"], tuple(map(tuple, stored["special"]))
+        ),
+    }[stored["kind"]]()
+
+
+def _read(text: str):
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_str(text)

@@ -1,0 +1,1 @@
+"""Studies of training on many devices: each scheme written out, measured beside one device."""

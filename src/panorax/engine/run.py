@@ -1,0 +1,209 @@
+"""One run: a config becomes a directory with its metrics, curves, samples, checkpoints and a result that says which claims held.
+
+On many processes all do the same, each on its devices; the first one alone holds the directory and writes there, all of them the checkpoints.
+"""
+
+import hashlib
+import json
+import re
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import ModuleType
+
+import jax
+
+from panorax.core import claims, config, files, spec
+from panorax.core.errors import UserError
+from panorax.core.state import Result, State, System
+from panorax.engine import metrics, rundir
+from panorax.engine.checkpoint import Checkpoints, saved
+from panorax.engine.loop import Clock, fit
+from panorax.engine.provenance import provenance
+from panorax.parallel import processes
+from panorax.parallel.sharding import make_mesh, placement
+
+STARTED = "%Y%m%d-%H%M%S"
+
+
+def run(name: str, module: ModuleType, cfg, directory: Path, resume: bool, mesh: str) -> dict:
+    """Run `cfg` in `directory` and return the content of its result.json. `module` is the config module, for its claims."""
+    clock, source = Clock(), provenance()
+    implementation = config.module_of(cfg)
+    if mesh and hasattr(implementation, "study"):
+        raise UserError(
+            f"{name} is a study: it makes the meshes that it compares, and takes no --mesh"
+        )
+    with processes.on_first(
+        lambda: rundir.entered(directory, cfg, resume, lambda: newest_step(directory))
+    ):
+        if hasattr(implementation, "study"):
+            result, facts = implementation.study(cfg, jax.random.key(cfg.seed)), {"seed": cfg.seed}
+        else:
+            result, facts = train(implementation.system(cfg), cfg.run, directory, mesh, clock)
+        record = {
+            "config": name,
+            "claims": claims.verdicts(getattr(module, "CLAIMS", ()), result.metrics),
+            "metrics": {k: float(f"{v:.6g}") for k, v in result.metrics.items()},
+            **facts,
+            "wall_seconds": round(clock.elapsed(), 1),
+            "compile_seconds": round(clock.compiling, 1),
+            **source,
+        }
+        processes.first(lambda: write(directory, result, record))
+    return record
+
+
+def newest_step(directory: Path) -> int | None:
+    """Where the run in `directory` stands, `None` if nothing of it was saved."""
+    return max(saved(directory / "checkpoints"), default=None)
+
+
+def train(
+    system: System, run: config.Run, directory: Path, mesh: str = "", clock: Clock | None = None
+) -> tuple[Result, dict]:
+    """Train a system in `directory`, from its newest checkpoint if there is one: its metrics and figures, and facts of the run.
+
+    With many processes the first one alone makes the report, from the whole state, which must then fit on one device.
+    """
+    clock = clock or Clock()
+    key_init, key_fit, key_report = jax.random.split(jax.random.key(run.seed), 3)
+    abstract = jax.eval_shape(system.init_state, key_init)
+    devices = make_mesh(mesh)
+    place = placement(system, abstract, devices)
+    over = (
+        ",".join(f"{axis}={size}" for axis, size in devices.shape.items() if size > 1) or "data=1"
+    )
+    check_data(system, directory, devices.size // devices.shape["tensor"], over)
+    with Checkpoints(directory / "checkpoints", run.keep) as checkpoints:
+        if checkpoints.latest() is None:
+            state = initial(system, key_init, place.state, clock)
+        else:
+            state = checkpoints.restore(with_shardings(abstract, place.state))
+        with processes.on_first(
+            lambda: metrics.Log(directory, int(state.step)), otherwise=metrics.Silence()
+        ) as log:
+            state, evaluation = fit(system, run, state, key_fit, place, log, checkpoints, clock)
+    facts = {
+        "seed": run.seed,
+        "steps": run.steps,
+        "parameters": spec.count(system.spec),
+        "mesh": over,
+    }
+    state = processes.gathered(state, place.replicated)
+    if not processes.is_first():
+        return Result(evaluation), facts
+    report = system.report(state, key_report)
+    figures = {
+        "curves.png": metrics.curves(metrics.read_metrics(directory / "metrics.jsonl")),
+        **report.figures,
+    }
+    return Result({**evaluation, **report.metrics}, figures), facts
+
+
+def initial(system: System, key: jax.Array, shardings: State, clock: Clock) -> State:
+    """The state that training starts from, placed; fields that are pretrained are never drawn."""
+    loaded = system.pretrained(shardings) if system.pretrained else {}
+    without = dict.fromkeys(loaded, ())
+    drawn = clock.once(
+        lambda key: system.init_state(key).replace(**without),
+        key,
+        out_shardings=shardings.replace(**without),
+    )
+    return drawn.replace(**loaded)
+
+
+def check_data(system: System, directory: Path, ways: int, mesh: str) -> None:
+    """Read the data on every process and keep in `directory` what is made from them.
+
+    Raises UserError where they cannot be read, are not those the run was started with, are not the same for all processes, or where a batch
+    cannot be split `ways` ways.
+    """
+
+    def digest():
+        texts, batch = system.files(), jax.tree.leaves(system.batches(0))
+        if processes.is_first():
+            with files.writing(directory):
+                directory.mkdir(parents=True, exist_ok=True)
+                rundir.keep(directory, texts)
+        if any(x.shape[0] % ways for x in jax.tree.leaves(system.batch)):
+            raise UserError(
+                f"--mesh {mesh} splits a batch {ways} ways, which does not divide its rows; change batch or the mesh"
+            )
+        return hashlib.sha256(
+            b"".join([json.dumps(texts).encode(), *(x.tobytes() for x in batch)])
+        ).hexdigest()
+
+    digests = processes.everyone(digest)
+    for other, found in enumerate(digests):
+        if found != digests[0]:
+            raise UserError(
+                f"process {other} reads other data than process 0; all hosts need the same files"
+            )
+
+
+def config_of(directory: Path):
+    """The config that a run directory was made with."""
+    if not (directory / "config.json").is_file():
+        raise UserError(f"{directory} is not the directory of a run (it has no config.json)")
+    return config.from_json((directory / "config.json").read_text())
+
+
+def restore(directory: Path, init_state) -> State:
+    """The newest state of a run, on one device; `init_state(key)` says what it looks like."""
+    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    with Checkpoints(directory / "checkpoints") as checkpoints:
+        return checkpoints.restore(
+            with_shardings(jax.eval_shape(init_state, jax.random.key(0)), here)
+        )
+
+
+def with_shardings(abstract, shardings):
+    """ShapeDtypeStructs that say where to put what they describe; a sharding may stand for a whole subtree."""
+    put = lambda sharding, tree: jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
+    )
+    return jax.tree.map(
+        put, shardings, abstract, is_leaf=lambda x: isinstance(x, jax.sharding.Sharding)
+    )
+
+
+def write(directory: Path, result: Result, record: dict) -> None:
+    """The figures of a result, a str as a text file and a matplotlib Figure as a picture, and the record as result.json."""
+    with files.writing(directory):
+        for file, figure in result.figures.items():
+            if isinstance(figure, str):
+                (directory / file).write_text(figure)
+            else:
+                figure.savefig(directory / file, dpi=110)
+        files.replace(directory / "result.json", json.dumps(record, indent=2) + "\n")
+
+
+def default_directory(name: str) -> Path:
+    """runs/<name>/<time>, a new one for every run: a second after the newest where the clock has gone back, so that names stay in order."""
+    now = datetime.fromtimestamp(time.time())
+    after = [
+        datetime.strptime(path.name, STARTED) + timedelta(seconds=1) for path in _started(name)
+    ]
+    return _runs(name) / max([now, *after]).strftime(STARTED)
+
+
+def newest_directory(name: str) -> Path:
+    """The newest run of `name` in the default place."""
+    found = _started(name)
+    if not found:
+        raise UserError(f"no run of {name} to resume in {_runs(name)}; give --workdir")
+    return found[-1]
+
+
+def _runs(name: str) -> Path:
+    return Path("runs") / name.removesuffix(".py").replace("/", "-")
+
+
+def _started(name: str) -> list[Path]:
+    """Runs in the default place, the newest last."""
+    return sorted(
+        p.parent
+        for p in _runs(name).glob("*/config.json")
+        if re.fullmatch(r"\d{8}-\d{6}", p.parent.name)
+    )

@@ -1,0 +1,141 @@
+"""Language model: a decoder-only Transformer that predicts the next token (Bengio et al. 2003; Radford et al. 2018).
+
+For a text of tokens w_1 .. w_n the model gives p(w_t | w_1 .. w_{t-1}), and training minimises the cross entropy
+
+    L = - mean_t log p(w_t | w_{<t})        in nats per token.
+
+Bits per byte of held-out documents is the same quantity in a unit that does not depend on the tokenizer.
+Training windows run across the ends of documents, with nothing masked. The config chooses the decoder:
+`panorax.nets.decoders.llama`, `.qwen` or `.gemma`.
+"""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int
+
+from panorax.core.config import Run
+from panorax.core.net import Net
+from panorax.core.optim import AdamW, Optimizer, optimizer
+from panorax.core.ranges import Count, checked
+from panorax.core.state import State, System, first_state
+from panorax.core.step import update
+from panorax.data.batches import windows
+from panorax.data.text import Text, dataset
+from panorax.interop import hf_text, hf_weights, huggingface
+from panorax.lm.report import report
+from panorax.nets.decoders import decoder, gemma, llama, qwen
+from panorax.ops.losses import cross_entropy, next_token_loss
+from panorax.ops.sampling import Sampling
+
+
+@checked
+class Config:
+    model: llama.Model | qwen.Model | gemma.Model = llama.Model()
+    data: Text = Text()
+    optim: Optimizer = AdamW()
+    run: Run = Run()
+    batch: Count = 16
+    """sequences per step [B]"""
+    context: Count = 128
+    """tokens predicted in each sequence [T]"""
+    stride: Count = 64
+    """tokens between the starts of held-out windows; windows shorter than the context overlap"""
+    accumulate: Count = 1
+    """micro-batches that a batch is cut into; one is in memory at a time"""
+    init_from: str | None = None
+    """Hugging Face folder of this model whose weights and tokenizer the run starts from; None for random weights"""
+    sampling: Sampling = Sampling(temperature=0.7, top_p=0.95)
+    """how the samples at the end are drawn"""
+
+    def __post_init__(self):
+        if not 1 <= self.stride <= self.context or self.batch % self.accumulate:
+            raise ValueError(
+                f"stride must lie between 1 and context {self.context}, and accumulate must divide batch {self.batch}"
+            )
+
+
+def started_from(cfg: Config, directory: Path) -> Config:
+    """`cfg` with the model of a Hugging Face folder, to be trained from its weights with its tokenizer."""
+    return dataclasses.replace(cfg, model=huggingface.model(directory), init_from=str(directory))
+
+
+def decoder_of(state: State, cfg: Config):
+    """Parameters, model and sampling of the trained decoder: what `panorax generate` and `panorax export` take from a run."""
+    return state.params, cfg.model, cfg.sampling
+
+
+def loss_fn(params, extra, batch: Int[Array, "B T1"], key, net: Net):
+    """Mean cross entropy in nats of tokens 1 .. T of the T + 1 in a row, each given those before it."""
+    logits_BTV, extra = net.apply(params, extra, batch[:, :-1], key=key, train=True)
+    return next_token_loss(logits_BTV, batch), (extra, {})
+
+
+def train_step(
+    state: State,
+    batch: Int[Array, "B T1"],
+    key,
+    net: Net,
+    tx: optax.GradientTransformation,
+    accumulate: int = 1,
+):
+    """One update."""
+    loss = functools.partial(loss_fn, net=net)
+    params, opt, extra, metrics = update(
+        loss, tx, state.params, state.opt, state.extra, batch, key, accumulate
+    )
+    return State(params, opt, extra, state.step + 1), metrics
+
+
+def evaluate(state: State, batch, key, net: Net):
+    """Nats per token and bits per byte, every held-out token predicted once; the end of a document counts as a byte."""
+    rows_BT1, weight_BT = batch["rows"], batch["weights"]
+    logits_BTV, _ = net.apply(state.params, state.extra, rows_BT1[:, :-1])
+    nats = jnp.sum(cross_entropy(logits_BTV, rows_BT1[:, 1:]) * weight_BT)
+    return {
+        "eval_loss": (nats, jnp.sum(weight_BT)),
+        "eval_bits_per_byte": (nats / jnp.log(2.0), jnp.sum(batch["bytes"])),
+    }
+
+
+def system(
+    cfg: Config, net: Net | None = None, tx: optax.GradientTransformation | None = None
+) -> System:
+    """The decoder of the config on its text; `net` and `tx` replace the network and the optimiser of the config."""
+    net = net or decoder.net(cfg.model)
+    tx = tx or optimizer(cfg.optim, cfg.run.steps, net.spec)
+
+    @functools.cache
+    def text():
+        return dataset(
+            cfg.data, cfg.model.vocab, cfg.init_from and hf_text.tokenizer(Path(cfg.init_from))
+        )
+
+    def init_state(key):
+        params, extra = net.init(key)
+        return first_state(params, tx, extra)
+
+    def pretrained(shardings: State):
+        huggingface.refuse_another_model(cfg.model, Path(cfg.init_from))
+        return {
+            "params": hf_weights.load(Path(cfg.init_from), cfg.model, shardings.params, jnp.float32)
+        }
+
+    return System(
+        spec=net.spec,
+        init_state=init_state,
+        train_step=functools.partial(train_step, net=net, tx=tx, accumulate=cfg.accumulate),
+        evaluate=functools.partial(evaluate, net=net),
+        batch=jax.ShapeDtypeStruct((cfg.batch, cfg.context + 1), jnp.int32),
+        batches=lambda step: windows(text().train, cfg.batch, cfg.context + 1, cfg.run.seed, step),
+        held_out=lambda: text().held_out_batches(cfg.batch, cfg.context, cfg.stride),
+        report=lambda state, key: report(state.params, text(), key, cfg),
+        files=lambda: text().files(),
+        pretrained=pretrained if cfg.init_from else None,
+        per_step={"tokens": cfg.batch * cfg.context},
+        footprint=lambda: decoder.footprint(cfg.model, cfg.context),
+    )

@@ -1,0 +1,1 @@
+"""Point clouds: neighbours, dimension, maps to the plane."""

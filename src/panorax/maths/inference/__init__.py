@@ -1,0 +1,1 @@
+"""Approximate inference: Gaussian families, Hamiltonian Monte Carlo."""

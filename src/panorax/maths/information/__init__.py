@@ -1,0 +1,1 @@
+"""Information theory: mutual information, capacity, the bottleneck."""

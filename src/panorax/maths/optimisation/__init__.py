@@ -1,0 +1,1 @@
+"""Optimisation: update rules, curvature, minimisers, K-FAC."""

@@ -1,0 +1,1 @@
+"""Decoder-only Transformers, and what runs them over a text or a cache."""

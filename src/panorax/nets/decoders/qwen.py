@@ -1,0 +1,60 @@
+"""Qwen 2 and 3 (arXiv:2407.10671, arXiv:2505.09388): Llama with biases on queries, keys and values, or with their heads normalised.
+
+Qwen 2 adds a bias to each of the three; Qwen 3 has none and takes the RMS norm of every query and key over its head before it is turned.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import jax
+
+from panorax.core import spec as core_spec
+from panorax.core.spec import P
+from panorax.nets.decoders import llama
+from panorax.nets.decoders.llama import embed as embed
+from panorax.nets.decoders.llama import unembed as unembed
+from panorax.ops.norms import rms_norm
+
+
+@dataclass(frozen=True)
+class Model(llama.Model):
+    """Llama's sizes, and what is added to queries, keys and values."""
+
+    bias: bool = False
+    """add a learnt vector to queries, keys and values (Qwen 2)"""
+    head_norm: bool = True
+    """RMS norm of queries and keys over each head (Qwen 3)"""
+
+
+def spec(cfg: Model):
+    """Llama's parameters, and those of the biases and head norms."""
+    H, G, K = cfg.n_heads, cfg.n_kv_heads, cfg.head_size
+    zeros, ones = jax.nn.initializers.zeros, jax.nn.initializers.ones
+    biases = {
+        "q_bias": P((H * K,), ("heads",), zeros),
+        "k_bias": P((G * K,), ("kv_heads",), zeros),
+        "v_bias": P((G * K,), ("kv_heads",), zeros),
+    }
+    norms = {"q_norm": P((K,), ("head_dim",), ones), "k_norm": P((K,), ("head_dim",), ones)}
+    tree = llama.spec(cfg)
+    added = core_spec.stack(
+        (biases if cfg.bias else {}) | (norms if cfg.head_norm else {}), cfg.n_layers
+    )
+    return tree | {"layers": tree["layers"] | added}
+
+
+def project(h_BTD, layer, cfg: Model):
+    """Queries, keys and values with what is added to them."""
+    q_BTHK, k_BTGK, v_BTGK = llama.project(h_BTD, layer, cfg)
+    if cfg.bias:
+        add = lambda x, name: x + layer[name].reshape(1, 1, *x.shape[2:]).astype(x.dtype)
+        q_BTHK, k_BTGK, v_BTGK = add(q_BTHK, "q_bias"), add(k_BTGK, "k_bias"), add(v_BTGK, "v_bias")
+    if cfg.head_norm:
+        q_BTHK, k_BTGK = (
+            rms_norm(q_BTHK, layer["q_norm"], cfg.norm_eps),
+            rms_norm(k_BTGK, layer["k_norm"], cfg.norm_eps),
+        )
+    return q_BTHK, k_BTGK, v_BTGK
+
+
+block = functools.partial(llama.block, project=project)

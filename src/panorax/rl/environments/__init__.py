@@ -1,0 +1,1 @@
+"""Vectorised environments, and adapters of other libraries."""

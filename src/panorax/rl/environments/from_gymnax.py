@@ -1,0 +1,97 @@
+"""The environments of gymnax (Lange 2022): classic control, MinAtar, bsuite and others, as pure functions.
+
+gymnax's own restart and its own merging of time limit and end are not used: `step_env` says whether the world ended,
+`is_truncated` whether only the time is up.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from panorax.core.deferred import deferred
+from panorax.core.errors import UserError
+from panorax.core.names import nearest
+from panorax.rl.environments.environment import (
+    Box,
+    Discrete,
+    Environment,
+    Environments,
+    Observation,
+    Space,
+    Step,
+)
+from panorax.rl.environments.wrappers import unit_actions, vectorize
+
+
+@dataclass(frozen=True)
+class Config:
+    """`name` as registered in gymnax; `params` replaces some of the environment's parameters, as (name, value) pairs."""
+
+    name: str = "CartPole-v1"
+    params: tuple[tuple[str, float], ...] = ()
+
+
+def environments(cfg: Config, n: int) -> Environments:
+    """`n` copies; actions of a Box are in [-1, 1]."""
+    return vectorize(unit_actions(make(cfg)), n)
+
+
+def make(cfg: Config) -> Environment:
+    """One episode. Raises UserError where gymnax is not installed, or has no such environment or parameter."""
+    env, params = _load(cfg)
+    actions = _space(env.action_space(params), cfg.name)
+    action_shape = env.action_space(params).shape
+
+    def reset(key):
+        view, state = env.reset_env(key, params)
+        return jax.tree.map(jnp.asarray, state), Observation(jnp.asarray(view, jnp.float32))
+
+    like = jax.eval_shape(reset, jax.random.key(0))
+
+    def step(key, state, action):
+        view, after, reward, terminated, _ = env.step_env(
+            key, state, action.reshape(action_shape), params
+        )
+        truncated = env.is_truncated(after, params) & ~terminated
+        after = jax.tree.map(lambda x, s: jnp.asarray(x, s.dtype).reshape(s.shape), after, like[0])
+        reward = jnp.asarray(reward, jnp.float32).reshape(())
+        return after, Step(
+            Observation(jnp.asarray(view, jnp.float32)), reward, terminated, truncated
+        )
+
+    return Environment(reset, step, like[1].view.shape, actions, int(params.max_steps_in_episode))
+
+
+def _load(cfg: Config):
+    try:
+        with deferred("seaborn", "matplotlib"):
+            import gymnax
+    except ImportError as error:
+        raise UserError(
+            f"gymnax environments need `pip install 'panorax[rl]'` ({error})"
+        ) from error
+    if cfg.name not in gymnax.registered_envs:
+        raise UserError(
+            f"gymnax has no environment {cfg.name!r}{nearest(cfg.name, gymnax.registered_envs)}"
+        )
+    env, params = gymnax.make(cfg.name)
+    for name, value in cfg.params:
+        if not hasattr(params, name):
+            raise UserError(
+                f"{cfg.name} has no parameter {name!r}{nearest(name, vars(params))}; it has: {', '.join(vars(params))}"
+            )
+        params = params.replace(**{name: type(getattr(params, name))(value)})
+    return env, params
+
+
+def _space(space, name: str) -> Space:
+    if hasattr(space, "n"):
+        return Discrete(int(space.n))
+    if hasattr(space, "low"):
+        low, high = (
+            jnp.broadcast_to(jnp.asarray(b, jnp.float32), space.shape).ravel().tolist()
+            for b in (space.low, space.high)
+        )
+        return Box(tuple(low), tuple(high))
+    raise UserError(f"the actions of {name} are neither discrete nor a box")

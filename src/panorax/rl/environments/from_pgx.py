@@ -1,0 +1,84 @@
+"""The games of pgx (Koyamada et al. 2023) seen by one player; the others move at random among the legal moves."""
+
+import jax
+import jax.numpy as jnp
+
+from panorax.core.errors import UserError
+from panorax.core.names import nearest
+from panorax.core.ranges import Count, checked
+from panorax.ops.distributions import Categorical, masked
+from panorax.rl.environments.environment import (
+    Discrete,
+    Environment,
+    Environments,
+    Observation,
+    Step,
+)
+from panorax.rl.environments.wrappers import time_limit, vectorize
+
+
+@checked
+class Config:
+    """`name` as in `pgx.available_envs()`; an episode is cut off after `max_steps` of the player's own moves."""
+
+    name: str = "tic_tac_toe"
+    max_steps: Count = 500
+
+
+def environments(cfg: Config, n: int) -> Environments:
+    """`n` games side by side."""
+    return vectorize(make(cfg), n)
+
+
+def make(cfg: Config) -> Environment:
+    """One game as player 0, whose seat pgx draws. Raises UserError where pgx is not installed or has no such game."""
+    game = _load(cfg)
+
+    def others_move(key, state, reward):
+        """Random legal moves until it is player 0's turn or the game is over; rewards to player 0 on the way are added."""
+
+        def waiting(carry):
+            _, state, _ = carry
+            return (state.current_player != 0) & ~state.terminated & ~state.truncated
+
+        def move(carry):
+            key, state, reward = carry
+            key, key_action, key_step = jax.random.split(key, 3)
+            logits = jnp.zeros(state.legal_action_mask.shape)
+            action = Categorical(masked(logits, state.legal_action_mask)).sample(key_action)
+            state = game.step(state, action, key_step)
+            return key, state, reward + state.rewards[0]
+
+        return jax.lax.while_loop(waiting, move, (key, state, reward))[1:]
+
+    def observe(state):
+        return Observation(state.observation.astype(jnp.float32), state.legal_action_mask)
+
+    def reset(key):
+        key_init, key_others = jax.random.split(key)
+        state, _ = others_move(key_others, game.init(key_init), jnp.float32(0))
+        return state, observe(state)
+
+    def step(key, state, action):
+        key_step, key_others = jax.random.split(key)
+        state = game.step(state, action, key_step)
+        state, reward = others_move(key_others, state, state.rewards[0])
+        return state, Step(observe(state), reward, state.terminated, state.truncated)
+
+    return time_limit(
+        Environment(reset, step, game.observation_shape, Discrete(game.num_actions), cfg.max_steps),
+        cfg.max_steps,
+    )
+
+
+def _load(cfg: Config):
+    try:
+        import pgx
+    except ImportError as error:
+        raise UserError(f"pgx games need `pip install 'panorax[rl]'` ({error})") from error
+    if cfg.name not in pgx.available_envs():
+        raise UserError(f"pgx has no game {cfg.name!r}{nearest(cfg.name, pgx.available_envs())}")
+    try:
+        return pgx.make(cfg.name)
+    except ImportError as error:
+        raise UserError(f"the pgx game {cfg.name} needs one more package: {error}") from error

@@ -1,0 +1,94 @@
+"""Environments made from environments."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from panorax.core import struct
+from panorax.rl.environments.environment import Box, Environment, Environments
+
+
+@struct.dataclass
+class Copies:
+    """The state of n environments; `ready` is the (state, observation) that each starts its next episode from, `used` says where it has been, (N,)."""
+
+    state: Any
+    ready: Any
+    used: jax.Array
+
+
+def vectorize(env: Environment, n: int) -> Environments:
+    """`n` copies stepped together; where an episode ends the next one starts at once.
+
+    Starts are drawn ahead, one for every copy, and all that are used are drawn anew together in a step in which a copy needs its second:
+    most steps draw nothing. It costs the memory of a second state.
+    """
+    fresh = lambda key: jax.vmap(env.reset)(jax.random.split(key, n))
+
+    def reset(key):
+        key_now, key_next = jax.random.split(key)
+        state, observation = fresh(key_now)
+        return Copies(state, fresh(key_next), jnp.zeros(n, bool)), observation
+
+    def step(key, copies, action):
+        key_step, key_fresh = jax.random.split(key)
+        state, after = jax.vmap(env.step)(jax.random.split(key_step, n), copies.state, action)
+        ended = after.terminated | after.truncated
+        ready, used = jax.lax.cond(
+            jnp.any(ended & copies.used),
+            lambda: (select(copies.used, fresh(key_fresh), copies.ready), jnp.zeros(n, bool)),
+            lambda: (copies.ready, copies.used),
+        )
+        state, observation = select(ended, ready, (state, after.observation))
+        return Copies(state, ready, used | ended), observation, after
+
+    return Environments(n, reset, step, env.shape, env.actions, env.max_steps)
+
+
+def select(condition_N, then, otherwise):
+    """Row by row, `then` where the condition holds, in two pytrees whose leaves start with the axis N."""
+
+    def choose(a, b):
+        return jnp.where(condition_N.reshape(condition_N.shape + (1,) * (a.ndim - 1)), a, b)
+
+    return jax.tree.map(choose, then, otherwise)
+
+
+def time_limit(env: Environment, max_steps: int) -> Environment:
+    """Truncates episodes after `max_steps` steps."""
+
+    def reset(key):
+        state, observation = env.reset(key)
+        return (state, jnp.int32(0)), observation
+
+    def step(key, state, action):
+        inner, time = state
+        inner, after = env.step(key, inner, action)
+        late = (time + 1 >= max_steps) & ~after.terminated
+        return (inner, time + 1), after.replace(truncated=after.truncated | late)
+
+    return dataclasses.replace(env, reset=reset, step=step, max_steps=max_steps)
+
+
+def unit_actions(env: Environment) -> Environment:
+    """A Box whose bounds are finite becomes the cube [-1, 1]^K, stretched onto it, and what lies outside is clipped; other spaces stay."""
+    if not isinstance(env.actions, Box) or not all(
+        map(jnp.isfinite, env.actions.low + env.actions.high)
+    ):
+        return env
+
+    def step(key, state, action):
+        return env.step(key, state, stretch(action, env.actions))
+
+    K = len(env.actions.low)
+    return dataclasses.replace(env, step=step, actions=Box((-1.0,) * K, (1.0,) * K))
+
+
+def stretch(action, box: Box):
+    """Maps the cube [-1, 1]^K onto the box, after clipping to the cube; the last axis of `action` is K."""
+    low, high = (
+        jnp.array(x).reshape((1,) * (action.ndim - 1) + (-1,)) for x in (box.low, box.high)
+    )
+    return low + (jnp.clip(action, -1, 1) + 1) / 2 * (high - low)

@@ -1,0 +1,1 @@
+"""Policies: networks from observations to distributions over actions and values."""

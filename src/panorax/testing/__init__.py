@@ -1,0 +1,6 @@
+"""What systems, networks and kernels are held to, for this library's tests and for a researcher's own.
+
+contract     checks of a whole system or study: deterministic, resumable, equal on many devices, ...
+properties   checks of functions: causal, row independent, equivariant, cached equals full, ...
+strategies   hypothesis strategies for arrays, parameter trees and configs (needs hypothesis)
+"""

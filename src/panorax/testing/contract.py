@@ -1,0 +1,247 @@
+"""The contract of a system or a study: checks that need nothing but its config module.
+
+    checks = contract.of(module)            # the module of a config file, with get_config() and smoke()
+    checks["same_seed_same_bits"]()         # returns, or raises AssertionError
+
+`panorax check my_config.py` runs them all. The checks of one module share their compiled programs.
+A system is checked at smoke size, except where tracing at full size proves the point.
+"""
+
+import functools
+import math
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from panorax.core import config
+from panorax.core.spec import count, is_parameter
+from panorax.core.state import Result, System
+from panorax.core.step import evaluated, scan_steps, stacked
+from panorax.engine.checkpoint import Checkpoints
+from panorax.engine.plan import plan
+from panorax.engine.run import run, with_shardings
+from panorax.parallel.sharding import make_mesh, mesh_sizes, placement
+
+CHUNK = 2  # steps of the compiled program that most checks share
+DEVICES = "data=2,fsdp=2,tensor=2"
+
+
+def of(module: ModuleType) -> dict[str, Callable[[], None]]:
+    """The checks of a config module by name: those of a system, or those of a study."""
+    implementation = config.module_of(module.smoke())
+    checked = StudyContract(module) if hasattr(implementation, "study") else SystemContract(module)
+    names = [name for name in vars(type(checked)) if not name.startswith("_")]
+    return {name: getattr(checked, name) for name in names if callable(getattr(checked, name))}
+
+
+class StudyContract:
+    """Checks of a study. One smoke run serves them all."""
+
+    def __init__(self, module: ModuleType):
+        self._module = module
+        self._cfg = module.smoke()
+
+    @functools.cached_property
+    def _record(self) -> dict:
+        return _smoke_run(self._module, {"config.json", "result.json"})
+
+    def smoke_run_measures_what_its_claims_name(self):
+        """A run leaves its files, and every claim names a metric of it; numbers in names are sizes, which differ."""
+        letters = lambda names: {"".join(c for c in name if not c.isdigit()) for name in names}
+        assert letters(c.metric for c in self._module.CLAIMS) <= letters(self._record["metrics"])
+
+    def is_a_function_of_its_key(self):
+        """The same key gives the same metrics."""
+        again = config.module_of(self._cfg).study(self._cfg, jax.random.key(self._cfg.seed))
+        assert isinstance(again, Result)
+        rounded = {name: float(f"{x:.6g}") for name, x in again.metrics.items()}
+        assert self._record["metrics"] == rounded
+
+
+class SystemContract:
+    """Checks of a trainable system."""
+
+    def __init__(self, module: ModuleType):
+        self._module = module
+        self._key = jax.random.key(3)
+
+    @functools.cached_property
+    def _full(self) -> System:
+        return _made(self._module.get_config())
+
+    @functools.cached_property
+    def _full_state(self):
+        return jax.eval_shape(self._full.init_state, self._key)
+
+    @functools.cached_property
+    def _system(self) -> System:
+        return _made(self._module.smoke())
+
+    @functools.cached_property
+    def _init(self):
+        return jax.jit(self._system.init_state)
+
+    @functools.cached_property
+    def _chunk(self) -> Callable:
+        return lambda state, batches: scan_steps(
+            self._system.train_step, state, batches, self._key, CHUNK
+        )
+
+    @functools.cached_property
+    def _steps(self):
+        return jax.jit(self._chunk)
+
+    def _batches(self, start: int = 0):
+        return stacked(self._system.batches, start, CHUNK)
+
+    @functools.cached_property
+    def _start(self):
+        return self._init(self._key)
+
+    @functools.cached_property
+    def _trained(self):
+        """State and metrics after the first chunk."""
+        return self._steps(self._start, self._batches())
+
+    def step_keeps_the_state_as_it_is(self):
+        """At full size, a step returns a state of the same shapes and dtypes, and a scalar "loss"."""
+        step = self._full.train_step
+        after, metrics = jax.eval_shape(step, self._full_state, self._full.batch, self._key)
+        chex.assert_trees_all_equal_shapes_and_dtypes(after, self._full_state)
+        assert "loss" in metrics and all(m.shape == () for m in metrics.values())
+
+    def is_planned_at_full_size(self):
+        """The plan knows the bytes of every part."""
+        needs = plan(self._full, mesh_sizes("fsdp=2"))
+        assert needs["parameters"] <= 4 * count(self._full.spec) < 2.2 * needs["parameters"]
+        assert all(x > 0 for part, x in needs.items() if part != "extra") and needs["extra"] >= 0
+
+    def every_axis_of_every_parameter_has_a_name(self):
+        for p in jax.tree.leaves(self._full.spec, is_leaf=is_parameter):
+            assert None not in p.axes, p
+
+    def fsdp_splits_parameters_and_optimiser(self):
+        """On fsdp=8 at least 90% of their bytes are split."""
+        place = placement(self._full, self._full_state, make_mesh("fsdp=8")).state
+        parts = ((self._full_state.params, place.params), (self._full_state.opt, place.opt))
+        for tree, shardings in parts:
+            pairs = list(zip(jax.tree.leaves(tree), jax.tree.leaves(shardings), strict=True))
+            size = lambda x: x.size * x.dtype.itemsize
+            whole = sum(size(x) for x, _ in pairs)
+            split = sum(
+                size(x) for x, s in pairs if math.prod(s.shard_shape(x.shape)) * 8 == x.size
+            )
+            assert split >= 0.9 * whole, f"{split} of {whole} bytes are split"
+
+    def same_seed_same_bits(self):
+        """Two runs of one key are equal; another key gives other parameters."""
+        chex.assert_trees_all_equal(
+            self._trained, self._steps(self._init(self._key), self._batches())
+        )
+        other, _ = self._steps(self._init(jax.random.key(4)), self._batches())
+        pairs = zip(jax.tree.leaves(self._trained[0].params), jax.tree.leaves(other.params))
+        assert any(not np.array_equal(a, b) for a, b in pairs)
+        assert int(self._trained[0].step) == CHUNK
+        assert all(math.isfinite(x) for x in self._trained[1].values())
+
+    def seeds_side_by_side_are_seeds_alone(self):
+        """`vmap` over two seeds trains what each of them trains alone."""
+        keys = jax.random.split(self._key, 2)
+        states = [self._init(key) for key in keys]
+        jax.eval_shape(jax.vmap(self._system.init_state), keys)
+        both = jax.tree.map(lambda *x: jnp.stack(x), *states)
+        together, _ = jax.jit(jax.vmap(self._chunk, in_axes=(0, None)))(both, self._batches())
+        for i, state in enumerate(states):
+            alone, _ = self._steps(state, self._batches())
+            params = jax.tree.map(lambda x: x[i], together.params)
+            chex.assert_trees_all_close(params, alone.params, rtol=1e-3, atol=1e-4)
+
+    def eight_devices_equal_one(self):
+        """Data, fully sharded and tensor parallelism at once change no number beyond rounding."""
+        place = placement(self._system, jax.eval_shape(lambda: self._start), make_mesh(DEVICES))
+        sharded = jax.jit(
+            self._chunk,
+            in_shardings=(place.state, place.stacked_batch),
+            out_shardings=(place.state, place.replicated),
+        )
+        with jax.set_mesh(place.replicated.mesh):
+            state = jax.device_put(self._start, place.state)
+            eight, _ = sharded(state, jax.device_put(self._batches(), place.stacked_batch))
+        host = jax.device_get((eight.params, self._trained[0].params))
+        chex.assert_trees_all_close(*host, rtol=1e-3, atol=1e-4)
+
+    def resumed_equals_uninterrupted(self):
+        """A checkpoint in between changes no bit."""
+        middle, _ = self._trained
+        here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        with tempfile.TemporaryDirectory() as folder:
+            with Checkpoints(Path(folder)) as checkpoints:
+                checkpoints.save(middle)
+            with Checkpoints(Path(folder)) as checkpoints:
+                abstract = jax.eval_shape(lambda: self._start)
+                restored = checkpoints.restore(with_shardings(abstract, here))
+        chex.assert_trees_all_equal(middle, restored)
+        whole, _ = self._steps(middle, self._batches(CHUNK))
+        chex.assert_trees_all_equal(self._steps(restored, self._batches(CHUNK))[0], whole)
+
+    def one_batch_is_overfitted(self):
+        """The metric that OVERFITS names, by default "loss", falls by a fifth on one batch in 240 steps.
+
+        Systems that make their own data, and those whose OVERFITS is None, are not held to it.
+        """
+        metric = getattr(self._module, "OVERFITS", "loss")
+        if metric is None or not jax.tree.leaves(self._system.batch):
+            return
+        batch = self._system.batches(0)
+        repeated = jax.tree.map(lambda x: np.broadcast_to(x[None], (CHUNK, *x.shape)), batch)
+        state, losses = self._start, []
+        for _ in range(240 // CHUNK):
+            state, metrics = self._steps(state, repeated)
+            losses.append(metrics[metric])
+        mean = lambda values: float(np.mean(jax.device_get(values)))
+        assert mean(losses[-20:]) < 0.8 * mean(losses[:20])
+
+    def batches_are_a_function_of_the_step(self):
+        """A step has one batch, of the declared shapes; another step has another."""
+        batches, declared = self._system.batches, self._system.batch
+        if not jax.tree.leaves(declared):
+            assert not jax.tree.leaves(batches(0))
+            return
+        chex.assert_trees_all_equal(batches(5), batches(5))
+        chex.assert_trees_all_equal_shapes_and_dtypes(batches(5), declared)
+        pairs = zip(jax.tree.leaves(batches(5)), jax.tree.leaves(batches(6)))
+        assert any(not np.array_equal(a, b) for a, b in pairs)
+
+    def evaluation_is_finite_and_named(self):
+        """Metrics of the held-out batches, all of one shape, are called eval_..."""
+        batches = list(self._system.held_out())
+        for batch in batches[1:]:
+            chex.assert_trees_all_equal_shapes_and_dtypes(batch, batches[0])
+        metrics = evaluated(jax.jit(self._system.evaluate), self._start, batches, self._key)
+        assert metrics
+        assert all(name.startswith("eval_") and math.isfinite(x) for name, x in metrics.items())
+
+    def smoke_run_goes_from_config_to_result(self):
+        files = {"config.json", "result.json", "metrics.jsonl", "curves.png", "checkpoints"}
+        _smoke_run(self._module, files)
+
+
+def _made(cfg) -> System:
+    return config.module_of(cfg).system(cfg)
+
+
+def _smoke_run(module: ModuleType, expected: set[str]) -> dict:
+    """The record of a run at smoke size, which leaves the expected files and a picture."""
+    with tempfile.TemporaryDirectory() as folder:
+        directory = Path(folder) / "run"
+        record = run(module.__name__, module, module.smoke(), directory, resume=False, mesh="")
+        files = {path.name for path in directory.iterdir()}
+    assert expected <= files and any(name.endswith(".png") for name in files), files
+    assert record["metrics"] and all(math.isfinite(x) for x in record["metrics"].values())
+    return record

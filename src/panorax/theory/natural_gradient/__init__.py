@@ -1,0 +1,1 @@
+"""Natural gradients and K-FAC."""

@@ -1,0 +1,94 @@
+"""CPU-seconds of the suite by entry of the catalogue, and the entries that cost more than their budget allows.
+
+A pytest plugin, loaded by `conftest.py`. The cost of an entry is that of its contract tests and of the test files
+of its volume and of parity that import its module, shared equally between the entries that a file imports.
+"""
+
+import collections
+import resource
+import time
+from pathlib import Path
+
+import pytest
+
+from panorax import catalogue
+
+TRAINED, STUDY = 15.0, 8.0  # CPU-seconds with an empty cache
+MAY_EXCEED = 2.0
+ROOT = Path(__file__).resolve().parents[1]
+# Entries from before the budgets, with what they may cost until they are made cheaper.
+LARGER = {}
+
+
+def budget(entry: catalogue.Entry) -> float:
+    """CPU-seconds that the tests of an entry may take together."""
+    return LARGER.get(entry.name, STUDY if entry.is_study else TRAINED)
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process, all threads, and of the processes that it waited for."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    before = cpu_seconds()
+    result = yield
+    item.config.stash.setdefault(SPENT, {})[item.nodeid] = cpu_seconds() - before
+    return result
+
+
+SPENT = pytest.StashKey[dict]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """What a worker of xdist spent, gathered by the process that started it."""
+    spent = node.config.stash.setdefault(SPENT, {})
+    spent.update(getattr(node, "workeroutput", {}).get("cpu_seconds", {}))
+
+
+def pytest_sessionfinish(session, exitstatus):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["cpu_seconds"] = session.config.stash.get(SPENT, {})
+
+
+def by_entry(spent: dict[str, float]) -> dict[str, float]:
+    """Seconds of every entry, from the seconds of every test."""
+    entries = catalogue.entries()
+    users = collections.defaultdict(list)
+    for entry in entries:
+        for test in entry.tests:
+            if test.split("/")[1] in (entry.volume, "parity"):
+                users[test].append(entry.name)
+    seconds = dict.fromkeys((entry.name for entry in entries), 0.0)
+    for test, cost in spent.items():
+        file, _, case = test.partition("@")[0].partition("::")
+        named = case.partition("[")[2].rpartition("-")[0]
+        shared = [named] if file.startswith("tests/contract") and named in seconds else users[file]
+        for name in shared:
+            seconds[name] += cost / len(shared)
+    return seconds
+
+
+def pytest_terminal_summary(terminalreporter, exitstatus, config):
+    spent = config.stash.get(SPENT, {})
+    if len(spent) < 100:  # a few tests say nothing of what the suite costs
+        return
+    seconds, total = by_entry(spent), sum(spent.values())
+    say = terminalreporter.write_line
+    say(f"CPU-seconds by entry ({total:.0f} in all)")
+    for name, cost in sorted(seconds.items(), key=lambda pair: -pair[1]):
+        if cost:
+            say(f"  {cost:7.1f}  of {budget(catalogue.find(name)):.0f}  {name}")
+    over = over_budget(seconds)
+    if over:
+        say(f"over {MAY_EXCEED:g} times their budget: {', '.join(over)}")
+
+
+def over_budget(seconds: dict[str, float]) -> list[str]:
+    """Entries that cost more than their budget times MAY_EXCEED."""
+    return [
+        name for name, cost in seconds.items() if cost > MAY_EXCEED * budget(catalogue.find(name))
+    ]

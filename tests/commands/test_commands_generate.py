@@ -1,0 +1,184 @@
+"""Prompts from the command line and from files; texts as they grow, whole characters at a time."""
+
+import io
+import json
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panorax.commands import generate as writing
+from panorax.core import spec as core_spec
+from panorax.core.errors import UserError
+from panorax.data.tokenizer import Bytes
+from panorax.nets.decoders import llama
+from panorax.nets.decoders.generate import stream
+from panorax.ops.sampling import Sampling
+
+TOKENS = Bytes()
+CFG = llama.Model(vocab=257, d_model=16, n_layers=1, n_heads=2, n_kv_heads=1, d_ff=8)
+PARAMS = jax.tree.map(lambda x: 5 * x, core_spec.init(llama.spec(CFG), jax.random.key(1)))
+GREEDY = Sampling(temperature=0.0)
+
+
+class Talking(Bytes):
+    """Bytes with a chat template: one line for each message."""
+
+    def chat(self, messages):
+        return self.encode("".join(f"{m['role']}:{m['content']}\n" for m in messages))
+
+
+def asked(texts=(), files=(), tokens=TOKENS, chat=False, system=None):
+    return [
+        (shown, tokens.decode(ids))
+        for shown, ids in writing.prompts(texts, files, tokens, chat, system)
+    ]
+
+
+def test_prompts_come_from_options_and_then_from_files(tmp_path):
+    (tmp_path / "a.txt").write_text("one\ntwo\n", encoding="utf-8")
+    lines = [
+        json.dumps({"prompt": "é\u2028\x85b"}, ensure_ascii=False),
+        "",
+        '{"messages": [{"role": "user", "content": "hi", "name": "x"}]}',
+    ]
+    (tmp_path / "b.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    files = [tmp_path / "a.txt", tmp_path / "b.jsonl"]
+    assert asked(["x", "y"], files[:1]) == [("x", "x"), ("y", "y"), ("one\ntwo\n", "one\ntwo\n")]
+    assert asked([], files[1:], Talking()) == [("é\u2028\x85b", "é\u2028\x85b"), ("", "user:hi\n")]
+    assert asked() == [("", "")] and asked(chat=True) == []
+    assert writing.prompts(["x"], [], TOKENS, False, None)[0][1][0] == TOKENS.end
+
+
+def test_what_a_user_says_stands_after_the_instruction(tmp_path):
+    (tmp_path / "a.jsonl").write_text(
+        '{"messages": [{"role": "user", "content": "hi"}]}\n{"prompt": "ho"}'
+    )
+    found = asked(["x"], [tmp_path / "a.jsonl"], Talking(), chat=True, system="Be brief")
+    assert found == [("", f"system:Be brief\nuser:{text}\n") for text in ("x", "hi", "ho")]
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("a.txt", b"\xff", "cannot be read as UTF-8 text"),
+        ("a.jsonl", b"\xff", "cannot be read as UTF-8 text"),
+        ("a.jsonl", b'\n\n{"prompt": "a"}\n{"prompt"', "line 4: "),
+        ("a.jsonl", b"3", "line 1: "),
+        ("a.jsonl", b'"prompt"', "line 1: "),
+        ("a.jsonl", b'{"prompt": 3}', "line 1: "),
+        ("a.jsonl", b'{"text": "a"}', "line 1: "),
+        ("a.jsonl", b'{"messages": "hi"}', "line 1: "),
+        ("a.jsonl", b'{"messages": [{"role": "user"}]}', "line 1: "),
+        (
+            "a.jsonl",
+            b'{"messages": [{"role": "user", "content": [{"type": "image"}]}]}',
+            "line 1: ",
+        ),
+        ("a.jsonl", b"[" * 100_000, "line 1: "),
+        ("a.jsonl", b'{"prompt": "\\ud83d"}', "half of a character"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError) as said:
+        asked(files=[tmp_path / name], tokens=Talking())
+    assert message in str(said.value) and str(said.value).isprintable()
+
+
+def test_other_mistakes_are_one_line(tmp_path):
+    for arguments, message in (
+        (
+            dict(files=[tmp_path / "none.txt"]),
+            "none.txt cannot be read as UTF-8 text: No such file",
+        ),
+        (dict(files=[tmp_path]), "cannot be read as UTF-8 text: Is a directory"),
+        (dict(texts=["a"], chat=True), "no chat template: give plain prompts"),
+        (dict(texts=["\udcff"]), "half of a character"),
+    ):
+        with pytest.raises(UserError, match=message):
+            asked(**arguments)
+
+
+class Pieces(io.StringIO):
+    """What was written, piece by piece."""
+
+    def __init__(self):
+        super().__init__()
+        self.pieces = []
+
+    def write(self, text):
+        self.pieces.append(text)
+        return super().write(text)
+
+
+@given(st.text(max_size=30), st.integers(1, 5))
+def test_characters_are_never_torn(text, at_a_time):
+    raw, out = text.encode(), Pieces()
+    grown = [TOKENS.decode(raw[: n + at_a_time]) for n in range(0, len(raw), at_a_time)]
+    writing._as_it_grows("prompt", iter(grown), out)
+    assert out.getvalue() == "prompt" + text + "\n"
+    assert "�" in text or not any("�" in piece for piece in out.pieces)
+
+
+@pytest.mark.parametrize("cut", [b"\xf0\x9f\x99", b"\xc3", b"ab\xff"])
+def test_a_text_that_ends_within_a_character_says_so_once(cut):
+    out = io.StringIO()
+    writing._as_it_grows("", iter([TOKENS.decode(cut[:1]), TOKENS.decode(cut)]), out)
+    assert out.getvalue() == TOKENS.decode(cut) + "\n"
+
+
+def written(prompts, batch):
+    out = Pieces()
+    writing.write(
+        PARAMS,
+        writing.prompts(prompts, [], TOKENS, False, None),
+        TOKENS,
+        new=40,
+        batch=batch,
+        cfg=CFG,
+        sampling=GREEDY,
+        seed=0,
+        out=out,
+    )
+    return out
+
+
+def test_a_batch_says_what_its_rows_say_alone():
+    prompts = ["a", "longer prompt", "é🙂"]
+    alone = "".join(written([prompt], 8).getvalue() for prompt in prompts)
+    assert written(prompts, 8).getvalue() == written(prompts, 2).getvalue() == alone
+
+
+def test_one_prompt_is_written_as_it_grows():
+    out = written(["ab"], 8)
+    assert out.pieces[0] == "ab" and len(out.pieces) > 3
+
+
+def test_a_token_that_the_model_does_not_have_is_said():
+    with pytest.raises(
+        UserError, match="the tokenizer gives a prompt the token 300, the model has 257"
+    ):
+        writing.write(
+            PARAMS, [("", [3, 300])], TOKENS, new=4, batch=1, cfg=CFG, sampling=GREEDY, seed=0
+        )
+    with pytest.raises(UserError, match="none of no tokens"):
+        writing.write(PARAMS, [("", [])], TOKENS, new=4, batch=1, cfg=CFG, sampling=GREEDY, seed=0)
+
+
+def test_seeds_differ_and_repeat():
+    draw = lambda seed: [
+        *stream(
+            PARAMS,
+            [[256, 3]],
+            TOKENS,
+            jax.random.key(seed),
+            new=24,
+            cfg=CFG,
+            sampling=Sampling(temperature=1.0),
+        )
+    ][-1]
+    assert draw(0) == draw(0) != draw(1)
+    assert np.all([len(x) for x in draw(0)])

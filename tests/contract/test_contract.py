@@ -1,0 +1,55 @@
+"""Every entry of the catalogue keeps the contract of `panorax.testing`: a new entry is tested without a new line here."""
+
+import functools
+import os
+
+import pytest
+
+from panorax import catalogue
+from panorax.commands import experiment
+from panorax.core import config, spec
+from panorax.testing import contract
+
+ONLY = set(
+    filter(None, os.environ.get("PANORAX_CONTRACT", "").split(","))
+)  # names, as `make check` gives
+ENTRIES = {e.name: e for e in catalogue.entries() if not ONLY or e.name in ONLY}
+AT_FULL_SIZE = {
+    "step_keeps_the_state_as_it_is",
+    "is_planned_at_full_size",
+    "every_axis_of_every_parameter_has_a_name",
+    "fsdp_splits_parameters_and_optimiser",
+}
+
+
+@functools.lru_cache(maxsize=1)
+def checks(name):
+    """The checks of an entry, which share its compiled programs; those of one entry at a time are kept."""
+    return contract.of(experiment.load(name)[1])
+
+
+@functools.cache
+def first_of_its_smoke_config():
+    """Entries with a smoke config of their own: presets share one, which is checked once."""
+    smoke = {name: experiment.load(name)[1].smoke() for name in ENTRIES}
+    return {name for name in ENTRIES if name == min(n for n in ENTRIES if smoke[n] == smoke[name])}
+
+
+CASES = [
+    (name, check)
+    for name in ENTRIES
+    for check in checks(name)
+    if check in AT_FULL_SIZE or name in first_of_its_smoke_config()
+]
+
+
+@pytest.mark.parametrize("entry_name, check", CASES, ids=["-".join(case) for case in CASES])
+def test_an_entry_keeps_the_contract(entry_name, check):
+    checks(entry_name)[check]()
+
+
+@pytest.mark.parametrize("name", [n for n, e in ENTRIES.items() if "PARAMETERS" in e.literals])
+def test_parameter_counts_are_the_papers(name):
+    cfg = experiment.load(name)[2]
+    system = config.module_of(cfg).system(cfg)
+    assert spec.count(system.spec) == ENTRIES[name].literals["PARAMETERS"]

@@ -1,0 +1,66 @@
+"""The system that CONVENTIONS.md shows as code is one: a user's folder of two files, run from outside of the package."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from panorax import cli
+from panorax.commands import experiment
+from panorax.testing import contract
+
+PAGE = (Path(__file__).resolve().parents[2] / "CONVENTIONS.md").read_text()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The two files of the page, in a folder of their own."""
+    blocks = re.findall(
+        r"`(\w+\.py)`[^`]*?\n\n```python\n(.*?)```|`(\w+\.py)`.*?\n\n```python\n(.*?)```",
+        PAGE,
+        re.S,
+    )
+    files = {a or c: b or d for a, b, c, d in blocks}
+    assert set(files) == {"softmax_regression.py", "digits.py"}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield tmp_path
+    sys.modules.pop("softmax_regression", None)
+
+
+def test_the_page_s_system_runs_resumes_takes_a_mesh_and_keeps_its_claim(folder, capsys):
+    command = ["run", str(folder / "digits.py"), "--workdir", str(folder / "run")]
+    assert cli.main([*command, "--mesh", "data=2,fsdp=2", "--run.steps", "250"]) == 0
+    assert cli.main([*command, "--resume"]) == 0, capsys.readouterr().err
+    result = json.loads((folder / "run" / "result.json").read_text())
+    assert result["parameters"] == 650 and all(verdict["kept"] for verdict in result["claims"])
+
+
+def test_it_keeps_the_contract_from_outside_of_the_package(folder):
+    module = experiment.load(str(folder / "digits.py"))[1]
+    for check in contract.of(module).values():
+        check()
+
+
+def test_its_options_are_typed_and_its_parts_chosen(folder, capsys):
+    assert (
+        cli.main(
+            [
+                "run",
+                str(folder / "digits.py"),
+                "--smoke",
+                "--workdir",
+                str(folder / "run"),
+                "--optim",
+                "sgd",
+                "--batch",
+                "16",
+            ]
+        )
+        == 0
+    )
+    assert cli.main(["run", str(folder / "digits.py"), "--batch", "0"]) == 2
+    assert "batch must be at least 1" in capsys.readouterr().err

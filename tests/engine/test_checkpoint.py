@@ -1,0 +1,128 @@
+import functools
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from panorax.core.errors import UserError
+from panorax.core.state import State
+from panorax.engine.checkpoint import Checkpoints
+from panorax.parallel.sharding import make_mesh
+
+
+def state(step, width=8):
+    return State({"w": jnp.arange(4.0 * width).reshape(4, width) + step}, (), (), jnp.int32(step))
+
+
+def abstract(like, spec=()):
+    sharding = jax.NamedSharding(make_mesh("data=4"), jax.P(*spec))
+    put = lambda x: jax.ShapeDtypeStruct(
+        x.shape, x.dtype, sharding=sharding if x.ndim else jax.NamedSharding(sharding.mesh, jax.P())
+    )
+    return jax.tree.map(put, like)
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def overwrite(state):
+    return jax.tree.map(lambda x: x - x, state)
+
+
+def test_the_newest_n_are_kept(tmp_path):
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        assert checkpoints.latest() is None
+        for step in (1, 2, 3):
+            checkpoints.save(state(step))
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name.isdecimal()) == ["2", "3"]
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.latest() == 3
+
+
+def test_a_step_is_saved_once_and_what_is_saved_may_be_donated(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        one = state(1, width=1 << 20)
+        checkpoints.save(one)
+        jax.block_until_ready(overwrite(one))
+        checkpoints.save(state(1))
+        back = checkpoints.restore(abstract(state(1, width=1 << 20)))
+    np.testing.assert_array_equal(back.params["w"], state(1, width=1 << 20).params["w"])
+
+
+def test_it_is_restored_onto_another_mesh(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state(5))
+        back = checkpoints.restore(abstract(state(5), ("data",)))
+    assert {shard.data.shape for shard in back.params["w"].addressable_shards} == {(1, 8)}
+    np.testing.assert_array_equal(back.params["w"], state(5).params["w"])
+
+
+def test_what_does_not_fit_or_is_not_there_is_one_line(tmp_path):
+    with (
+        Checkpoints(tmp_path) as checkpoints,
+        pytest.raises(UserError, match="no checkpoint to resume from"),
+    ):
+        checkpoints.restore(abstract(state(0)))
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state(1))
+        other = state(1).replace(params={"v": jnp.zeros(3)})
+        with pytest.raises(UserError, match="is whole and fits this config") as error:
+            checkpoints.restore(abstract(other))
+    assert "\n" not in str(error.value)
+
+
+def truncate(file):
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def garble(file):
+    file.write_bytes(bytes(b ^ 0x5A for b in file.read_bytes()))
+
+
+FILES = (
+    "state/_METADATA",
+    "state/manifest.ocdbt",
+    "state/ocdbt.process_0/d",
+    "_CHECKPOINT_METADATA",
+)
+
+
+@pytest.mark.parametrize("harm", [truncate, garble, Path.unlink], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(tmp_path, capsys, harm, name):
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(state(step))
+    file = tmp_path / "2" / name
+    harm(max(file.iterdir(), key=lambda p: p.stat().st_size) if file.is_dir() else file)
+    with Checkpoints(tmp_path) as checkpoints:
+        back = checkpoints.restore(abstract(state(0)))
+        assert int(back.step) == 1 == checkpoints.latest()
+        np.testing.assert_array_equal(back.params["w"], state(1).params["w"])
+        checkpoints.save(state(2))
+    said = capsys.readouterr().err
+    assert (
+        said.count("\n") == 1
+        and "the checkpoint of step 2 is damaged" in said
+        and (tmp_path / "2.damaged").is_dir()
+    )
+    with Checkpoints(tmp_path) as checkpoints:
+        assert int(checkpoints.restore(abstract(state(0))).step) == 2
+
+
+def test_killed_before_the_seal_it_is_used_without(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state(1))
+    (tmp_path / "1.sha256").unlink()
+    (tmp_path / "3").mkdir()  # and an empty folder is no checkpoint
+    with Checkpoints(tmp_path) as checkpoints:
+        assert int(checkpoints.restore(abstract(state(0))).step) == 1
+
+
+def test_seals_go_with_their_checkpoints(tmp_path):
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        for step in (1, 2, 3):
+            checkpoints.save(state(step))
+    assert {p.name for p in tmp_path.glob("*.sha256")} <= {"2.sha256", "3.sha256"} and (
+        tmp_path / "3.sha256"
+    ).exists()

@@ -1,0 +1,62 @@
+import io
+import json
+
+from panorax.engine.metrics import Log, curves, read_metrics
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def write(directory, steps, start=0, out=None):
+    with Log(directory, start, out or io.StringIO()) as log:
+        log.start(start, 100)
+        for step in steps:
+            log.train(step, {"loss": float(step)})
+        log.evaluation(steps[-1], {"eval_loss": 0.5})
+
+
+def test_records_come_back(tmp_path):
+    write(tmp_path, [10, 20])
+    assert read_metrics(tmp_path / "metrics.jsonl") == [
+        {"step": 10, "split": "train", "loss": 10.0},
+        {"step": 20, "split": "train", "loss": 20.0},
+        {"step": 20, "split": "eval", "eval_loss": 0.5},
+    ]
+
+
+def test_a_resumed_run_has_neither_gaps_nor_repeats(tmp_path):
+    write(tmp_path, [10, 20, 30])
+    write(tmp_path, [30, 40], start=20)
+    assert [
+        r["step"] for r in read_metrics(tmp_path / "metrics.jsonl") if r["split"] == "train"
+    ] == [10, 20, 30, 40]
+
+
+def test_a_line_cut_short_is_left_out(tmp_path):
+    file = tmp_path / "metrics.jsonl"
+    file.write_text(json.dumps({"step": 1, "split": "train"}) + '\n{"step": 2, "spl')
+    assert [r["step"] for r in read_metrics(file)] == [1]
+    write(tmp_path, [2], start=1)
+    assert [r["step"] for r in read_metrics(file)] == [1, 2, 2]
+
+
+def test_progress_is_for_terminals(tmp_path):
+    quiet, terminal = io.StringIO(), Terminal()
+    write(tmp_path, [10, 20], out=quiet)
+    write(tmp_path, [10, 20], out=terminal)
+    assert quiet.getvalue() == "step 20/100  eval_loss 0.5\n"
+    assert "step 10/100  loss 10.0000" in terminal.getvalue() and "left" in terminal.getvalue()
+
+
+def test_curves_pair_training_with_held_out():
+    figure = curves(
+        [
+            {"step": 1, "split": "train", "loss": 2.0, "kl": 0.1},
+            {"step": 1, "split": "eval", "eval_loss": 3.0},
+        ]
+    )
+    assert [ax.get_title() for ax in figure.axes] == ["loss", "kl"]
+    assert [line.get_label() for line in figure.axes[0].lines] == ["training", "held out"]
+    assert curves([]).axes

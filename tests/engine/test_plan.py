@@ -1,0 +1,122 @@
+import dataclasses
+import json
+
+import jax
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+from panorax.configs.generative import flow_matching as digits
+from panorax.configs.lm import llama as small_llama
+from panorax.configs.rl import ppo
+
+from panorax import cli
+from panorax.core.config import module_of
+from panorax.engine import plan
+from panorax.engine.run import with_shardings
+from panorax.lm import language_model
+from panorax.nets.decoders import llama
+from panorax.parallel.sharding import make_mesh, mesh_sizes, placement, planned_mesh
+
+MODEL = llama.Model(vocab=512, d_model=128, n_layers=4, n_heads=8, n_kv_heads=4, d_ff=256)
+LM = dataclasses.replace(small_llama.get_config(), model=MODEL, batch=16, context=128, stride=128)
+REMAT = dataclasses.replace(LM, model=dataclasses.replace(MODEL, remat="layers"))
+
+
+PPO = dataclasses.replace(ppo.get_config(), n_envs=512)
+
+
+def allocated(cfg, mesh):
+    """What the compiler allocates for a training step on each device of a mesh."""
+    system, key = module_of(cfg).system(cfg), jax.eval_shape(lambda: jax.random.key(0))
+    state = jax.eval_shape(system.init_state, key)
+    place = placement(system, state, make_mesh(mesh))
+    rows = NamedSharding(place.replicated.mesh, PartitionSpec(("data", "fsdp")))
+    batch = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=rows), system.batch
+    )
+    with jax.set_mesh(place.replicated.mesh):
+        step = jax.jit(
+            system.train_step, donate_argnums=0, out_shardings=(place.state, place.replicated)
+        )
+        return (
+            step.lower(with_shardings(state, place.state), batch, key).compile().memory_analysis()
+        )
+
+
+@pytest.mark.parametrize(
+    "cfg, mesh",
+    [
+        (LM, ""),
+        (LM, "fsdp=4"),
+        (LM, "fsdp=2,tensor=2"),
+        (REMAT, "fsdp=4"),
+        (digits.get_config(), "fsdp=4"),
+    ],
+)
+def test_the_plan_is_what_the_compiler_allocates(cfg, mesh):
+    planned, there = plan.plan(module_of(cfg).system(cfg), mesh_sizes(mesh)), allocated(cfg, mesh)
+    held = sum(planned[name] for name in ("parameters", "optimizer", "extra"))
+    assert held <= there.argument_size_in_bytes <= 1.01 * held + 64_000
+    assert 0.7 < (planned["gradients"] + planned["activations"]) / there.temp_size_in_bytes < 1.35
+
+
+@pytest.mark.parametrize("cfg", [PPO, LM, digits.get_config()], ids=["ppo", "llama", "digits"])
+def test_four_devices_share_the_activations(cfg):
+    one, four = (allocated(cfg, mesh).temp_size_in_bytes for mesh in ("", "fsdp=4"))
+    assert four < 0.4 * one
+
+
+def test_every_part_shrinks_by_the_devices_that_split_it():
+    system = language_model.system(LM)
+    one, four, tensor = (plan.plan(system, mesh_sizes(mesh)) for mesh in ("", "fsdp=4", "tensor=4"))
+    assert (
+        four["parameters"] * 4 < 1.05 * one["parameters"]
+        and four["optimizer"] * 4 < 1.05 * one["optimizer"]
+    )
+    assert tensor["parameters"] * 4 < 1.05 * one["parameters"]
+    assert one["flops"] == four["flops"] == tensor["flops"]
+
+
+def test_a_mesh_that_is_only_planned_lies_like_one_that_is_there():
+    system = language_model.system(LM)
+    state = jax.eval_shape(system.init_state, jax.random.key(0))
+    there, planned = (
+        placement(system, state, mesh).state
+        for mesh in (make_mesh("fsdp=2,tensor=2"), planned_mesh(mesh_sizes("fsdp=2,tensor=2")))
+    )
+    assert jax.tree.map(lambda s: s.spec, there) == jax.tree.map(lambda s: s.spec, planned)
+
+
+def test_the_command_says_what_fits(capsys):
+    assert (
+        cli.main(
+            "plan lm/llama3_8b --devices 64 --memory 80GB --json --batch 64 --accumulate 1".split()
+        )
+        == 0
+    )
+    said = json.loads(capsys.readouterr().out)
+    assert (
+        said["mesh"] == "fsdp=64"
+        and said["memory"] == 80e9
+        and said["bytes_per_device"]["parameters"]
+        == pytest.approx(8_030_261_248 * 4 / 64, rel=1e-3)
+    )
+    assert said["footprint"]["cache_bytes_per_token"] == 2 * 32 * 8 * 128 * 2
+    assert cli.main("plan lm/llama2_70b --devices 8".split()) == 0
+    assert "DOES NOT FIT" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        ("lm/llama --devices 3 --mesh data=2", "of 2 devices, not 3"),
+        ("lm/llama --devices 3", "splits a batch 3 ways"),
+        ("lm/llama --chip abacus", "--chip is one of a100"),
+        ("lm/llama --memory lots", "is no size"),
+        ("theory/concentration", "it has no training step"),
+        ("lm/llama --model.n-layer 3", "unknown option"),
+    ],
+)
+def test_a_wrong_question_is_one_line(capsys, args, message):
+    assert cli.main(["plan", *args.split()]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1

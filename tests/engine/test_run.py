@@ -1,0 +1,311 @@
+"""A run from the outside: its directory, resuming, mistakes."""
+
+import json
+import os
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from panorax import cli
+from panorax.core import config
+from panorax.engine import run
+from panorax.engine.metrics import read_metrics
+
+STORIES = "\n".join(f"once upon a time {i} frogs sat on {i * i % 91} leaves" for i in range(400))
+SMALL = "--model.vocab=257 --model.d-model=16 --model.n-layers=1 --model.d-ff=16 --context=8 --stride=8 --batch=4 --optim.warmup=0".split()
+
+
+@pytest.fixture
+def story(tmp_path):
+    file = tmp_path / "story.txt"
+    file.write_text(STORIES)
+    return [f"--data.path={file}", *SMALL]
+
+
+def panorax(*args):
+    return cli.main(["run", "lm/llama", "--smoke", *map(str, args)])
+
+
+def same(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def state_of(directory):
+    cfg = run.config_of(directory)
+    return run.restore(directory, config.module_of(cfg).system(cfg).init_state)
+
+
+def test_a_run_leaves_its_directory(tmp_path, story, capsys):
+    assert panorax("--workdir", tmp_path / "a", *story) == 0
+    files = {p.name for p in (tmp_path / "a").iterdir()}
+    assert files == {
+        "config.json",
+        "metrics.jsonl",
+        "curves.png",
+        "samples.txt",
+        "checkpoints",
+        "result.json",
+        "tensorboard",
+        "tokenizer.json",
+        "data.json",
+    }
+    result = json.loads((tmp_path / "a" / "result.json").read_text())
+    assert result["parameters"] == 257 * 16 + 16 + 2 * 16 + 16 * 16 * 3 + 16 * 16 * 3
+    assert {
+        "commit",
+        "versions",
+        "device",
+        "seed",
+        "wall_seconds",
+        "compile_seconds",
+        "claims",
+    } <= set(result)
+    out = capsys.readouterr().out
+    assert "\r" not in out and "eval_bits_per_byte" in out and "kept" in out.lower()
+
+
+def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, story):
+    steps = ["--run.save-every=4", "--run.chunk=2"]
+    assert panorax("--workdir", tmp_path / "whole", *story, *steps, "--run.steps=12") == 0
+    cut = [*steps, "--run.steps=12"]
+    assert panorax("--workdir", tmp_path / "cut", *story, *cut, "--run.keep=9") == 0
+    for step in ("8", "12"):  # as if it had been stopped after step 4
+        for p in sorted((tmp_path / "cut" / "checkpoints" / step).rglob("*"), reverse=True):
+            p.rmdir() if p.is_dir() else p.unlink()
+        (tmp_path / "cut" / "checkpoints" / step).rmdir()
+    assert panorax("--workdir", tmp_path / "cut", "--resume", *story, *cut) == 0
+    same(state_of(tmp_path / "whole"), state_of(tmp_path / "cut"))
+    assert read_metrics(tmp_path / "whole" / "metrics.jsonl") == read_metrics(
+        tmp_path / "cut" / "metrics.jsonl"
+    )
+
+
+def test_a_run_is_resumed_on_another_mesh(tmp_path, story):
+    steps = ["--run.chunk=2", "--run.steps=8", "--optim.schedule=constant"]
+    assert panorax("--workdir", tmp_path / "whole", *story, *steps) == 0
+    assert (
+        panorax(
+            "--workdir", tmp_path / "moved", "--mesh", "data=4", *story, *steps, "--run.steps=4"
+        )
+        == 0
+    )
+    assert (
+        panorax(
+            "--workdir", tmp_path / "moved", "--mesh", "fsdp=2,tensor=2", "--resume", *story, *steps
+        )
+        == 0
+    )
+    close = lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5)
+    jax.tree.map(close, state_of(tmp_path / "whole").params, state_of(tmp_path / "moved").params)
+
+
+def test_many_devices_give_the_numbers_of_one(tmp_path, story):
+    for name, mesh in (
+        ("one", "data=1"),
+        ("data", "data=4"),
+        ("fsdp", "data=2,fsdp=2"),
+        ("tensor", "fsdp=2,tensor=2"),
+        ("all", "data=2,fsdp=2,tensor=2"),
+    ):
+        assert panorax("--workdir", tmp_path / name, "--mesh", mesh, *story) == 0
+    one = state_of(tmp_path / "one").params
+    for name in ("data", "fsdp", "tensor", "all"):
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5),
+            one,
+            state_of(tmp_path / name).params,
+        )
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, story, capsys):
+    planted = ["--optim.peak-lr=1e30", "--optim.clip=1e30", "--run.save-every=1", "--run.chunk=1"]
+    assert panorax("--workdir", tmp_path / "a", *story, *planted) == 2
+    error = capsys.readouterr().err.strip()
+    assert (
+        error.count("\n") == 0
+        and "the loss is nan within steps" in error
+        and "is good; try a lower learning rate" in error
+    )
+
+
+def test_generate_continues_prompts(tmp_path, story, capsys):
+    panorax("--workdir", tmp_path / "a", *story)
+    capsys.readouterr()
+    options = ["--tokens", "5", "--temperature", "0"]
+    assert (
+        cli.main(
+            [
+                "generate",
+                "--workdir",
+                str(tmp_path / "a"),
+                "--prompt",
+                "once",
+                "--prompt",
+                "x",
+                *options,
+            ]
+        )
+        == 0
+    )
+    assert capsys.readouterr().out.startswith("once")
+
+
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        (["run", "lm/lama"], "unknown system or config 'lm/lama'; did you mean 'lm/llama'?"),
+        (
+            ["run", "llama", "--smoke", "--model.n-layer", "3"],
+            "unknown option --model.n-layer; did you mean '--model.n-layers'?",
+        ),
+        (["run", "llama", "--smoke", "--model.n-layers", "x"], "invalid literal for int"),
+        (
+            ["run", "llama", "--smoke", "--data.path", "nowhere.txt"],
+            "data path nowhere.txt does not exist",
+        ),
+        (["run", "llama", "--smoke", "--mesh", "data=64"], "needs 64 devices, there are 8"),
+        (["run", "llama", "--smoke", "--mesh", "rows=2"], "bad mesh 'rows=2'"),
+        (
+            ["run", "llama", "--smoke", "--mesh", "data=4", "--batch=6"],
+            "--mesh data=4 splits a batch 4 ways, which does not divide its rows",
+        ),
+        (
+            ["run", "concentration", "--smoke", "--mesh", "data=2"],
+            "is a study: it makes the meshes",
+        ),
+        (
+            ["run", "distributed/zero", "--devices", "16", "--batch", "16"],
+            "this needs 16 devices, there are 8",
+        ),
+        (
+            ["run", "tensor-parallel", "--model.n-kv-heads", "4"],
+            "model.n-kv-heads 4 must be a multiple of devices 8",
+        ),
+        (
+            ["run", "llama", "--smoke", "--batch", "0"],
+            "batch must be at least 1 and below 2^31, got 0",
+        ),
+        (["run", "llama", "--smoke", "--init_from", "nowhere"], "nowhere has no config.json"),
+        (["run", "llama", "--resume"], "no run of lm/llama to resume"),
+        (["run", "mine.py"], "config file mine.py does not exist"),
+        (["show", "lama"], "unknown system or config 'lama'; did you mean 'llama'?"),
+        (["generate", "--workdir", "none"], "none is not the directory of a run"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys, args, message):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(args) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1 and error.startswith("panorax: ")
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (b"", "holds no text"),
+        (b" \n", "holds no text"),
+        (b"a", "fewer than one window"),
+        (b"caf\xe9 " * 99, "is not UTF-8 text (byte 3)"),
+    ],
+)
+def test_text_that_cannot_be_trained_on_is_one_line(tmp_path, capsys, text, message):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "text.txt").write_bytes(text)
+    for path in (tmp_path / "a" / "text.txt", tmp_path / "a"):
+        assert (
+            cli.main(
+                [
+                    "run",
+                    "llama",
+                    "--smoke",
+                    f"--data.path={path}",
+                    "--workdir",
+                    str(tmp_path / "run"),
+                ]
+            )
+            == 2
+        )
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"ab c" * 100_000, b"a\0b\n" * 300, b"\xef\xbb\xbfhello\r\n" * 99],
+    ids=["one huge line", "zero bytes", "byte order mark"],
+)
+def test_unusual_text_is_trained_on(tmp_path, text):
+    (tmp_path / "a.txt").write_bytes(text)
+    assert (
+        cli.main(
+            [
+                "run",
+                "llama",
+                "--smoke",
+                f"--data.path={tmp_path / 'a.txt'}",
+                "--workdir",
+                str(tmp_path / "run"),
+            ]
+        )
+        == 0
+    )
+
+
+@pytest.mark.parametrize(
+    "said, devices",
+    [
+        ({}, 8),
+        ({"JAX_NUM_CPU_DEVICES": "3"}, 3),
+        ({"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}, 2),
+    ],
+    ids=str,
+)
+def test_a_cpu_is_asked_for_devices_unless_its_user_has_said_how_many(said, devices):
+    quiet = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES")
+    }
+    program = "import jax; from panorax.commands import experiment; experiment.start_jax(8); print(jax.device_count())"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=quiet | said,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) == devices
+
+
+@pytest.mark.parametrize("args", [["lst"], ["list", "--jso"], ["show"], ["list", "extra"]])
+def test_a_wrong_command_is_one_line_and_exit_code_2(capsys, args):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(args)
+    assert stop.value.code == 2 and capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_second_run_in_the_same_directory_is_refused(tmp_path, story, capsys):
+    assert panorax("--workdir", tmp_path / "a", *story) == 0
+    assert panorax("--workdir", tmp_path / "a", *story) == 2
+    assert "already holds a run; --resume continues it" in capsys.readouterr().err
+
+
+def test_list_show_and_bench(tmp_path, capsys):
+    assert cli.main(["list", "--json"]) == 0
+    assert "lm/llama" in {row["name"] for row in json.loads(capsys.readouterr().out)}
+    assert cli.main(["show", "llama"]) == 0 and "transformers" in capsys.readouterr().out
+    assert (
+        cli.main(
+            ["bench", "llama", "--smoke", "--repeats", "2", "--json", str(tmp_path / "b.json")]
+        )
+        == 0
+    )
+    assert json.loads((tmp_path / "b.json").read_text())["steps_per_second"]["repeats"] == 2
+    assert cli.main(["bench"]) == 0 and "bench/training" in capsys.readouterr().out
+    assert (
+        cli.main(["bench", "llama", "--record"]) == 2
+        and "--record is for comparisons: bench/context" in capsys.readouterr().err
+    )

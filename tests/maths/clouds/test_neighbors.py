@@ -1,0 +1,62 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.neighbors import NearestNeighbors
+
+from panorax.maths.clouds.neighbors import checked_cloud, nearest, squared_distances
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(70, 5)).astype(np.float32) + 3
+
+
+@pytest.mark.parametrize("block", [16, 35, 512])
+def test_neighbours_are_scikit_learns(block):
+    d2, index = nearest(jnp.asarray(X), 6, block=block)
+    distance, expected = NearestNeighbors(n_neighbors=6).fit(X).kneighbors()
+    np.testing.assert_array_equal(index, expected)
+    np.testing.assert_allclose(np.sqrt(d2), distance, rtol=1e-4)
+
+
+@given(st.integers(0, 1000))
+def test_distances_do_not_change_when_a_cloud_is_turned_and_moved(seed):
+    rng = np.random.default_rng(seed)
+    turn = np.linalg.qr(rng.normal(size=(5, 5)))[0]
+    moved = (X @ turn + rng.normal(size=5)[None]).astype(np.float32)
+    np.testing.assert_allclose(
+        nearest(jnp.asarray(moved), 4)[0], nearest(jnp.asarray(X), 4)[0], rtol=2e-3, atol=1e-4
+    )
+
+
+def test_a_copy_of_a_point_is_its_neighbour_and_the_point_itself_is_not():
+    x = np.array([[0, 0], [0, 0], [3, 4]], np.float32)
+    d2, index = nearest(jnp.asarray(x), 2)
+    np.testing.assert_array_equal(index, [[1, 2], [0, 2], [0, 1]])
+    np.testing.assert_allclose(d2, [[0, 25], [0, 25], [25, 25]], atol=1e-4)
+    np.testing.assert_allclose(
+        squared_distances(jnp.asarray(x), jnp.asarray(x[:1]))[:, 0], [0, 0, 25]
+    )
+
+
+@pytest.mark.parametrize(
+    "x, message",
+    [
+        (np.zeros((0, 2)), "at least 2 points"),
+        (np.zeros((1, 2)), "at least 2 points"),
+        (np.zeros((3, 0)), "array"),
+        (np.zeros(5), "shape"),
+        (np.array([[0.0, np.nan], [1, 2]]), "finite"),
+        (np.full((3, 2), np.inf), "finite"),
+        (np.ones((4, 2)), "the same point"),
+    ],
+)
+def test_what_is_not_a_cloud_is_refused(x, message):
+    with pytest.raises(ValueError, match=message):
+        checked_cloud(x)
+
+
+@pytest.mark.parametrize("k", [0, 70])
+def test_no_point_has_that_many_neighbours(k):
+    with pytest.raises(ValueError, match="1 to 69 neighbours"):
+        nearest(jnp.asarray(X), k)

@@ -1,0 +1,66 @@
+import jax
+import jax.numpy as jnp
+
+from panorax.maths import cost
+
+X, W = jnp.zeros((8, 16)), jnp.zeros((16, 16))
+
+
+def test_matrix_products_count_two_for_each_multiplication():
+    assert cost.flops(jax.make_jaxpr(lambda x, w: x @ w)(X, W)) == 2 * 8 * 16 * 16
+
+
+def test_gradients_scans_and_recomputation_are_followed():
+    def loss(w, step):
+        return jnp.sum(jax.lax.scan(lambda h, _: (step(h, w), None), X, length=5)[0])
+
+    layer = lambda h, w: jnp.tanh(h @ w)
+    once = 2 * 8 * 16 * 16
+    flops = lambda step: cost.flops(jax.make_jaxpr(jax.grad(loss), static_argnums=1)(W, step))
+    assert flops(layer) == 3 * 5 * once
+    assert flops(jax.checkpoint(layer)) == 4 * 5 * once
+
+
+def test_a_convolution_counts_its_kernel_at_every_output():
+    image, kernel = jnp.zeros((2, 8, 8, 3)), jnp.zeros((3, 3, 3, 5))
+    program = jax.make_jaxpr(
+        lambda x, k: jax.lax.conv_general_dilated(
+            x, k, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+    )
+    assert cost.flops(program(image, kernel)) == 2 * (2 * 8 * 8 * 5) * (3 * 3 * 3)
+
+
+def test_zeros_between_the_pixels_of_a_dilated_image_cost_nothing():
+    image, kernel = jnp.zeros((2, 4, 4, 3)), jnp.zeros((3, 3, 3, 5))
+    strided = lambda x: jax.lax.conv_general_dilated(
+        x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    back = lambda c: jax.linear_transpose(strided, image)(c)[
+        0
+    ]  # a convolution of the cotangent, two pixels apart
+    assert (
+        cost.flops(jax.make_jaxpr(back)(strided(image)))
+        == cost.flops(jax.make_jaxpr(strided)(image))
+        == 2 * (2 * 2 * 2 * 5) * (3 * 3 * 3)
+    )
+
+
+def test_a_branch_costs_what_its_dearer_side_costs():
+    program = jax.make_jaxpr(
+        lambda x: jax.lax.cond(x[0, 0] > 0, lambda x: x @ W @ W, lambda x: x @ W, x)
+    )
+    assert cost.flops(program(X)) == 2 * 2 * 8 * 16 * 16
+
+
+def test_the_peak_is_what_lives_at_once():
+    size = 8 * 16 * 4
+    peak = lambda f: cost.peak_bytes(jax.make_jaxpr(f)(X, W))
+    assert (
+        peak(lambda x, w: ((x @ w) @ w) @ w) == 2 * size
+    )  # the result takes the place of an argument
+    assert (
+        peak(lambda x, w: jnp.sum(jnp.tanh(x) * 2 + 1)) == 4
+    )  # fused into the sum, only which is stored
+    kept = peak(lambda x, w: jax.lax.scan(lambda h, _: (h @ w, h @ w), x, length=10)[1].sum())
+    assert 10 * size <= kept <= 13 * size

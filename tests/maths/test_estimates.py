@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from panorax.maths.estimates import kolmogorov_distance, mean_interval, share_interval
+
+
+@given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_share_interval_is_wilsons(case):
+    hits, n = case
+    exact = stats.binomtest(hits, n).proportion_ci(0.95, "wilson")
+    np.testing.assert_allclose(share_interval(hits, n), (exact.low, exact.high), atol=1e-6)
+
+
+def test_mean_interval_is_students_for_many_samples():
+    x = np.random.default_rng(0).exponential(size=5000)
+    np.testing.assert_allclose(
+        mean_interval(x), stats.t.interval(0.95, len(x) - 1, x.mean(), stats.sem(x)), rtol=1e-4
+    )
+
+
+def test_kolmogorov_distance_is_scipys():
+    x = np.random.default_rng(0).normal(0.1, size=300)
+    assert kolmogorov_distance(x, stats.norm.cdf) == pytest.approx(
+        stats.kstest(x, stats.norm.cdf).statistic, abs=1e-12
+    )
+    assert kolmogorov_distance([0.5], lambda x: x) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: share_interval(3, 2),
+        lambda: share_interval(0, 0),
+        lambda: share_interval(-1, 2),
+        lambda: mean_interval([1.0]),
+    ],
+)
+def test_bad_input_is_refused(wrong):
+    with pytest.raises(ValueError, match="hits|two samples"):
+        wrong()

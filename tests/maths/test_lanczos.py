@@ -1,0 +1,221 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse.linalg import LinearOperator, eigsh
+from scipy.stats import norm
+
+from panorax.maths import lanczos
+
+N, K = 40, 12
+RNG = np.random.default_rng(0)
+FRAME = np.linalg.qr(RNG.normal(size=(N, N)))[0]
+KEY = jax.random.key(0)
+
+
+def matrix(eigenvalues):
+    return jnp.asarray(FRAME * np.asarray(eigenvalues) @ FRAME.T)
+
+
+def times(a):
+    return lambda v: a @ v
+
+
+RUN = jax.jit(lambda a, start: lanczos.lanczos(times(a), start, K))
+ALL = jax.jit(lambda a, start: lanczos.lanczos(times(a), start, N))
+TOP = jax.jit(lambda a, key: lanczos.top_eigenpairs(times(a), a[0], 4, 24, key))
+QUADRATURE = jax.jit(lambda a, key: lanczos.quadrature(times(a), a[0], K, 5, key, together=2))
+SPECTRUM = np.concatenate([np.linspace(-1, 1, N - 3), [3.0, 5.0, 9.0]])
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_basis_is_orthonormal_and_the_matrix_is_tridiagonal_in_it(seed):
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(seed)
+        a = matrix(rng.normal(size=N))
+        found = RUN(a, jnp.asarray(rng.normal(size=N)))
+        v, t = (
+            np.asarray(found.basis),
+            np.diag(np.asarray(found.diagonal))
+            + sum(np.diag(np.asarray(found.off)[:-1], i) for i in (-1, 1)),
+        )
+        np.testing.assert_allclose(v @ v.T, np.eye(K), atol=1e-12)
+        np.testing.assert_allclose(v @ np.asarray(a) @ v.T, t, atol=1e-11)
+        left = np.asarray(a) @ v.T - v.T @ t
+        assert np.abs(left[:, :-1]).max() < 1e-11 and np.linalg.norm(left[:, -1]) == pytest.approx(
+            float(found.off[-1]), rel=1e-9
+        )
+
+
+def test_a_basis_of_many_steps_stays_orthonormal_in_float32():
+    found = ALL(matrix(np.geomspace(1e-6, 1e3, N)).astype(jnp.float32), jnp.ones(N))
+    np.testing.assert_allclose(found.basis @ found.basis.T, np.eye(N), atol=2e-5)
+
+
+def test_the_largest_eigenpairs_are_scipys_and_their_bounds_hold():
+    with jax.enable_x64(True):
+        a = matrix(SPECTRUM)
+        values, vectors, bounds = TOP(a, KEY)
+        theirs = eigsh(LinearOperator((N, N), lambda v: np.asarray(a) @ v), 4, which="LA")[0][::-1]
+        np.testing.assert_allclose(values[:3], theirs[:3], rtol=1e-9)
+        assert (
+            np.abs(SPECTRUM[None] - np.asarray(values)[:, None]).min(1)
+            <= np.asarray(bounds) + 1e-12
+        ).all()
+        np.testing.assert_allclose(np.asarray(a) @ vectors[0], 9 * vectors[0], atol=1e-8)
+        np.testing.assert_allclose(
+            np.linalg.norm(np.asarray(a) @ vectors[3] - values[3] * vectors[3]),
+            bounds[3],
+            rtol=1e-6,
+        )
+        assert float(bounds[3]) > 1e-6
+
+
+@pytest.mark.parametrize(
+    "eigenvalues",
+    [
+        np.ones(N),
+        np.zeros(N),
+        np.repeat([0.0, -2.0, 7.0], [N - 5, 2, 3]),
+        SPECTRUM,
+        np.linspace(-3, 2, N),
+    ],
+    ids=range(5),
+)
+def test_as_many_steps_as_dimensions_give_all_eigenvalues_also_repeated_ones(eigenvalues):
+    with jax.enable_x64(True):
+        found = ALL(matrix(eigenvalues), jnp.asarray(RNG.normal(size=N)))
+        np.testing.assert_allclose(lanczos.ritz(found)[0], np.sort(eigenvalues), atol=1e-12)
+        different = len(np.unique(eigenvalues))
+        assert different == N or float(found.off[different - 1]) == 0
+
+
+def test_an_invariant_subspace_leaves_the_quadrature_exact():
+    with jax.enable_x64(True):
+        low_rank = np.concatenate([np.zeros(N - 2), [1.0, 4.0]])
+        found = QUADRATURE(matrix(low_rank), KEY)
+        np.testing.assert_allclose(np.sum(found.weights, 1), 1, rtol=1e-12)
+        assert set(np.round(np.asarray(found.nodes)[np.asarray(found.weights) > 1e-12], 9)) == {
+            0.0,
+            1.0,
+            4.0,
+        }
+        start = jnp.zeros(N).at[0].set(1.0)
+        run = RUN(jnp.diag(jnp.arange(1.0, N + 1)), start)
+        assert (
+            np.isfinite(run.basis).all() and float(run.off[0]) == 0 and float(run.diagonal[0]) == 1
+        )
+
+
+def test_quadrature_has_the_moments_of_each_probe():
+    with jax.enable_x64(True):
+        a, keys = matrix(SPECTRUM), jax.random.split(KEY, 5)
+        found = QUADRATURE(a, KEY)
+        for key, nodes, weights in zip(
+            keys, np.asarray(found.nodes), np.asarray(found.weights), strict=True
+        ):
+            v = np.asarray(lanczos.probe(key, a[0])) / N**0.5
+            for power in range(2 * K):
+                assert weights @ nodes**power == pytest.approx(
+                    v @ np.linalg.matrix_power(np.asarray(a), power) @ v, rel=1e-8, abs=1e-8
+                )
+        traces = np.asarray(lanczos.hutchinson(times(a), a[0], 5, KEY))
+        assert traces.mean() == pytest.approx(N * lanczos.integral(found, lambda t: t), rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    "kind, square",
+    [
+        ("rademacher", lambda a: (a**2).sum() - (np.diag(a) ** 2).sum()),
+        ("gaussian", lambda a: (a**2).sum()),
+    ],
+)
+def test_hutchinsons_mean_and_variance(kind, square):
+    a = np.asarray(matrix(SPECTRUM), np.float32)
+    traces = np.asarray(
+        jax.jit(lambda key: lanczos.hutchinson(times(jnp.asarray(a)), a[0], 4000, key, kind))(KEY)
+    )
+    assert abs(traces.mean() - np.trace(a)) < 4 * traces.std() / len(traces) ** 0.5
+    assert traces.var() == pytest.approx(2 * square(a), rel=0.15)
+    v = np.asarray(lanczos.probe(KEY, jnp.zeros(10_000), kind))
+    assert (
+        abs(v.mean()) < 0.04
+        and v.std() == pytest.approx(1, abs=0.04)
+        and (set(np.unique(v)) == {-1, 1}) == (kind == "rademacher")
+    )
+
+
+def test_the_mean_over_probes_is_the_density():
+    many = jax.jit(lambda a: lanczos.quadrature(times(a), a[0], K, 400, KEY, together=50))(
+        matrix(SPECTRUM).astype(jnp.float32)
+    )
+    grid = np.linspace(-3, 11, 300)
+    exact = norm.cdf((grid[:, None] - SPECTRUM[None]) / 0.3).mean(1)
+    np.testing.assert_allclose(
+        lanczos.distribution(lanczos.exactly(SPECTRUM), grid, 0.3), exact, atol=1e-5
+    )
+    np.testing.assert_allclose(lanczos.distribution(many, grid, 0.3), exact, atol=0.02)
+    np.testing.assert_allclose(
+        lanczos.density(many, grid, 0.3),
+        np.gradient(lanczos.distribution(many, grid, 0.3), grid),
+        atol=0.01,
+    )
+    assert np.trapezoid(lanczos.density(many, grid, 0.3), grid) == pytest.approx(1, abs=1e-3)
+
+
+def test_trees_are_as_good_as_vectors():
+    a = matrix(SPECTRUM).astype(jnp.float32)
+    tree = {"u": jnp.zeros((2, 10)), "w": [jnp.zeros(20)]}
+    flat, back = jax.flatten_util.ravel_pytree(tree)
+    product = lambda v: back(a @ jax.flatten_util.ravel_pytree(v)[0])
+    values, vectors, _ = jax.jit(lambda key: lanczos.top_eigenpairs(product, tree, 2, 24, key))(KEY)
+    np.testing.assert_allclose(values, [9, 5], rtol=1e-5)
+    assert vectors["u"].shape == (2, 2, 10) and vectors["w"][0].shape == (2, 20)
+    one = jax.tree.map(lambda x: x[0], vectors)
+    np.testing.assert_allclose(
+        jax.flatten_util.ravel_pytree(product(one))[0],
+        9 * jax.flatten_util.ravel_pytree(one)[0],
+        atol=1e-4,
+    )
+
+
+def test_one_parameter():
+    found = lanczos.quadrature(lambda v: -3 * v, jnp.zeros(1), 1, 2, KEY)
+    np.testing.assert_allclose(found.nodes, [[-3], [-3]])
+    np.testing.assert_allclose(found.weights, 1)
+
+
+@pytest.mark.parametrize(
+    "call, says",
+    [
+        (lambda p, x: lanczos.lanczos(p, x, N + 1), "at most as many as dimensions"),
+        (lambda p, x: lanczos.lanczos(p, x, 0), "0 steps in 40 dimensions"),
+        (lambda p, x: lanczos.lanczos(p, 0 * x, 3), "finite and not zero"),
+        (lambda p, x: lanczos.lanczos(p, x.at[3].set(jnp.nan), 3), "finite and not zero"),
+        (lambda p, x: lanczos.top_eigenpairs(p, x, 5, 4, KEY), "4 steps cannot find 5"),
+        (lambda p, x: lanczos.top_eigenpairs(p, x, 0, 4, KEY), "cannot find 0"),
+        (lambda p, x: lanczos.quadrature(p, x, 3, 0, KEY), "at least one probe"),
+        (lambda p, x: lanczos.quadrature(p, x, N + 1, 2, KEY), "41 steps in 40"),
+        (lambda p, x: lanczos.hutchinson(p, x, 0, KEY), "at least one probe"),
+        (lambda p, x: lanczos.probe(KEY, x, "uniform"), "rademacher or gaussian, not 'uniform'"),
+        (
+            lambda p, x: lanczos.density(lanczos.exactly(np.ones(3)), np.zeros(2), 0.0),
+            "width must be above 0",
+        ),
+        (
+            lambda p, x: lanczos.distribution(lanczos.exactly(np.ones(3)), np.zeros(2), np.nan),
+            "width must be above 0",
+        ),
+        (
+            lambda p, x: lanczos.integral(
+                lanczos.quadrature(lambda v: v * jnp.nan, x, 3, 1, KEY), np.abs
+            ),
+            "not finite",
+        ),
+    ],
+)
+def test_bad_input_is_refused(call, says):
+    with pytest.raises(ValueError, match=says):
+        call(times(jnp.eye(N)), jnp.ones(N))
