@@ -146,7 +146,7 @@ def test_an_entry_is_complete(name):
         "system",
     } <= set(vars(module))
     assert type(config.smoke()).__module__ == entry.module and entry.tests
-    assert len(entry.source.read_text().splitlines()) <= 250
+    assert entry.is_study or len(entry.source.read_text().splitlines()) <= 280
     assert entry.literals.get("HEADLINE") in {
         None,
         *(claim.metric for claim in getattr(config, "CLAIMS", ())),
@@ -172,7 +172,7 @@ def test_every_module_is_needed_by_an_entry_or_a_command():
         m for entry in ENTRIES.values() for m in catalogue.closure(entry.module)
     } | catalogue.closure("panorax.cli")
     needed |= {"panorax.readme"} | {
-        name for name in MODULES if room(name) in ("configs", "pallas_kernels", "interop", "bench")
+        name for name in MODULES if room(name) in ("configs", "pallas_kernels", "interop", "bench", "testing")
     }
     assert (
         sorted(

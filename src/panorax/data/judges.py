@@ -101,15 +101,18 @@ def quality(judge: Judge, x, label) -> tuple[float, float]:
     The distance is that of the features of the images to those of the held-out images.
     """
     logits, features = judge.classify(x)
-    accuracy = float(jnp.mean(jnp.argmax(logits, -1) == label))
-    return accuracy, float(frechet_distance(features, judge.features))
+    return _accuracy(logits, label), float(frechet_distance(features, judge.features))
 
 
 def real_quality(judge: Judge) -> dict[str, float]:
     """Accuracy of the classifier on held-out images; Frechet distance of training images."""
-    accuracy, _ = quality(judge, **judge.held_out)
+    logits, _ = judge.classify(judge.held_out["x"])
     _, floor = quality(judge, **judge.train)
-    return {"judge_accuracy": accuracy, "frechet_floor": floor}
+    return {"judge_accuracy": _accuracy(logits, judge.held_out["label"]), "frechet_floor": floor}
+
+
+def _accuracy(logits, label) -> float:
+    return float(np.mean(np.argmax(logits, -1) == np.asarray(label)))
 
 
 def variety(judge: Judge, x, label) -> Variety:

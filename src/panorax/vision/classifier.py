@@ -1,0 +1,173 @@
+"""Image classification by a convolutional network (LeCun et al. 1998; He et al. arXiv:1512.03385).
+
+For an image x with label y the network gives logits over V classes, and training minimises the
+cross entropy with smoothed labels (Szegedy et al. 2015, arXiv:1512.00567),
+
+    L = - mean [ (1 - s) log p(y | a(x)) + s / V sum_c log p(c | a(x)) ]        in nats,
+
+where a shifts the image at random by whole pixels and mirrors every second image, each with the key
+of the step. Pixels in [0, 1] are standardised by the mean and deviation of the config. State of the
+network, such as the batch statistics of a ResNet, is carried from step to step and used as it
+stands in evaluation.
+"""
+
+import functools
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from panorax.core.config import Run, module_of
+from panorax.core.net import Net
+from panorax.core.optim import SGD, Optimizer, optimizer
+from panorax.core.ranges import Count, Positive, Share, Whole, checked
+from panorax.core.state import Result, State, System, first_state
+from panorax.core.step import update
+from panorax.data import images
+from panorax.data.batches import weighted
+from panorax.data.source import Source
+from panorax.nets.convolutional import convnet, resnet
+from panorax.ops.losses import cross_entropy, smoothed_cross_entropy
+from panorax.vision.report import held_out_report
+
+
+@checked
+class Config:
+    net: resnet.Config | convnet.Config = resnet.Config()
+    data: images.Config = images.Config()
+    optim: Optimizer = SGD()
+    run: Run = Run()
+    batch: Count = 128
+    """images per step [B]"""
+    accumulate: Count = 1
+    """micro-batches that a batch is cut into; batch statistics are those of a micro-batch"""
+    smoothing: Share = 0.0
+    """share of the label's probability that all classes divide among them in training [s]"""
+    shift: Whole = 0
+    """largest random shift of a training image each way, in pixels"""
+    border: Literal["black", "reflect"] = "black"
+    """pixels that a shift brings in: black, or the image mirrored at its border"""
+    flip: bool = False
+    """mirror every second training image, and average each held-out image with its mirror image in
+    the report"""
+    mean: tuple[float, ...] = (0.5,)
+    """mean of the pixels in [0, 1], of all colours or of each"""
+    deviation: tuple[Positive, ...] = (0.5,)
+    """standard deviation of the pixels in [0, 1], of all colours or of each"""
+    neighbors: Whole = 0
+    """held-out images that the nearest training image classifies, as a baseline; 0 leaves it out"""
+
+    def __post_init__(self):
+        if self.batch % self.accumulate:
+            raise ValueError(f"accumulate {self.accumulate} must divide batch {self.batch}")
+        if self.border == "reflect" and self.shift >= self.data.size:
+            size = self.data.size
+            raise ValueError(
+                f"shift {self.shift} must be below the size {size} of reflected images"
+            )
+        for name, numbers in (("mean", self.mean), ("deviation", self.deviation)):
+            if len(numbers) not in (1, self.data.channels):
+                counts = f"1 or {self.data.channels}"
+                raise ValueError(
+                    f"{name} must have {counts} numbers, one per colour, got {numbers}"
+                )
+
+
+def shifted(
+    key: jax.Array, x_BYXC: Float[Array, "B Y X C"], pixels: int, border: str
+) -> Float[Array, "B Y X C"]:
+    """Every image moved by -pixels .. pixels each way, with black (-1) or its reflection beyond."""
+    pads, black = ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)), {"constant_values": -1.0}
+    padded = jnp.pad(x_BYXC, pads, **(black if border == "black" else {"mode": border}))
+    corner_B2 = jax.random.randint(key, (len(x_BYXC), 2), 0, 2 * pixels + 1)
+    crop = lambda image, at: jax.lax.dynamic_slice(image, (at[0], at[1], 0), x_BYXC.shape[1:])
+    return jax.vmap(crop)(padded, corner_B2)
+
+
+def augmented(
+    key: jax.Array, x_BYXC: Float[Array, "B Y X C"], cfg: Config
+) -> Float[Array, "B Y X C"]:
+    """a(x): images shifted and mirrored at random, as the config says."""
+    key_shift, key_flip = jax.random.split(key)
+    if cfg.shift:
+        x_BYXC = shifted(key_shift, x_BYXC, cfg.shift, cfg.border)
+    if cfg.flip:
+        flip_B = jax.random.bernoulli(key_flip, 0.5, (len(x_BYXC), 1, 1, 1))
+        x_BYXC = jnp.where(flip_B, x_BYXC[:, :, ::-1], x_BYXC)
+    return x_BYXC
+
+
+def standardised(x_BYXC: Float[Array, "B Y X C"], cfg: Config) -> Float[Array, "B Y X C"]:
+    """(pixel - mean) / deviation, of pixels in [0, 1]; x holds them in [-1, 1]."""
+    mean, deviation = (
+        jnp.array(colours)[None, None, None] for colours in (cfg.mean, cfg.deviation)
+    )
+    return ((x_BYXC + 1) / 2 - mean) / deviation
+
+
+def loss_fn(params, extra, batch, key, net: Net, cfg: Config):
+    """L at the top of this file, and the share of images whose label has the largest logit."""
+    key_augment, key_net = jax.random.split(key)
+    x = standardised(augmented(key_augment, batch["x"], cfg), cfg)
+    logits_BV, extra = net.apply(params, extra, x, key=key_net, train=True)
+    loss = jnp.mean(smoothed_cross_entropy(logits_BV, batch["label"], cfg.smoothing))
+    accuracy = jnp.mean(jnp.argmax(logits_BV, -1) == batch["label"])
+    return loss, (extra, {"accuracy": accuracy})
+
+
+def train_step(state: State, batch, key, net: Net, tx: optax.GradientTransformation, cfg: Config):
+    """One update."""
+    loss = functools.partial(loss_fn, net=net, cfg=cfg)
+    params, opt, extra, metrics = update(
+        loss, tx, state.params, state.opt, state.extra, batch, key, cfg.accumulate
+    )
+    return State(params, opt, extra, state.step + 1), metrics
+
+
+def evaluate(state: State, batch, key, net: Net, cfg: Config):
+    """Cross entropy with the label itself, and accuracy, of images as they are."""
+    logits_BV, _ = net.apply(state.params, state.extra, standardised(batch["x"], cfg))
+    correct_B = jnp.argmax(logits_BV, -1) == batch["label"]
+    total = jnp.sum(batch["weight"])
+    return {
+        "eval_loss": (jnp.sum(cross_entropy(logits_BV, batch["label"]) * batch["weight"]), total),
+        "eval_accuracy": (jnp.sum(correct_B * batch["weight"]), total),
+    }
+
+
+def report(state: State, key: jax.Array, net: Net, source: Source, cfg: Config) -> Result:
+    """Confusion matrix and accuracy by class on held-out images, and the config's baseline."""
+
+    @jax.jit
+    def logits(x_BYXC):
+        return net.apply(state.params, state.extra, standardised(x_BYXC, cfg))[0]
+
+    return held_out_report(logits, source, cfg)
+
+
+def system(
+    cfg: Config, net: Net | None = None, tx: optax.GradientTransformation | None = None
+) -> System:
+    """The network of the config on its images; `net` and `tx` replace its network and optimiser."""
+    source = module_of(cfg.data).source(cfg.data)
+    net = net or module_of(cfg.net).net(cfg.net, source.shape, source.classes)
+    tx = tx or optimizer(cfg.optim, cfg.run.steps, net.spec)
+    rows = lambda dtype, *shape: jax.ShapeDtypeStruct((cfg.batch, *shape), dtype)
+
+    def init_state(key):
+        params, extra = net.init(key)
+        return first_state(params, tx, extra)
+
+    return System(
+        spec=net.spec,
+        init_state=init_state,
+        train_step=functools.partial(train_step, net=net, tx=tx, cfg=cfg),
+        evaluate=functools.partial(evaluate, net=net, cfg=cfg),
+        batch={"x": rows(jnp.float32, *source.shape), "label": rows(jnp.int32)},
+        batches=lambda step: source.batch(cfg.batch, cfg.run.seed, step),
+        held_out=lambda: weighted(source.held_out(), cfg.batch),
+        report=functools.partial(report, net=net, source=source, cfg=cfg),
+        per_step={"images": cfg.batch},
+    )

@@ -1,0 +1,90 @@
+"""ResNet against torchvision's layers written in torch: both blocks, both stems, both modes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from panorax.core import spec
+from panorax.nets.convolutional import resnet
+from panorax.ops.batch_norm import Running
+
+TOLERANCE = 5e-6
+
+
+def channels_last(x_BCYX):
+    return jnp.moveaxis(x_BCYX, 1, -1)
+
+
+def weights_of(values, conv, norm):
+    """A layer of our parameters from torch's names: kernels (out, in, y, x)."""
+    w = values[f"{conv}.weight"].transpose(2, 3, 1, 0)
+    return {"w": w, "scale": values[f"{norm}.weight"], "bias": values[f"{norm}.bias"]}
+
+
+def running_of(values, conv, norm):
+    """A layer of our state."""
+    return Running(values[f"{norm}.running_mean"], values[f"{norm}.running_var"])
+
+
+def from_torch(values, cfg, layer):
+    """Our tree without the head, each layer made by `layer`; blocks after the first are stacked."""
+
+    def block(name, layers):
+        branch = range(1, len(layers.branch) + 1)
+        tree = {"branch": tuple(layer(values, f"{name}.conv{i}", f"{name}.bn{i}") for i in branch)}
+        skip = {"skip": (f"{name}.downsample.0", f"{name}.downsample.1")} if layers.skip else {}
+        return tree | {part: layer(values, *names) for part, names in skip.items()}
+
+    stages = []
+    for i, layers in enumerate(resnet.stages(cfg), 1):
+        first, *rest = [block(f"layer{i}.{j}", one) for j, one in enumerate(layers)]
+        stacked = {"rest": jax.tree.map(lambda *x: jnp.stack(x), *rest)} if rest else {}
+        stages.append({"first": first} | stacked)
+    return {"stem": layer(values, "conv1", "bn1"), "stages": tuple(stages)}
+
+
+def config(settings):
+    return resnet.Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+
+
+def assert_close(ours, theirs, name):
+    scale = max(1.0, float(jnp.abs(theirs).max()))
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=TOLERANCE * scale, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["basic", "bottleneck"])
+def test_resnet(golden, name):
+    with golden(f"resnet/{name}") as case:
+        cfg = config(case.settings())
+        before = from_torch(case.group("running"), cfg, running_of)
+        gradients = case.group("grad")
+        inputs = {name: case[name] for name in gradients}
+
+        def logits(values, train):
+            head = {"w": values["fc.weight"].T, "b": values["fc.bias"]}
+            params = from_torch(values, cfg, weights_of) | {"head": head}
+            return resnet.apply(params, before, channels_last(values["image"]), cfg, train=train)
+
+        @jax.jit
+        def everything(values, cotangent):
+            out, pull_back, after = jax.vjp(lambda v: logits(v, True), values, has_aux=True)
+            return out, pull_back(cotangent)[0], after, *logits(values, False)
+
+        out, ours, after, evaluated, kept = everything(inputs, case["cotangent"])
+        assert_close(out, case["out"], "logits in training")
+        assert_close(evaluated, case["evaluated"], "logits in evaluation")
+        for name, gradient in gradients.items():
+            assert_close(ours[name], gradient, f"gradient of {name}")
+        expected = from_torch(case.group("after"), cfg, running_of)
+        jax.tree.map(lambda a, b: assert_close(a, b, "running averages"), after, expected)
+        jax.tree.map(np.testing.assert_array_equal, kept, before)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_parameter_counts(golden, name):
+    with golden(f"resnet/{name}") as case:
+        sizes = case.settings()
+        parameters = sizes.pop("parameters")
+        cfg = config({**sizes, "stem": "imagenet"})
+        assert spec.count(resnet.spec(cfg, (224, 224, 3), 1000)) == parameters
