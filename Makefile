@@ -6,7 +6,7 @@ run: .venv/installed  ## the main job: train a small Llama on the text every Pyt
 	$(RUN) lm/llama
 
 test: .venv/tested  ## the whole suite
-	.venv/bin/python -m pytest -n 2 --dist loadgroup
+	.venv/bin/python -m pytest -n 2 --dist loadscope
 
 check: .venv/tested  ## the tests that the uncommitted change can reach
 	.venv/bin/python tests/reach.py

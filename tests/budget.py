@@ -64,9 +64,9 @@ def by_entry(spent: dict[str, float]) -> dict[str, float]:
                 users[test].append(entry.name)
     seconds = dict.fromkeys((entry.name for entry in entries), 0.0)
     for test, cost in spent.items():
-        file, _, case = test.partition("@")[0].partition("::")
-        named = case.partition("[")[2].rpartition("-")[0]
-        shared = [named] if file.startswith("tests/contract") and named in seconds else users[file]
+        file, group, *_ = test.split("::")
+        named = group.removeprefix("Test__").replace("__", "/")
+        shared = [named] if named in seconds else users[file]
         for name in shared:
             seconds[name] += cost / len(shared)
     return seconds

@@ -43,13 +43,7 @@ GROUP = [""]  # the group of the test before
 
 def group_of(item) -> str:
     """Tests that share compiled programs: those of a file, or of an entry in the contract."""
-    entry = getattr(item, "callspec", None) and item.callspec.params.get("entry_name", "")
-    return f"{Path(item.fspath).stem}:{entry}" if entry else Path(item.fspath).stem
-
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+    return item.nodeid.rpartition("::")[0]
 
 
 @pytest.fixture(autouse=True)

@@ -35,17 +35,19 @@ def first_of_its_smoke_config():
     return {name for name in ENTRIES if name == min(n for n in ENTRIES if smoke[n] == smoke[name])}
 
 
-CASES = [
-    (name, check)
-    for name in ENTRIES
-    for check in checks(name)
-    if check in AT_FULL_SIZE or name in first_of_its_smoke_config()
-]
+def class_of(name):
+    """The checks of an entry as a class of tests, which one process of the suite runs as a whole."""
+    whole = name in first_of_its_smoke_config()
+
+    def method(check):
+        return lambda self: checks(name)[check]()
+
+    kept = [check for check in checks(name) if whole or check in AT_FULL_SIZE]
+    return type("Contract", (), {f"test_{check}": method(check) for check in kept})
 
 
-@pytest.mark.parametrize("entry_name, check", CASES, ids=["-".join(case) for case in CASES])
-def test_an_entry_keeps_the_contract(entry_name, check):
-    checks(entry_name)[check]()
+for entry in ENTRIES:
+    globals()["Test__" + entry.replace("/", "__")] = class_of(entry)
 
 
 @pytest.mark.parametrize("name", [n for n, e in ENTRIES.items() if "PARAMETERS" in e.literals])

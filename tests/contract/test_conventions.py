@@ -45,6 +45,19 @@ def test_it_keeps_the_contract_from_outside_of_the_package(folder):
         check()
 
 
+def test_the_command_names_the_check_that_fails(folder, capsys):
+    command = ["check", str(folder / "digits.py"), "--only"]
+    assert cli.main([*command, "every_axis_of_every_parameter_has_a_name"]) == 0
+    assert "digits.py keeps the contract" in capsys.readouterr().out
+    assert cli.main([*command, "everything"]) == 2
+    assert "has no check 'everything'; its checks are step_keeps" in capsys.readouterr().err
+    system = folder / "softmax_regression.py"
+    system.write_text(system.read_text().replace('"eval_accuracy"', '"accuracy"'))
+    sys.modules.pop("softmax_regression", None)
+    assert cli.main([*command, "evaluation_is_finite_and_named"]) == 1
+    assert "FAILED  evaluation_is_finite_and_named" in capsys.readouterr().out
+
+
 def test_its_options_are_typed_and_its_parts_chosen(folder, capsys):
     assert (
         cli.main(

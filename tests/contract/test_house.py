@@ -172,7 +172,9 @@ def test_every_module_is_needed_by_an_entry_or_a_command():
         m for entry in ENTRIES.values() for m in catalogue.closure(entry.module)
     } | catalogue.closure("panorax.cli")
     needed |= {"panorax.readme"} | {
-        name for name in MODULES if room(name) in ("configs", "pallas_kernels", "interop", "bench", "testing")
+        name
+        for name in MODULES
+        if room(name) in ("configs", "pallas_kernels", "interop", "bench", "testing")
     }
     assert (
         sorted(

@@ -86,24 +86,6 @@ def test_a_network_without_state_trains_in_the_same_step():
     assert state.extra == () and np.mean(losses[-10:]) < 0.9 * np.mean(losses[:10])
 
 
-@pytest.mark.parametrize(
-    "border, mode", [("black", {"constant_values": -1}), ("reflect", {"mode": "reflect"})]
-)
-def test_shifts_are_whole_pixels_both_ways(border, mode):
-    moved = np.asarray(classifier.shifted(KEY, IMAGES, 1, border))
-    padded = np.pad(IMAGES, ((0, 0), (1, 1), (1, 1), (0, 0)), **mode)
-    found = [
-        [
-            (y, x)
-            for y in range(3)
-            for x in range(3)
-            if np.array_equal(padded[i, y : y + 5, x : x + 4], moved[i])
-        ]
-        for i in range(len(IMAGES))
-    ]
-    assert all(len(places) == 1 for places in found) and len({places[0] for places in found}) == 9
-
-
 def test_every_second_image_is_mirrored():
     cfg = dataclasses.replace(CFG, shift=0)
     augmented = np.asarray(classifier.augmented(KEY, IMAGES, cfg))

@@ -1,4 +1,4 @@
-"""A claim is a predicate over the metrics of a run, with its source; the run says whether it was kept."""
+"""A claim is a predicate over the metrics of a run, with its source; the run reports whether it was kept."""
 
 import operator
 from dataclasses import asdict, dataclass
@@ -23,7 +23,7 @@ class Claim:
     source: str
 
     def check(self, metrics: dict[str, float]) -> "Verdict":
-        """Measured value and bound of this claim; not kept where either was not measured."""
+        """The verdict of one run: not kept if the metric or the bound was not measured."""
         measured = metrics.get(self.metric)
         bound = metrics.get(self.bound) if isinstance(self.bound, str) else self.bound
         kept = (
@@ -38,7 +38,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim beside what a run measured."""
+    """A claim with the value that a run measured."""
 
     claim: str
     source: str
@@ -53,5 +53,5 @@ class Verdict:
 
 
 def verdicts(claims: tuple[Claim, ...], metrics: dict[str, float]) -> list[dict]:
-    """All claims checked against one run, as plain data for result.json."""
+    """The verdicts of one run on all claims, as plain data for result.json."""
     return [asdict(claim.check(metrics)) for claim in claims]

@@ -1,4 +1,4 @@
-"""Imports put off until something is used of them."""
+"""Imports that are deferred until an attribute of the module is used."""
 
 import importlib
 import sys

@@ -17,6 +17,7 @@ import optax
 
 from panorax.core import spec as core_spec
 from panorax.core.step import update
+from panorax.data.augmentation import shifted
 from panorax.nets import mlp
 from panorax.nets.convolutional import convnet
 from panorax.ops.frechet import frechet_distance
@@ -76,7 +77,7 @@ def classifier(
         return mlp.dense(params["head"], features), features
 
     def loss_fn(params, extra, batch, key):
-        logits, _ = forward(params, shifted(key, batch["x"]))
+        logits, _ = forward(params, shifted(key, batch["x"], 1))
         return jnp.mean(cross_entropy(logits, batch["label"])), (extra, {})
 
     step = jax.jit(functools.partial(update, loss_fn, tx))
@@ -84,15 +85,6 @@ def classifier(
     for i in range(steps):
         params, opt, _, _ = step(params, opt, (), batches(i), jax.random.fold_in(key, i))
     return jax.jit(functools.partial(forward, params))
-
-
-def shifted(key: jax.Array, x: jax.Array) -> jax.Array:
-    """Every image moved by -1, 0 or 1 pixels each way; black (-1) comes in at the edges."""
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-1.0)
-    corner = jax.random.randint(key, (len(x), 2), 0, 3)
-    return jax.vmap(lambda image, at: jax.lax.dynamic_slice(image, (at[0], at[1], 0), x.shape[1:]))(
-        padded, corner
-    )
 
 
 def quality(judge: Judge, x, label) -> tuple[float, float]:

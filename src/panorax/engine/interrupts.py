@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a question the loop asks between chunks, so that a run saves before it stops."""
+"""SIGINT and SIGTERM, remembered for the loop, which saves between chunks before it stops."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""Metrics of a run: a line of JSON per record, TensorBoard events, progress on the terminal, curves as a picture."""
+"""Metrics of a run: JSON lines, TensorBoard events, progress on the terminal, and a figure of the curves."""
 
 import json
 import sys
@@ -36,7 +36,7 @@ class Log:
         self._board.close()
 
     def start(self, step: int, steps: int) -> None:
-        """The steps to come: from here progress and time left are counted."""
+        """Starts the clock of the progress line for steps `step` .. `steps`."""
         self._first, self._steps, self._since = step, steps, time.perf_counter()
 
     def train(self, step: int, metrics: dict[str, float]) -> None:
@@ -72,7 +72,7 @@ class Log:
 
 
 class Silence:
-    """The log of a process that is not the first of its run."""
+    """The log of every process but the first: it writes nothing."""
 
     def start(self, step: int, steps: int) -> None:
         pass
@@ -85,13 +85,13 @@ class Silence:
 
 
 def read_metrics(path: Path) -> list[dict]:
-    """The records of a metrics.jsonl; a last line cut short by a crash is left out."""
+    """The records of a metrics.jsonl, without a last line that a crash cut short."""
     lines = path.read_text().split("\n") if path.exists() else []
     return [json.loads(line) for line in lines[:-1] if line]
 
 
 def curves(records: list[dict]):
-    """Every metric against the step, one panel each, evaluations as dots: a matplotlib Figure."""
+    """A matplotlib Figure of every metric against the step, one panel each, evaluations as dots."""
     from matplotlib.figure import Figure
 
     names = list(

@@ -1,6 +1,7 @@
-"""One run: a config becomes a directory with its metrics, curves, samples, checkpoints and a result that says which claims held.
+"""One run: a config becomes a directory with metrics, curves, samples, checkpoints, and a result with its claims.
 
-On many processes all do the same, each on its devices; the first one alone holds the directory and writes there, all of them the checkpoints.
+With many processes all run the same code on their own devices. Process 0 holds the directory and writes to it;
+all processes write checkpoints.
 """
 
 import hashlib
@@ -27,7 +28,7 @@ STARTED = "%Y%m%d-%H%M%S"
 
 
 def run(name: str, module: ModuleType, cfg, directory: Path, resume: bool, mesh: str) -> dict:
-    """Run `cfg` in `directory` and return the content of its result.json. `module` is the config module, for its claims."""
+    """Runs `cfg` in `directory` and returns the content of result.json; the claims are those of the config `module`."""
     clock, source = Clock(), provenance()
     implementation = config.module_of(cfg)
     if mesh and hasattr(implementation, "study"):
@@ -55,16 +56,17 @@ def run(name: str, module: ModuleType, cfg, directory: Path, resume: bool, mesh:
 
 
 def newest_step(directory: Path) -> int | None:
-    """Where the run in `directory` stands, `None` if nothing of it was saved."""
+    """The step of the newest checkpoint in `directory`, None if there is none."""
     return max(saved(directory / "checkpoints"), default=None)
 
 
 def train(
     system: System, run: config.Run, directory: Path, mesh: str = "", clock: Clock | None = None
 ) -> tuple[Result, dict]:
-    """Train a system in `directory`, from its newest checkpoint if there is one: its metrics and figures, and facts of the run.
+    """Trains a system in `directory`, from its newest checkpoint if there is one.
 
-    With many processes the first one alone makes the report, from the whole state, which must then fit on one device.
+    Returns metrics and figures, and facts of the run. Process 0 makes the report from the whole state, which must
+    fit on one device.
     """
     clock = clock or Clock()
     key_init, key_fit, key_report = jax.random.split(jax.random.key(run.seed), 3)
@@ -143,14 +145,14 @@ def check_data(system: System, directory: Path, ways: int, mesh: str) -> None:
 
 
 def config_of(directory: Path):
-    """The config that a run directory was made with."""
+    """The config of a run directory."""
     if not (directory / "config.json").is_file():
         raise UserError(f"{directory} is not the directory of a run (it has no config.json)")
     return config.from_json((directory / "config.json").read_text())
 
 
 def restore(directory: Path, init_state) -> State:
-    """The newest state of a run, on one device; `init_state(key)` says what it looks like."""
+    """The newest saved state of a run, on one device; `init_state(key)` gives its shapes."""
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     with Checkpoints(directory / "checkpoints") as checkpoints:
         return checkpoints.restore(

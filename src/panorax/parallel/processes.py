@@ -76,12 +76,15 @@ def _alone() -> None:
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes and prints."""
+    """True on process 0, the only one that writes and prints."""
     return jax.process_index() == 0
 
 
 def everyone(f: Callable[[], Any]) -> list:
-    """What `f()` returns (a value of JSON) on every process, in their order. UserError raised by any is raised by all, that of the first of them."""
+    """The values (JSON) that `f()` returns on all processes, in their order.
+
+    If any process raises UserError, all raise that of the lowest of them.
+    """
     if jax.process_count() == 1:
         return [f()]
     try:
@@ -96,13 +99,13 @@ def everyone(f: Callable[[], Any]) -> list:
 
 
 def first(f: Callable[[], Any]) -> Any:
-    """What `f()` returns or raises on the first process, which alone calls it."""
+    """What `f()` returns or raises on process 0, the only one that calls it."""
     return everyone(lambda: f() if is_first() else None)[0]
 
 
 @contextlib.contextmanager
 def on_first(context, otherwise=None) -> Iterator[Any]:
-    """`context()` entered by the first process, `otherwise` its stand-in on the others. UserError on entering is raised by all."""
+    """Enters `context()` on process 0 and yields it there, `otherwise` on the others; all raise its UserError."""
     with contextlib.ExitStack() as stack:
         held = [otherwise]
         first(lambda: held.insert(0, stack.enter_context(context())))
@@ -110,12 +113,13 @@ def on_first(context, otherwise=None) -> Iterator[Any]:
 
 
 def all_here(error: type[BaseException] | None) -> bool:
-    """Whether every process has got to where this one leaves a block with `error`: what users see is raised by all, anything else by one alone."""
+    """True if all processes leave this block together: UserError and Interrupted are raised on every process, other
+    exceptions on one."""
     return jax.process_count() == 1 or error is None or issubclass(error, (UserError, Interrupted))
 
 
 def put(tree, sharding: jax.sharding.Sharding):
-    """Host arrays, the same on every process, as arrays with this sharding; each process copies the shards of its own devices."""
+    """Arrays with this sharding from host arrays that are equal on every process; each copies its own shards."""
 
     def array(x):
         x = np.asarray(x)
@@ -125,7 +129,7 @@ def put(tree, sharding: jax.sharding.Sharding):
 
 
 def gathered(tree, replicated: jax.sharding.Sharding):
-    """A tree of arrays spread over processes as one that each process holds alone, on one device: it must fit there whole."""
+    """A tree of arrays as a copy on one device of each process; it must fit there whole."""
     if jax.process_count() == 1:
         return tree
     whole = jax.jit(lambda tree: tree, out_shardings=replicated)(tree)

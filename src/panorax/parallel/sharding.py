@@ -1,8 +1,8 @@
-"""From logical axis names to shardings: one mesh, one table of rules, and every system runs on many devices unchanged.
+"""From logical axis names to shardings: one mesh and one table of rules let every system run on many devices.
 
-Models name their axes (`embed`, `heads`, ...) and never a device. The rules say over which mesh axes each name is split;
-an axis that its mesh axes do not divide stays whole. `jit` with these shardings gives data parallelism (`data`),
-fully sharded data parallelism, ZeRO-3 (`fsdp`), and Megatron's tensor parallelism (`tensor`).
+Models name their axes (`embed`, `heads`, ...) and never a device. RULES maps each name to mesh axes; an array
+axis that its mesh axes do not divide stays whole. `jit` with these shardings gives data parallelism (`data`),
+fully sharded data parallelism or ZeRO-3 (`fsdp`), and Megatron's tensor parallelism (`tensor`).
 """
 
 import math
@@ -79,7 +79,7 @@ def make_mesh(text: str = "") -> Mesh:
 
 
 def planned_mesh(sizes: dict[str, int]) -> AbstractMesh:
-    """A mesh of devices that need not be there, to ask how things would lie on it."""
+    """An abstract mesh of these sizes: shardings on it can be computed without its devices."""
     return AbstractMesh(
         tuple(sizes.values()), tuple(sizes), axis_types=(AxisType.Auto,) * len(sizes)
     )
@@ -114,7 +114,7 @@ def largest_divisible(sizes, n: int) -> int | None:
 
 
 def is_axes(x) -> bool:
-    """A tuple of logical axis names is one leaf of a tree of axes."""
+    """True for a tuple of logical axis names, which is one leaf of a tree of axes."""
     return isinstance(x, tuple) and len(x) > 0 and all(a is None or isinstance(a, str) for a in x)
 
 
@@ -130,12 +130,12 @@ def shardings(axes, abstract, mesh: Mesh):
 
 
 def parameter_shardings(spec, mesh: Mesh):
-    """Where each parameter of a spec lives on `mesh`."""
+    """The sharding of each parameter of a spec on `mesh`."""
     return shardings(spec_lib.axes(spec), spec_lib.abstract(spec), mesh)
 
 
 def optimizer_shardings(opt, params, placed, mesh: Mesh):
-    """Where the state of an optimiser lives: an array that follows a parameter lies with it, any other is split over `fsdp`.
+    """The shardings of an optimiser's state: an array that follows a parameter lies with it, others are split over `fsdp`.
 
     An array follows a parameter if it has its shape and the keys of the parameter's path occur in the array's path, in
     order and up to the last key. So moments are found at any nesting: of a chain, of two players, of a trained subset.
@@ -177,7 +177,7 @@ def _follows(keys: tuple[str, ...], names: tuple[str, ...]) -> int:
 
 
 def placement(system: System, state: State, mesh: Mesh) -> Placement:
-    """Where everything of a system lives on `mesh`; `state` may be abstract."""
+    """The shardings of the state and the batches of a system on `mesh`; `state` may be abstract."""
     replicated = NamedSharding(mesh, PartitionSpec())
     params = parameter_shardings(system.spec, mesh)
     placed = State(

@@ -164,7 +164,7 @@ class SystemContract:
 
     def eight_devices_equal_one(self):
         """Data, fully sharded and tensor parallelism at once change no number beyond rounding."""
-        place = placement(self._system, jax.eval_shape(lambda: self._start), make_mesh(DEVICES))
+        place = placement(self._system, jax.eval_shape(self._init, self._key), make_mesh(DEVICES))
         sharded = jax.jit(
             self._chunk,
             in_shardings=(place.state, place.stacked_batch),
@@ -184,7 +184,7 @@ class SystemContract:
             with Checkpoints(Path(folder)) as checkpoints:
                 checkpoints.save(middle)
             with Checkpoints(Path(folder)) as checkpoints:
-                abstract = jax.eval_shape(lambda: self._start)
+                abstract = jax.eval_shape(self._init, self._key)
                 restored = checkpoints.restore(with_shardings(abstract, here))
         chex.assert_trees_all_equal(middle, restored)
         whole, _ = self._steps(middle, self._batches(CHUNK))

@@ -26,6 +26,7 @@ from panorax.core.ranges import Count, Positive, Share, Whole, checked
 from panorax.core.state import Result, State, System, first_state
 from panorax.core.step import update
 from panorax.data import images
+from panorax.data.augmentation import mirrored, shifted
 from panorax.data.batches import weighted
 from panorax.data.source import Source
 from panorax.nets.convolutional import convnet, resnet
@@ -75,17 +76,6 @@ class Config:
                 )
 
 
-def shifted(
-    key: jax.Array, x_BYXC: Float[Array, "B Y X C"], pixels: int, border: str
-) -> Float[Array, "B Y X C"]:
-    """Every image moved by -pixels .. pixels each way, with black (-1) or its reflection beyond."""
-    pads, black = ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)), {"constant_values": -1.0}
-    padded = jnp.pad(x_BYXC, pads, **(black if border == "black" else {"mode": border}))
-    corner_B2 = jax.random.randint(key, (len(x_BYXC), 2), 0, 2 * pixels + 1)
-    crop = lambda image, at: jax.lax.dynamic_slice(image, (at[0], at[1], 0), x_BYXC.shape[1:])
-    return jax.vmap(crop)(padded, corner_B2)
-
-
 def augmented(
     key: jax.Array, x_BYXC: Float[Array, "B Y X C"], cfg: Config
 ) -> Float[Array, "B Y X C"]:
@@ -94,8 +84,7 @@ def augmented(
     if cfg.shift:
         x_BYXC = shifted(key_shift, x_BYXC, cfg.shift, cfg.border)
     if cfg.flip:
-        flip_B = jax.random.bernoulli(key_flip, 0.5, (len(x_BYXC), 1, 1, 1))
-        x_BYXC = jnp.where(flip_B, x_BYXC[:, :, ::-1], x_BYXC)
+        x_BYXC = mirrored(key_flip, x_BYXC)
     return x_BYXC
 
 

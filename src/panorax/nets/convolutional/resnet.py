@@ -49,9 +49,9 @@ class Config:
     """width of the blocks of each stage"""
     blocks: tuple[Count, ...] = (2, 2, 2, 2)
     """number of blocks of each stage"""
-    stem: Literal["imagenet", "small"] = "small"
+    stem: Literal["imagenet", "small", "strided"] = "small"
     """first layer: 7x7 convolution of stride 2 and 3x3 max pooling of stride 2, or 3x3 convolution
-    of stride 1"""
+    of stride 1 (small) or 2 (strided)"""
     zero_branches: bool = False
     """zero as the initial scale of the last batch normalisation of each branch, so that blocks
     start as identity"""
@@ -89,7 +89,7 @@ class Block(NamedTuple):
 
 def stem(cfg: Config, channels: int) -> Layer:
     """The first convolution, for images of `channels`."""
-    kernel, stride = {"imagenet": (7, 2), "small": (3, 1)}[cfg.stem]
+    kernel, stride = {"imagenet": (7, 2), "small": (3, 1), "strided": (3, 2)}[cfg.stem]
     return Layer(kernel, channels, cfg.widths[0], stride)
 
 
