@@ -49,7 +49,7 @@ class Variety(NamedTuple):
 
     classes: number of classes that the classifier assigns at least half of their share of samples.
     diversity: mean distance between two samples of one class over that of two training images, in
-    the class where it is smallest.
+    the class where it is smallest; NaN if no class has two.
     coverage: share of held-out images with a sample nearer than their 5th nearest held-out image,
     by their features; near 1 for images from the distribution of the data (Naeem et al. 2020).
     """
@@ -104,12 +104,12 @@ def real_quality(judge: Judge) -> dict[str, float]:
 
 
 def _accuracy(logits, label) -> float:
-    return float(np.mean(np.argmax(logits, -1) == np.asarray(label)))
+    return float(np.mean(np.argmax(np.asarray(logits), -1) == np.asarray(label)))
 
 
 def variety(judge: Judge, x, label) -> Variety:
     """How much of the data a set of samples covers; `label` holds the classes asked for."""
-    logits, features = judge.classify(x)
+    logits, features = map(np.asarray, judge.classify(x))
     counts = np.bincount(np.argmax(logits, -1), minlength=logits.shape[-1])
     wanted = np.bincount(label, minlength=logits.shape[-1])
     classes = int(np.sum(counts[wanted > 0] >= wanted[wanted > 0] / 2))
@@ -117,7 +117,8 @@ def variety(judge: Judge, x, label) -> Variety:
         _spread_by_class(np.asarray(images), np.asarray(of))
         for images, of in ((x, label), (judge.train["x"], judge.train["label"]))
     )
-    diversity = min(spread[c] / real[c] for c in spread.keys() & real.keys())
+    ratios = [spread[c] / real[c] for c in spread.keys() & real.keys()]
+    diversity = min(ratios, default=np.nan)
     between = np.sort(distances(judge.features, judge.features), 1)  # column 0: an image itself
     radius = between[:, min(NEIGHBORS, len(between) - 1)]
     coverage = float(np.mean(distances(judge.features, features).min(1) < radius))

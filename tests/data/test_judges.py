@@ -1,0 +1,102 @@
+"""Measures of samples, by a judge that recognises an image by its first pixel."""
+
+import itertools
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from panorax.data import judges
+from panorax.data.judges import Judge
+
+CLASSES = 3
+RNG = np.random.default_rng(0)
+
+
+def images(n):
+    """n images of each class, two pixels: the class, and noise."""
+    label = np.repeat(np.arange(CLASSES), n)
+    x = np.stack([2.0 * label, RNG.normal(size=len(label))], 1).astype(np.float32)
+    return {"x": x.reshape(-1, 2, 1, 1), "label": label}
+
+
+def classify(x):
+    """The largest logit is of the class nearest to half of the first pixel; pixels as features."""
+    rows = jnp.asarray(x).reshape(len(x), -1)
+    return -jnp.square(rows[:, :1] / 2 - jnp.arange(CLASSES)[None]), rows
+
+
+JUDGE = Judge(classify, images(200), images(50))
+
+
+def test_real_images_have_all_variety():
+    classes, diversity, coverage = judges.variety(JUDGE, **JUDGE.train)
+    assert classes == CLASSES and diversity == 1 and coverage > 0.97
+    accuracy, frechet = judges.quality(JUDGE, **JUDGE.train)
+    assert accuracy == 1 and frechet < 0.2
+    assert judges.real_quality(JUDGE) == {"judge_accuracy": 1, "frechet_floor": frechet}
+
+
+def test_a_missing_class_is_counted_and_found_wrong():
+    real = JUDGE.train
+    x = np.where((real["label"] == 2)[:, None, None, None], real["x"] - [[[2]], [[0]]], real["x"])
+    assert judges.variety(JUDGE, x, real["label"]).classes == CLASSES - 1
+    np.testing.assert_allclose(judges.quality(JUDGE, x, real["label"])[0], 2 / 3, rtol=1e-6)
+
+
+def test_a_class_counts_with_half_of_its_share():
+    label = JUDGE.train["label"]
+    for wrong, classes in ((100, CLASSES), (101, CLASSES - 1)):
+        x = JUDGE.train["x"].copy()
+        x[:wrong, 0] = 2.0  # images of class 0 that look like class 1
+        assert judges.variety(JUDGE, x, label).classes == classes
+
+
+def test_diversity_is_the_least_of_any_class():
+    real = JUDGE.train
+    x = real["x"].copy()
+    x[real["label"] == 1, 1] *= 0.25
+    np.testing.assert_allclose(judges.variety(JUDGE, x, real["label"]).diversity, 0.25, rtol=0.05)
+
+
+def test_diversity_is_a_mean_over_pairs_of_two_images():
+    few = images(3)
+    rows = few["x"].reshape(CLASSES, 3, 2)
+    apart = lambda a: np.mean([np.linalg.norm(p - q) for p, q in itertools.combinations(a, 2)])
+    real = JUDGE.train["x"].reshape(CLASSES, 200, 2)
+    expected = min(apart(a) / apart(b) for a, b in zip(rows, real))
+    np.testing.assert_allclose(judges.variety(JUDGE, **few).diversity, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_few_images_are_perfect_and_cover_little(n):
+    label = JUDGE.train["label"]
+    x = judges.few_images(JUDGE, label, n, 0)
+    assert judges.quality(JUDGE, x, label)[0] == 1
+    for c in range(CLASSES):
+        assert len(np.unique(x[label == c].reshape(-1, 2), axis=0)) == n
+    variety = judges.variety(JUDGE, x, label)
+    assert variety.coverage < 0.7 and (n > 1 or variety.diversity < 1e-3)
+
+
+def test_gaussians_have_the_moments_of_their_class():
+    label = np.repeat(np.arange(CLASSES), 20_000)
+    x = judges.class_gaussians(JUDGE, label, 0).reshape(-1, 2)
+    for c in range(CLASSES):
+        real = JUDGE.train["x"][JUDGE.train["label"] == c].reshape(-1, 2)
+        drawn = x[label == c]
+        np.testing.assert_allclose(drawn.mean(0), real.mean(0), atol=0.03)
+        np.testing.assert_allclose(np.cov(drawn.T), np.cov(real.T), atol=0.03)
+
+
+def test_copies_lie_on_training_images():
+    found = judges.nearest(JUDGE, JUDGE.train["x"][:30])
+    assert found["sample_to_train"] < 1e-3 < found["held_out_to_train"]
+
+
+def test_panels_hold_ten_of_each_class_and_colours_are_drawn():
+    panel = judges.panel(**images(4), classes=CLASSES)
+    assert panel.shape == (CLASSES, 10, 2, 1, 1) and (panel[2, :, 0] == 4).all()
+    colours = np.repeat(panel, 3, -1)
+    figure = judges.grid({"grey": panel, "colour": colours})
+    assert [ax.images[0].get_array().ndim for ax in figure.axes[:2]] == [2, 3]
