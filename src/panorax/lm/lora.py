@@ -1,0 +1,245 @@
+"""LoRA: low-rank adaptation of a language model to another text (Hu et al. 2021, arXiv:2106.09685).
+
+Each adapted matrix w is frozen, and training moves two thin factors beside it,
+
+    y = x w + (alpha / r) (x a) b,        a ~ N(0, 1 / I),   b = 0 at the start,
+
+so a matrix (I, O) has r (I + O) trained numbers, and only those have gradients and optimiser state.
+`State.params` holds the factors, `State.extra` the frozen base. The adapters are part of the
+network; loss, step and evaluation are those of `panorax.lm.language_model`.
+
+The base is read from a Hugging Face folder, or trained by the run itself before LoRA's first step.
+The report compares LoRA with full fine-tuning of the same base on the same batches.
+Simplified: the input of the factors has no dropout.
+"""
+
+import dataclasses
+import functools
+import math
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from panorax.core import spec as core_spec
+from panorax.core.config import Run
+from panorax.core.errors import UserError
+from panorax.core.net import Net, stateful
+from panorax.core.optim import AdamW, Optimizer, optimizer
+from panorax.core.ranges import Count, Positive, checked
+from panorax.core.spec import P
+from panorax.core.state import Result, State, System
+from panorax.core.step import evaluated, scan_steps, stacked
+from panorax.data import tokenizer
+from panorax.data.batches import windows
+from panorax.data.text import Text, dataset
+from panorax.lm import language_model
+from panorax.lm import report as written
+from panorax.nets.decoders import decoder
+from panorax.ops.low_rank import LowRank, low_rank_factors, merged_tree
+from panorax.parallel import processes
+from panorax.parallel.sharding import MESH_AXES, placement
+
+loss_fn = language_model.loss_fn
+train_step = language_model.train_step
+evaluate = language_model.evaluate
+
+
+@checked
+class Adapter:
+    """Factors beside the matrices of every layer."""
+
+    rank: Count = 8
+    """width of the factors [r]"""
+    alpha: Positive = 16.0
+    """scale of the update times the rank: x w + (alpha / r) (x a) b"""
+    targets: tuple[str, ...] = ("q", "v")
+    """adapted matrices of a layer; Llama has q, k, v, o, gate, up and down"""
+
+
+@checked
+class Base:
+    """Training of the base before it is frozen; with init-from only its text is used, to evaluate."""
+
+    data: Text = Text(part="sources")
+    """text of the base, whose tokenizer is kept"""
+    optim: AdamW = AdamW()
+    run: Run = Run()
+
+
+@checked
+class Config(language_model.Config):
+    """A language model with a frozen base and trained factors; init-from is the base's folder."""
+
+    data: Text = Text(part="reference")
+    """text that the base is adapted to, encoded by the base's tokenizer"""
+    base: Base = Base()
+    adapter: Adapter = Adapter()
+    compare: bool = True
+    """the report also fine-tunes all parameters for as many steps, which needs a full state"""
+    full: Optimizer = AdamW()
+    """optimiser of the full fine-tuning"""
+
+
+def started_from(cfg: Config, directory: Path) -> Config:
+    """`cfg` with the model of a Hugging Face folder as its base, and without the comparison."""
+    return dataclasses.replace(language_model.started_from(cfg, directory), compare=False)
+
+
+def decoder_of(state: State, cfg: Config):
+    """Merged parameters, model and sampling, for `panorax generate` and `panorax export`."""
+    merged = merged_tree(with_factors(state.extra, state.params, cfg.adapter))
+    return merged, cfg.model, cfg.sampling
+
+
+def with_factors(base, factors, cfg: Adapter):
+    """Parameters of the decoder with a LowRank weight for every adapted matrix of the layers."""
+    scale, layers = cfg.alpha / cfg.rank, base["layers"]
+    weights = {name: LowRank(layers[name], x["a"], x["b"], scale) for name, x in factors.items()}
+    return base | {"layers": layers | weights}
+
+
+def adapted_net(net: Net, cfg: Adapter) -> Net:
+    """A decoder with adapters: the factors are its parameters, the decoder's parameters its state.
+
+    Raises UserError for a target that is not a matrix of the decoder's layers.
+    """
+    layers = net.spec["layers"]
+    matrices = {name for name, p in layers.items() if len(p.shape) > 2}
+    if not cfg.targets or set(cfg.targets) - matrices:
+        accepted, given = " ".join(sorted(matrices)), " ".join(cfg.targets) or "nothing"
+        raise UserError(f"adapter.targets must be some of {accepted}; got {given}")
+
+    def apply(params, extra, tokens_BT, key, train):
+        whole = with_factors(extra, params, cfg)
+        return net.apply(whole, (), tokens_BT, key=key, train=train)[0], extra
+
+    factors = {name: low_rank_factors(layers[name], cfg.rank) for name in cfg.targets}
+    return stateful(factors, net.spec, apply)
+
+
+def trained(system: System, run: Run, mesh, params=None):
+    """Parameters of `system` after the steps of `run`, from `params` or from initial values.
+
+    A function of the seed of `run`. Raises UserError if the last loss is not finite.
+    """
+    key_init, key_train = jax.random.split(jax.random.key(run.seed))
+    place = placement(system, jax.eval_shape(system.init_state, key_init), mesh)
+    steps = jax.jit(
+        lambda state, batches, key, n: scan_steps(system.train_step, state, batches, key, n),
+        static_argnums=3,
+        donate_argnums=0,
+        out_shardings=(place.state, place.replicated),
+    )
+    with jax.set_mesh(mesh):
+        state = jax.jit(system.init_state, out_shardings=place.state)(key_init)
+        # a copy, because the steps donate their state
+        start = jax.device_put(params or state.params, place.state.params, may_alias=False)
+        state = state.replace(params=start)
+        for step in range(0, run.steps, run.chunk):
+            n = min(run.chunk, run.steps - step)
+            batches = processes.put(stacked(system.batches, step, n), place.stacked_batch)
+            state, metrics = steps(state, batches, key_train, n)
+    if not math.isfinite(loss := float(metrics["loss"])):
+        raise UserError(f"the loss is {loss} at step {run.steps}; try a lower learning rate")
+    return state.params
+
+
+def comparison(base: System, tuned: System, net: Net, state: State, merged, cfg: Config) -> dict:
+    """Bits per byte of held-out text by the base, after LoRA and after full fine-tuning.
+
+    `target_bits_...`: of the new text.  `source_bits_...`: of the base's text.
+    `recovered_share`: LoRA's improvement on the new text over that of full fine-tuning.
+    """
+    judge, key = jax.jit(functools.partial(evaluate, net=net)), jax.random.key(0)
+
+    def bits(params, system):
+        whole = State(params, (), (), jnp.int32(0))
+        return float(evaluated(judge, whole, system.held_out(), key)["eval_bits_per_byte"])
+
+    metrics = {
+        "target_bits_base": bits(state.extra, tuned),
+        "target_bits_lora": bits(merged, tuned),
+        "source_bits_base": bits(state.extra, base),
+        "source_bits_lora": bits(merged, base),
+    }
+    if not cfg.compare:
+        return metrics
+    whole = language_model.system(dataclasses.replace(cfg, optim=cfg.full), net)
+    whole = dataclasses.replace(whole, batches=tuned.batches)
+    here = np.reshape(list(state.step.devices())[:1], (1,) * len(MESH_AXES))
+    mesh = getattr(state.step.sharding, "mesh", jax.sharding.Mesh(here, MESH_AXES))
+    full = trained(whole, cfg.run, mesh, state.extra)
+    metrics |= {"target_bits_full": bits(full, tuned), "source_bits_full": bits(full, base)}
+    before, lora, full = (metrics[f"target_bits_{by}"] for by in ("base", "lora", "full"))
+    return metrics | {"recovered_share": (before - lora) / (before - full)}
+
+
+def gaps(state: State, merged, net: Net, lora: Net, tokens_BT) -> dict[str, float]:
+    """Largest difference of logits over the largest logit.
+
+    `start_gap`: LoRA with b = 0 against the base.  `merged_gap`: LoRA against merged parameters.
+    """
+    with_lora = jax.jit(lambda factors, base: lora.apply(factors, base, tokens_BT)[0])
+    without = jax.jit(lambda params: net.apply(params, (), tokens_BT)[0])
+
+    def gap(a_BTV, b_BTV):
+        return float(jnp.max(jnp.abs(a_BTV - b_BTV)) / jnp.max(jnp.abs(b_BTV)))
+
+    fresh = {name: x | {"b": jnp.zeros_like(x["b"])} for name, x in state.params.items()}
+    return {
+        "start_gap": gap(with_lora(fresh, state.extra), without(state.extra)),
+        "merged_gap": gap(with_lora(state.params, state.extra), without(merged)),
+    }
+
+
+def sizes(net: Net, lora: Net) -> dict[str, float]:
+    """Trained parameters, their share of the base's, and I O / r (I + O) at I = O = 4096, r = 8."""
+    matrix = P((4096, 4096), ("inputs", "outputs"), jax.nn.initializers.zeros)
+    factors, frozen = core_spec.count(lora.spec), core_spec.count(net.spec)
+    return {
+        "trained_parameters": factors,
+        "trained_share": factors / frozen,
+        "matrix_reduction": core_spec.count(matrix) / core_spec.count(low_rank_factors(matrix, 8)),
+    }
+
+
+def system(
+    cfg: Config, net: Net | None = None, tx: optax.GradientTransformation | None = None
+) -> System:
+    """LoRA on the decoder of the config; `net` and `tx` replace the decoder and the optimiser."""
+    net = net or decoder.net(cfg.model)
+    lora = adapted_net(net, cfg.adapter)
+    tx = tx or optimizer(cfg.optim, cfg.run.steps, lora.spec)
+    parts = {"data": cfg.base.data, "optim": cfg.base.optim, "run": cfg.base.run}
+    base = language_model.system(dataclasses.replace(cfg, **parts), net)
+
+    @functools.cache
+    def text():
+        tokens = tokenizer.from_json(base.files()["tokenizer.json"])
+        return dataset(cfg.data, cfg.model.vocab, tokens)
+
+    def pretrained(shardings: State):
+        if cfg.init_from:
+            return {"extra": base.pretrained(shardings.replace(params=shardings.extra))["params"]}
+        return {"extra": trained(base, cfg.base.run, shardings.step.mesh)}
+
+    def report(state: State, key: jax.Array) -> Result:
+        merged, *_ = decoder_of(state, cfg)
+        samples = written.report(merged, text(), key, cfg)
+        compared = comparison(base, tuned, net, state, merged, cfg)
+        checked = gaps(state, merged, net, lora, jnp.asarray(tuned.batches(0)[:, :-1]))
+        return Result(samples.metrics | sizes(net, lora) | checked | compared, samples.figures)
+
+    tuned = dataclasses.replace(
+        language_model.system(cfg, lora, tx),
+        batches=lambda i: windows(text().train, cfg.batch, cfg.context + 1, cfg.run.seed, i),
+        held_out=lambda: text().held_out_batches(cfg.batch, cfg.context, cfg.stride),
+        files=lambda: text().files() | {"base_data.json": base.files()["data.json"]},
+        report=report,
+        extra_axes=core_spec.axes(net.spec),
+        pretrained=pretrained,
+    )
+    return tuned

@@ -1,0 +1,130 @@
+"""The base of LoRA: trained in the run or read from a folder, frozen, with its own tokenizer."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from panorax.configs.lm import lora as config
+
+from panorax.core import spec as core_spec
+from panorax.core.config import Run
+from panorax.core.errors import UserError
+from panorax.core.spec import P
+from panorax.core.state import State, System, first_state
+from panorax.data import corpus, tokenizer
+from panorax.data.text import Text
+from panorax.interop import huggingface
+from panorax.lm import language_model, lora
+from panorax.nets.decoders import decoder
+from panorax.nets.decoders.llama import Model
+from panorax.parallel.sharding import make_mesh, placement
+
+MODEL = Model(vocab=300, d_model=16, n_layers=2, n_heads=2, n_kv_heads=1, d_ff=8)
+WORDS = [" ".join(f"word{(i * j) % 97}" for j in range(60)) for i in range(8)]
+
+
+@pytest.mark.parametrize("targets", [("q", "embed"), ("attn_norm",), ()])
+def test_targets_that_are_no_matrices_are_refused(targets):
+    message = "must be some of down gate k o q up v; got " + (" ".join(targets) or "nothing")
+    with pytest.raises(UserError, match=message):
+        lora.adapted_net(decoder.net(MODEL), lora.Adapter(targets=targets))
+
+
+def test_the_base_is_returned_as_it_is_and_the_first_logits_are_its_own():
+    plain = decoder.net(MODEL)
+    net = lora.adapted_net(plain, lora.Adapter(rank=2, targets=("v", "o")))
+    assert set(net.spec) == {"v", "o"} and net.spec["v"]["a"].shape == (2, 16, 2)
+    tokens_BT = jnp.asarray(np.arange(12).reshape(2, 6))
+
+    @jax.jit
+    def both(key):
+        factors, base = net.init(key)
+        logits, after = net.apply(factors, base, tokens_BT, key=key, train=True)
+        assert all(a is b for a, b in zip(jax.tree.leaves(base), jax.tree.leaves(after)))
+        return logits, plain.apply(base, (), tokens_BT)[0]
+
+    ours, theirs = both(jax.random.key(0))
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def walk(rate):
+    """A System whose one parameter moves by `rate` times the batch."""
+    spec = {"w": P((8,), ("embed",), jax.nn.initializers.ones)}
+    tx = optax.sgd(rate)
+
+    def train_step(state, batch, key):
+        params = {"w": state.params["w"] + rate * batch[0]}
+        return State(params, state.opt, (), state.step + 1), {"loss": jnp.sum(params["w"])}
+
+    return System(
+        spec=spec,
+        init_state=lambda key: first_state(core_spec.init(spec, key), tx),
+        train_step=train_step,
+        evaluate=lambda state, batch, key: {},
+        batches=lambda step: np.full(8, step, np.float32),
+    )
+
+
+def test_training_runs_every_step_and_leaves_the_given_parameters():
+    one_device = make_mesh("")
+    start = lora.trained(walk(0.5), Run(steps=5, chunk=5), one_device)
+    np.testing.assert_allclose(start["w"], 1.0 + 0.5 * (0 + 1 + 2 + 3 + 4))
+    for mesh in (one_device, make_mesh("fsdp=4,data=2")):
+        end = lora.trained(walk(0.5), Run(steps=5, chunk=2), mesh, start)
+        np.testing.assert_allclose(end["w"], 6.0 + 0.5 * 10)
+    np.testing.assert_allclose(start["w"], 6.0)  # not donated
+
+
+def test_training_that_diverges_says_so():
+    with pytest.raises(UserError, match="the loss is nan at step 2"):
+        lora.trained(walk(float("inf")), Run(steps=2, chunk=2), make_mesh(""))
+
+
+@pytest.fixture
+def texts(tmp_path):
+    for name, part in (
+        ("old", WORDS[:4]),
+        ("new", [text.replace("word", "mot") for text in WORDS]),
+    ):
+        (tmp_path / name).mkdir()
+        for i, text in enumerate(part):
+            (tmp_path / name / f"{i}.txt").write_text(text)
+    return tmp_path
+
+
+def test_the_new_text_is_read_with_the_tokenizer_of_the_base(texts):
+    old = language_model.Config(model=MODEL, data=Text(str(texts / "old")))
+    base, data = lora.Base(data=old.data), Text(str(texts / "new"))
+    cfg = lora.Config(model=MODEL, base=base, data=data)
+    theirs, ours = language_model.system(old).files(), lora.system(cfg).files()
+    assert ours["tokenizer.json"] == theirs["tokenizer.json"]
+    assert ours["base_data.json"] == theirs["data.json"] != ours["data.json"]
+
+
+def test_the_base_may_be_a_hugging_face_folder(texts):
+    pairs, params = (
+        tokenizer.BytePairs.train(WORDS, 300),
+        core_spec.init(decoder.spec(MODEL), jax.random.key(5)),
+    )
+    huggingface.save(texts / "folder", params, MODEL, pairs, 8)
+    cfg = lora.started_from(config.smoke(), texts / "folder")
+    assert cfg.model == MODEL and not cfg.compare
+    system = lora.system(dataclasses.replace(cfg, data=Text(str(texts / "new"))))
+    abstract = jax.eval_shape(system.init_state, jax.random.key(0))
+    loaded = system.pretrained(placement(system, abstract, make_mesh("fsdp=2,tensor=2")).state)
+    assert set(loaded) == {"extra"}
+    jax.tree.map(np.testing.assert_array_equal, loaded["extra"], params)
+    assert jax.tree.leaves(loaded["extra"]["layers"]["q"].sharding.spec)
+    assert system.batches(0).max() < 300
+
+
+def test_parts_of_the_default_corpus_make_up_the_whole():
+    parts = {name: read() for name, read in corpus.PARTS.items()}
+    assert parts["all"] == parts["sources"] + parts["reference"]
+    assert sum(map(len, parts["reference"])) > 300_000 and not set(parts["sources"]) & set(
+        parts["reference"]
+    )
+    assert set(corpus.load(None, 0.1, part="reference").train) <= set(parts["reference"])
