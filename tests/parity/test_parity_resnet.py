@@ -53,9 +53,9 @@ def assert_close(ours, theirs, name):
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=TOLERANCE * scale, err_msg=name)
 
 
-@pytest.mark.parametrize("name", ["basic", "bottleneck"])
+@pytest.mark.parametrize("name", ["resnet/basic", "resnet/bottleneck"])
 def test_resnet(golden, name):
-    with golden(f"resnet/{name}") as case:
+    with golden(name) as case:
         cfg = config(case.settings())
         before = from_torch(case.group("running"), cfg, running_of)
         gradients = case.group("grad")
@@ -81,9 +81,9 @@ def test_resnet(golden, name):
         jax.tree.map(np.testing.assert_array_equal, kept, before)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("name", ["resnet/resnet18", "resnet/resnet50"])
 def test_parameter_counts(golden, name):
-    with golden(f"resnet/{name}") as case:
+    with golden(name) as case:
         sizes = case.settings()
         parameters = sizes.pop("parameters")
         cfg = config({**sizes, "stem": "imagenet"})

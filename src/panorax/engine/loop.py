@@ -70,7 +70,8 @@ def fit(
     key_train, key_eval = jax.random.split(key)
     with jax.set_mesh(place.replicated.mesh):
         evaluate = clock.compile(
-            system.evaluate, state, processes.put(next(iter(system.held_out())), place.batch), key_eval,
+            lambda state, batch, data: system.evaluate(state, batch, jax.random.wrap_key_data(data)),
+            state, processes.put(next(iter(system.held_out())), place.batch), jax.random.key_data(key_eval),
             in_shardings=(place.state, place.batch, place.replicated), out_shardings=place.replicated,
         )  # fmt: skip
     programs = {}
@@ -99,9 +100,12 @@ def fit(
             raise UserError(_diverged(step, n, metrics["loss"], skipped, checkpoints))
 
     def look(step, state):
-        batches = (processes.put(batch, place.batch) for batch in system.held_out())
-        found = evaluated(evaluate, state, batches, jax.device_put(key_eval, place.replicated))
-        metrics = {name: float(x) for name, x in jax.device_get(found).items()}
+        def totals(state, batch, key):
+            data = processes.put(jax.random.key_data(key), place.replicated)
+            return jax.device_get(evaluate(state, processes.put(batch, place.batch), data))
+
+        found = evaluated(totals, state, system.held_out(), key_eval)
+        metrics = {name: float(x) for name, x in found.items()}
         log.evaluation(step, metrics)
         return metrics
 
