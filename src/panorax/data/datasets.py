@@ -1,12 +1,22 @@
 """Data that every machine has: small, real, and without a download."""
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 
 
+class Split(NamedTuple):
+    """Inputs and labels to train on, and those held out."""
+
+    x: np.ndarray
+    label: np.ndarray
+    x_held: np.ndarray
+    label_held: np.ndarray
+
+
 @functools.cache
-def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def digits() -> Split:
     """Handwritten digits of the UCI optical recognition set, as scikit-learn ships them: (x, label, x_held_out, label_held_out).
 
     x is float32 (N, 8, 8, 1) in [-1, 1], labels int32 (N,). 1,797 images; every fifth of each class is held out (355), the rest trains (1,442).
@@ -20,14 +30,14 @@ def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     for c in range(10):
         rank[label == c] = np.arange(np.sum(label == c))
     held = rank % 5 == 4
-    return x[~held], label[~held], x[held], label[held]
+    return Split(x[~held], label[~held], x[held], label[held])
 
 
 @functools.cache
-def digit_vectors() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def digit_vectors() -> Split:
     """The same with x as (N, 64)."""
     x, label, x_held, label_held = digits()
-    return x.reshape(-1, 64), label, x_held.reshape(-1, 64), label_held
+    return Split(x.reshape(-1, 64), label, x_held.reshape(-1, 64), label_held)
 
 
 @functools.cache
@@ -56,7 +66,7 @@ def diabetes() -> tuple[np.ndarray, np.ndarray]:
 
 
 @functools.cache
-def breast_cancer() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def breast_cancer() -> Split:
     """569 tumours (Wolberg et al. 1995): (x, label, x_held_out, label_held_out), thirty measurements of cell nuclei, float32 with mean 0 and standard
     deviation 1 over those that are not held out, and 1 for a benign tumour, float32. Every fifth is held out."""
     from sklearn.datasets import load_breast_cancer
@@ -65,4 +75,4 @@ def breast_cancer() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     held = np.arange(len(raw.data)) % 5 == 4
     mean, deviation = raw.data[~held].mean(0), raw.data[~held].std(0)
     x, label = ((raw.data - mean) / deviation).astype(np.float32), raw.target.astype(np.float32)
-    return x[~held], label[~held], x[held], label[held]
+    return Split(x[~held], label[~held], x[held], label[held])

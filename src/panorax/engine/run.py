@@ -4,6 +4,7 @@ With many processes all run the same code on their own devices. Process 0 holds 
 all processes write checkpoints.
 """
 
+import functools
 import hashlib
 import json
 import re
@@ -17,7 +18,7 @@ import jax
 from panorax.core import claims, config, files, spec
 from panorax.core.errors import UserError
 from panorax.core.state import Result, State, System
-from panorax.engine import metrics, rundir
+from panorax.engine import metrics, rundir, study
 from panorax.engine.checkpoint import Checkpoints, saved
 from panorax.engine.loop import Clock, fit
 from panorax.engine.provenance import provenance
@@ -39,7 +40,13 @@ def run(name: str, module: ModuleType, cfg, directory: Path, resume: bool, mesh:
         lambda: rundir.entered(directory, cfg, resume, lambda: newest_step(directory))
     ):
         if hasattr(implementation, "study"):
-            result, facts = implementation.study(cfg, jax.random.key(cfg.seed)), {"seed": cfg.seed}
+            say = (
+                functools.partial(print, flush=True) if processes.is_first() else lambda line: None
+            )
+            result, seconds = study.measure(
+                implementation.study(cfg), jax.random.key(cfg.seed), directory, say
+            )
+            facts = {"seed": cfg.seed, "parts": seconds}
         else:
             result, facts = train(implementation.system(cfg), cfg.run, directory, mesh, clock)
         record = {
@@ -171,13 +178,9 @@ def with_shardings(abstract, shardings):
 
 
 def write(directory: Path, result: Result, record: dict) -> None:
-    """The figures of a result, a str as a text file and a matplotlib Figure as a picture, and the record as result.json."""
+    """Writes the figures of `result`, and `record` as result.json."""
     with files.writing(directory):
-        for file, figure in result.figures.items():
-            if isinstance(figure, str):
-                (directory / file).write_text(figure)
-            else:
-                figure.savefig(directory / file, dpi=110)
+        rundir.write_figures(directory, result.figures)
         files.replace(directory / "result.json", json.dumps(record, indent=2) + "\n")
 
 

@@ -40,7 +40,7 @@ def entered(directory: Path, cfg, resume: bool, step: Callable[[], int | None]) 
             before = set(directory.iterdir())
             if resume:
                 changed = differences(config.from_json(written.read_text()), cfg)
-                refuse(directory, changed)
+                refuse(directory, changed, may_change=MAY_CHANGE if hasattr(cfg, "run") else None)
                 with (directory / "resumes.jsonl").open("a") as file:
                     file.write(
                         json.dumps({"step": step() or 0, "changed": changed}, default=str) + "\n"
@@ -71,20 +71,29 @@ def differences(before, after) -> dict[str, tuple]:
     }
 
 
-def refuse(directory: Path, changed: dict[str, tuple]) -> None:
-    """Raise UserError where a changed option is one that makes it another run."""
+def refuse(directory: Path, changed: dict[str, tuple], may_change: tuple[str, ...] | None) -> None:
+    """Raises UserError if a changed option would make it another run.
+
+    may_change: nested parts of the config that may change, beside options without a dot; None for
+    a study, whose finished parts hold for one config only.
+    """
     fixed = [
         name
         for name in changed
-        if name in ("seed", "run.seed") or ("." in name and name.split(".")[0] not in MAY_CHANGE)
+        if may_change is None
+        or name in ("seed", "run.seed")
+        or ("." in name and name.split(".")[0] not in may_change)
     ]
     if fixed:
-        said = ", ".join(
+        differ = ", ".join(
             f"{name} was {changed[name][0]} and is now {changed[name][1]}" for name in fixed[:3]
         )
-        raise UserError(
-            f"cannot resume {directory}: {said}; only {', '.join(MAY_CHANGE)} and options without a dot may change"
+        free = (
+            "a study resumes with the options it was started with"
+            if may_change is None
+            else f"only {', '.join(may_change)} and options without a dot may change"
         )
+        raise UserError(f"cannot resume {directory}: {differ}; {free}")
 
 
 def keep(directory: Path, files: dict[str, str]) -> None:
@@ -96,6 +105,15 @@ def keep(directory: Path, files: dict[str, str]) -> None:
                 f"cannot resume {directory}: {name} made from the data of today differs from that of the run; the data has changed"
             )
         replace(path, text)
+
+
+def write_figures(directory: Path, figures: dict) -> None:
+    """Writes a str as a text file and a matplotlib Figure as a picture, under their names."""
+    for name, figure in figures.items():
+        if isinstance(figure, str):
+            (directory / name).write_text(figure)
+        else:
+            figure.savefig(directory / name, dpi=110)
 
 
 @contextlib.contextmanager
