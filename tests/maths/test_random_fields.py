@@ -23,7 +23,7 @@ def test_goe_has_its_variances():
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_pivots_tell_inertia_and_determinant(seed):
+def test_pivots_give_inertia_and_determinant(seed):
     a = np.random.default_rng(seed).normal(size=(7, 4, 4))
     with jax.enable_x64(True):
         a = a + a.swapaxes(1, 2)
@@ -56,7 +56,7 @@ def test_shares_of_minima_are_the_closed_forms(d):
     assert (np.diff(value, axis=1) >= 0).all()
 
 
-def test_eigenvalues_of_one_size_more_are_the_formula_with_the_determinant():
+def test_kac_rice_weights_match_the_formula_with_the_determinant():
     rng, d = np.random.default_rng(1), 4
     b, f = rng.normal(size=(100_000, d, d)), rng.normal(size=100_000)
     h = (b + b.swapaxes(1, 2)) / 2**0.5 - f[:, None, None] * np.eye(d)
@@ -73,7 +73,7 @@ def test_eigenvalues_of_one_size_more_are_the_formula_with_the_determinant():
     )
 
 
-def test_the_density_of_points_in_one_dimension():
+def test_points_per_volume_in_one_dimension():
     exact, _ = integrate.quad(
         lambda h: abs(h) * stats.norm.pdf(h, scale=3**0.5), -20, 20, points=[0]
     )
@@ -98,20 +98,18 @@ def test_all_critical_points_of_a_product_of_waves_are_found_once():
         np.asarray,
         SEARCH(KEY, rf.Field(jnp.array([[2.0, 0.0], [0.0, 2.0]]), jnp.ones(2), jnp.zeros(2))),
     )
-    points = found.x[
-        found.first
-    ]  # of cos 2x + cos 2y in [0, 3]^2: multiples of pi / 2, of which those at 0 may lie just outside
+    # cos 2x + cos 2y in [0, 3]^2: multiples of pi / 2; points at 0 may lie just outside
+    points = found.x[found.first]
     inside = (points > 0.1).all(1)
     np.testing.assert_allclose(points[inside], [[np.pi / 2, np.pi / 2]], atol=1e-3)
-    assert found.index[found.first][inside] == 0 and found.value[found.first][
-        inside
-    ] == pytest.approx(-2 / 2**0.5)
+    index, value = found.index[found.first], found.value[found.first]
+    assert index[inside] == 0 and value[inside] == pytest.approx(-2 / 2**0.5)
     grid = np.round(points / (np.pi / 2)).astype(int)
-    np.testing.assert_array_equal(found.index[found.first], (grid % 2 == 0).sum(1))
+    np.testing.assert_array_equal(index, (grid % 2 == 0).sum(1))
     assert len(np.unique(grid, axis=0)) == len(grid) and found.valid.sum() > found.first.sum()
 
 
-def test_points_found_are_critical_in_the_box_and_different():
+def test_first_points_are_critical_inside_the_box_and_distinct():
     f = rf.field(jax.random.key(6), 2, 32)
     found = jax.tree.map(np.asarray, SEARCH(KEY, f))
     x = found.x[found.first]
@@ -128,21 +126,21 @@ def test_points_found_are_critical_in_the_box_and_different():
     assert nearest.max() < 0.02
 
 
-def test_a_search_that_has_not_converged_hides_no_point():
+def test_an_unconverged_search_hides_no_point():
     found = jax.tree.map(np.asarray, EARLY(KEY, rf.field(jax.random.key(6), 2, 32)))
-    x, some = found.x[found.first], found.x[found.valid]
+    x, valid = found.x[found.first], found.x[found.valid]
     near = np.linalg.norm(found.x[:, None] - x[None], axis=-1) < 0.02
     assert len(x) > 0 and (near & ~found.valid[:, None]).any()
-    assert np.linalg.norm(some[:, None] - x[None], axis=-1).min(1).max() < 0.02
+    assert np.linalg.norm(valid[:, None] - x[None], axis=-1).min(1).max() < 0.02
 
 
 @pytest.mark.parametrize(
-    "call, says",
+    "call, message",
     [
-        (lambda: rf.field(KEY, 0, 3), "a dimension and a feature"),
-        (lambda: rf.field(KEY, 2, 0), "a dimension and a feature"),
-        (lambda: rf.goe(KEY, 0, 3), "a matrix at least"),
-        (lambda: rf.goe(KEY, 3, 0), "a row at least"),
+        (lambda: rf.field(KEY, 0, 3), "at least 1, got 0 and 3"),
+        (lambda: rf.field(KEY, 2, 0), "at least 1, got 2 and 0"),
+        (lambda: rf.goe(KEY, 0, 3), "at least 1, got 0 and 3"),
+        (lambda: rf.goe(KEY, 3, 0), "at least 1, got 3 and 0"),
         (lambda: rf.pivots(jnp.zeros((2, 3))), "must be square"),
         (lambda: rf.pivots(jnp.zeros(3)), "must be square"),
         (lambda: rf.critical_points(jnp.sum, KEY, 2, 0.0, 3), "must be above 0"),
@@ -150,6 +148,6 @@ def test_a_search_that_has_not_converged_hides_no_point():
         (lambda: rf.critical_points(jnp.sum, KEY, 2, 1.0, 0), "must be above 0"),
     ],
 )
-def test_bad_input_is_refused(call, says):
-    with pytest.raises(ValueError, match=says):
+def test_bad_input_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
         call()
