@@ -91,9 +91,11 @@ def test_n_steps_give_all_n_eigenvalues_repeated_ones_included(eigenvalues):
 def test_the_quadrature_is_exact_after_an_invariant_subspace():
     with jax.enable_x64(True):
         low_rank = np.concatenate([np.zeros(N - 2), [1.0, 4.0]])
-        found = QUADRATURE(matrix(low_rank), KEY)
-        np.testing.assert_allclose(np.sum(found.weights, 1), 1, rtol=1e-12)
-        assert set(np.round(np.asarray(found.nodes)[np.asarray(found.weights) > 1e-12], 9)) == {
+        spectrum = QUADRATURE(matrix(low_rank), KEY)
+        np.testing.assert_allclose(np.sum(spectrum.weights, 1), 1, rtol=1e-12)
+        assert set(
+            np.round(np.asarray(spectrum.nodes)[np.asarray(spectrum.weights) > 1e-12], 9)
+        ) == {
             0.0,
             1.0,
             4.0,
@@ -108,9 +110,9 @@ def test_the_quadrature_is_exact_after_an_invariant_subspace():
 def test_the_quadrature_has_the_moments_of_each_probe():
     with jax.enable_x64(True):
         a, keys = matrix(SPECTRUM), jax.random.split(KEY, 5)
-        found = QUADRATURE(a, KEY)
+        spectrum = QUADRATURE(a, KEY)
         for key, nodes, weights in zip(
-            keys, np.asarray(found.nodes), np.asarray(found.weights), strict=True
+            keys, np.asarray(spectrum.nodes), np.asarray(spectrum.weights), strict=True
         ):
             v = np.asarray(lanczos.probe(key, a[0])) / N**0.5
             for power in range(2 * K):
@@ -118,7 +120,9 @@ def test_the_quadrature_has_the_moments_of_each_probe():
                     v @ np.linalg.matrix_power(np.asarray(a), power) @ v, rel=1e-8, abs=1e-8
                 )
         traces = np.asarray(lanczos.hutchinson(times(a), a[0], 5, KEY))
-        assert traces.mean() == pytest.approx(N * lanczos.integral(found, lambda t: t), rel=1e-10)
+        assert traces.mean() == pytest.approx(
+            N * lanczos.integral(spectrum, lambda t: t), rel=1e-10
+        )
 
 
 @pytest.mark.parametrize(
@@ -178,9 +182,9 @@ def test_trees_give_the_eigenpairs_of_vectors():
 
 
 def test_a_matrix_of_size_1():
-    found = lanczos.quadrature(lambda v: -3 * v, jnp.zeros(1), 1, 2, KEY)
-    np.testing.assert_allclose(found.nodes, [[-3], [-3]])
-    np.testing.assert_allclose(found.weights, 1)
+    spectrum = lanczos.quadrature(lambda v: -3 * v, jnp.zeros(1), 1, 2, KEY)
+    np.testing.assert_allclose(spectrum.nodes, [[-3], [-3]])
+    np.testing.assert_allclose(spectrum.weights, 1)
 
 
 @pytest.mark.parametrize(

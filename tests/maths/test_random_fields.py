@@ -27,11 +27,11 @@ def test_pivots_give_inertia_and_determinant(seed):
     a = np.random.default_rng(seed).normal(size=(7, 4, 4))
     with jax.enable_x64(True):
         a = a + a.swapaxes(1, 2)
-        found = np.asarray(PIVOTS(a))
-    np.testing.assert_array_equal((found < 0).sum(-1), (np.linalg.eigvalsh(a) < 0).sum(-1))
-    np.testing.assert_allclose(found.prod(-1), np.linalg.det(a), rtol=1e-8)
+        pivots = np.asarray(PIVOTS(a))
+    np.testing.assert_array_equal((pivots < 0).sum(-1), (np.linalg.eigvalsh(a) < 0).sum(-1))
+    np.testing.assert_allclose(pivots.prod(-1), np.linalg.det(a), rtol=1e-8)
     np.testing.assert_array_equal(
-        (found[:, :3] < 0).sum(-1), (np.linalg.eigvalsh(a[:, :3, :3]) < 0).sum(-1)
+        (pivots[:, :3] < 0).sum(-1), (np.linalg.eigvalsh(a[:, :3, :3]) < 0).sum(-1)
     )
 
 
@@ -94,43 +94,41 @@ def test_a_field_has_its_covariance():
 
 
 def test_all_critical_points_of_a_product_of_waves_are_found_once():
-    found = jax.tree.map(
+    ends = jax.tree.map(
         np.asarray,
         SEARCH(KEY, rf.Field(jnp.array([[2.0, 0.0], [0.0, 2.0]]), jnp.ones(2), jnp.zeros(2))),
     )
     # cos 2x + cos 2y in [0, 3]^2: multiples of pi / 2; points at 0 may lie just outside
-    points = found.x[found.first]
+    points = ends.x[ends.first]
     inside = (points > 0.1).all(1)
     np.testing.assert_allclose(points[inside], [[np.pi / 2, np.pi / 2]], atol=1e-3)
-    index, value = found.index[found.first], found.value[found.first]
+    index, value = ends.index[ends.first], ends.value[ends.first]
     assert index[inside] == 0 and value[inside] == pytest.approx(-2 / 2**0.5)
     grid = np.round(points / (np.pi / 2)).astype(int)
     np.testing.assert_array_equal(index, (grid % 2 == 0).sum(1))
-    assert len(np.unique(grid, axis=0)) == len(grid) and found.valid.sum() > found.first.sum()
+    assert len(np.unique(grid, axis=0)) == len(grid) and ends.valid.sum() > ends.first.sum()
 
 
 def test_first_points_are_critical_inside_the_box_and_distinct():
     f = rf.field(jax.random.key(6), 2, 32)
-    found = jax.tree.map(np.asarray, SEARCH(KEY, f))
-    x = found.x[found.first]
+    ends = jax.tree.map(np.asarray, SEARCH(KEY, f))
+    x = ends.x[ends.first]
     assert len(x) > 0 and (x >= 0).all() and (x <= 3).all()
     assert np.abs(np.asarray(jax.vmap(jax.grad(f))(x))).max() < 1e-4
     hessians = np.asarray(jax.vmap(jax.hessian(f))(x))
-    np.testing.assert_array_equal(
-        found.index[found.first], (np.linalg.eigvalsh(hessians) < 0).sum(1)
-    )
-    np.testing.assert_allclose(found.value[found.first], jax.vmap(f)(x), atol=1e-5)
+    np.testing.assert_array_equal(ends.index[ends.first], (np.linalg.eigvalsh(hessians) < 0).sum(1))
+    np.testing.assert_allclose(ends.value[ends.first], jax.vmap(f)(x), atol=1e-5)
     apart = np.linalg.norm(x[:, None] - x[None], axis=-1) + 9 * np.eye(len(x))
     assert apart.min() > 0.02
-    nearest = np.linalg.norm(found.x[found.valid][:, None] - x[None], axis=-1).min(1)
+    nearest = np.linalg.norm(ends.x[ends.valid][:, None] - x[None], axis=-1).min(1)
     assert nearest.max() < 0.02
 
 
 def test_an_unconverged_search_hides_no_point():
-    found = jax.tree.map(np.asarray, EARLY(KEY, rf.field(jax.random.key(6), 2, 32)))
-    x, valid = found.x[found.first], found.x[found.valid]
-    near = np.linalg.norm(found.x[:, None] - x[None], axis=-1) < 0.02
-    assert len(x) > 0 and (near & ~found.valid[:, None]).any()
+    ends = jax.tree.map(np.asarray, EARLY(KEY, rf.field(jax.random.key(6), 2, 32)))
+    x, valid = ends.x[ends.first], ends.x[ends.valid]
+    near = np.linalg.norm(ends.x[:, None] - x[None], axis=-1) < 0.02
+    assert len(x) > 0 and (near & ~ends.valid[:, None]).any()
     assert np.linalg.norm(valid[:, None] - x[None], axis=-1).min(1).max() < 0.02
 
 

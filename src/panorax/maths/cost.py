@@ -1,8 +1,8 @@
 """Cost of a program from its jaxpr, without compiling it: floating point operations, peak memory.
 
 The counts follow the traced program, including gradients and rematerialisation, into scans, calls
-and branches. `flops` counts matrix products and convolutions, two operations per multiply-add, and
-skips the zeros that dilation inserts into an image; all other operations are small beside them.
+and branches. `flops` counts matrix products and convolutions, two operations per multiply-add,
+without the zeros that dilation inserts into an image. Other operations are negligible.
 A `while` counts as one iteration, because its trip count is unknown.
 """
 

@@ -19,13 +19,13 @@ def information(p, channel):
 @pytest.mark.parametrize("name", ["symmetric", "erasure", "z"])
 def test_capacity_matches_the_closed_form(e, name):
     channel, exact = known_channels(e)[name]
-    found = ba.capacity(channel)
+    capacity = ba.capacity(channel)
     h = -e * np.log2(e) - (1 - e) * np.log2(1 - e)
     z = np.log2(1 + (1 - e) * e ** (e / (1 - e)))
     bits = {"symmetric": 1 - h, "erasure": 1 - e, "z": z}[name]
     assert exact == pytest.approx(bits * np.log(2), abs=1e-6)
-    assert float(found.lower) == pytest.approx(bits * np.log(2), abs=1e-8)
-    assert -1e-12 <= found.upper - found.lower <= 1e-9
+    assert float(capacity.lower) == pytest.approx(bits * np.log(2), abs=1e-8)
+    assert -1e-12 <= capacity.upper - capacity.lower <= 1e-9
 
 
 def test_capacity_of_textbook_channels():
@@ -43,7 +43,7 @@ def test_capacity_of_random_channels_matches_scipys_optimiser(seed):
     channel = rng.dirichlet(np.ones(3), 4)
     channel[0, rng.integers(3)] = 0
     channel[0] /= channel[0].sum()
-    found = ba.capacity(channel, 1e-8)
+    capacity = ba.capacity(channel, 1e-8)
     theirs = minimize(
         lambda p: -information(np.maximum(p, 0), channel),
         np.full(4, 0.25),
@@ -52,16 +52,16 @@ def test_capacity_of_random_channels_matches_scipys_optimiser(seed):
         constraints={"type": "eq", "fun": lambda p: p.sum() - 1},
         options={"ftol": 1e-12, "maxiter": 500},
     )
-    assert -theirs.fun <= found.upper + 1e-6 and -theirs.fun == pytest.approx(
-        float(found.lower), abs=1e-5
+    assert -theirs.fun <= capacity.upper + 1e-6 and -theirs.fun == pytest.approx(
+        float(capacity.lower), abs=1e-5
     )
-    assert -1e-12 <= found.upper - found.lower <= 1e-8
-    assert information(np.asarray(found.input_X), channel) == pytest.approx(
-        float(found.lower), abs=2e-8
+    assert -1e-12 <= capacity.upper - capacity.lower <= 1e-8
+    assert information(np.asarray(capacity.input_X), channel) == pytest.approx(
+        float(capacity.lower), abs=2e-8
     )
     assert float(
-        ba.discrete_information((found.input_X[:, None] * channel).astype(np.float32))
-    ) == pytest.approx(information(np.asarray(found.input_X), channel), abs=1e-5)
+        ba.discrete_information((capacity.input_X[:, None] * channel).astype(np.float32))
+    ) == pytest.approx(information(np.asarray(capacity.input_X), channel), abs=1e-5)
 
 
 def test_the_bounds_hold_after_any_number_of_steps():

@@ -93,9 +93,9 @@ def test_sampled_labels_give_the_exact_factors_on_average():
 
 def test_a_linear_layer_with_gaussian_noise_has_its_closed_form():
     params = PARAMS[:1]
-    (found,) = exact_factors(tapped_perceptron, GAUSSIAN, params, X)
+    (factor,) = exact_factors(tapped_perceptron, GAUSSIAN, params, X)
     x = np.concatenate([X, np.ones((9, 1))], 1)
-    np.testing.assert_allclose(block(found), np.kron(x.T @ x / 9, np.eye(4)), atol=1e-6)
+    np.testing.assert_allclose(block(factor), np.kron(x.T @ x / 9, np.eye(4)), atol=1e-6)
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(1e-3, 10), st.floats(0.1, 10))
@@ -227,15 +227,15 @@ def test_kfac_chains_with_optax_transformations():
 
 
 @pytest.mark.parametrize(
-    "make", [lambda damping, **other: kfac(0.1, damping, **other), adaptive_kfac]
+    "make", [lambda damping, **settings: kfac(0.1, damping, **settings), adaptive_kfac]
 )
 def test_bad_settings_are_refused(make):
     for damping in (0.0, -1.0, np.nan):
         with pytest.raises(ValueError, match="damping must be finite and above 0"):
             make(damping)
-    for other in ({"decay": 1.0}, {"decay": -0.1}, {"every": 0}):
+    for settings in ({"decay": 1.0}, {"decay": -0.1}, {"every": 0}):
         with pytest.raises(ValueError, match=r"decay must be in \[0, 1\) and every at least 1"):
-            make(1.0, **other)
+            make(1.0, **settings)
     with pytest.raises(ValueError, match="learning_rate and kl_clip"):
         kfac(0.0, 1.0)
     with pytest.raises(ValueError, match="momentum"):

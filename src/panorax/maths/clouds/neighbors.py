@@ -51,10 +51,8 @@ def nearest(
     x_ND = x_ND - jnp.mean(x_ND, 0, keepdims=True)
 
     def rows(i):
-        others = jnp.where(
-            i[:, None] == jnp.arange(n)[None], jnp.inf, squared_distances(x_ND[i], x_ND)
-        )
-        _, index = jax.lax.top_k(-others, k)
+        d2 = jnp.where(i[:, None] == jnp.arange(n)[None], jnp.inf, squared_distances(x_ND[i], x_ND))
+        _, index = jax.lax.top_k(-d2, k)
         distance = jnp.sum(jnp.square(x_ND[i][:, None] - x_ND[index]), -1)
         order = jnp.argsort(distance, 1)
         return jnp.take_along_axis(distance, order, 1), jnp.take_along_axis(index, order, 1)

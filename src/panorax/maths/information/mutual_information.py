@@ -109,7 +109,7 @@ def ksg(x_ND: Float[Array, "N D"], y_NE: Float[Array, "N E"], k: int = 3, block:
     )
 
 
-def _pairs_and_others(score_BB) -> tuple[Float[Array, " B"], Float[Array, " n"]]:
+def _paired_and_unpaired(score_BB) -> tuple[Float[Array, " B"], Float[Array, " n"]]:
     """The diagonal and the off-diagonal entries."""
     b = len(score_BB)
     if score_BB.shape != (b, b) or b < 2:
@@ -129,20 +129,20 @@ def donsker_varadhan(score_BB: Float[Array, "B B"]) -> Float[Array, ""]:
 
     Like all bounds here, raises ValueError unless the scores are square with at least two rows.
     """
-    pairs, others = _pairs_and_others(score_BB)
-    return jnp.mean(pairs) - log_mean_exp(others)
+    paired, unpaired = _paired_and_unpaired(score_BB)
+    return jnp.mean(paired) - log_mean_exp(unpaired)
 
 
 def nwj(score_BB: Float[Array, "B B"]) -> Float[Array, ""]:
     """E_p f - E_q e^(f - 1)."""
-    pairs, others = _pairs_and_others(score_BB)
-    return jnp.mean(pairs) - jnp.mean(jnp.exp(others - 1))
+    paired, unpaired = _paired_and_unpaired(score_BB)
+    return jnp.mean(paired) - jnp.mean(jnp.exp(unpaired - 1))
 
 
 def infonce(score_BB: Float[Array, "B B"]) -> Float[Array, ""]:
     """E_i [f_ii - log 1/B sum_j e^f_ij], at most log B."""
-    pairs, _ = _pairs_and_others(score_BB)
-    return jnp.mean(pairs - jax.nn.logsumexp(score_BB, 1)) + math.log(len(score_BB))
+    paired, _ = _paired_and_unpaired(score_BB)
+    return jnp.mean(paired - jax.nn.logsumexp(score_BB, 1)) + math.log(len(score_BB))
 
 
 def mine_loss(
@@ -153,11 +153,11 @@ def mine_loss(
     The loss is -E_p f + E_q e^f / m with m = average + rate (E_q e^f - average) held fixed.
     `average` is a parameter: gradient descent at learning rate `rate` sets it to m.
     """
-    pairs, others = _pairs_and_others(score_BB)
-    mean = jnp.mean(jnp.exp(others))
+    paired, unpaired = _paired_and_unpaired(score_BB)
+    mean = jnp.mean(jnp.exp(unpaired))
     target = jax.lax.stop_gradient(mean)
     m = jax.lax.stop_gradient(average + rate * (target - average))
-    return mean / m - jnp.mean(pairs) + 0.5 * jnp.square(average - target)
+    return mean / m - jnp.mean(paired) + 0.5 * jnp.square(average - target)
 
 
 def critic_spec(dimensions: int, hidden: int, features: int = 32):

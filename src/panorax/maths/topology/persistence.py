@@ -296,9 +296,9 @@ def diagrams(
 ) -> list[np.ndarray]:
     """Persistence diagrams of H0 to H`top`, each an array (n, 2) of birth and death.
 
-    A death is infinite if it does not occur up to `threshold`, by default the enclosing radius,
-    where one component is left. Bars of length 0 are omitted.
-    Raises ValueError for a top other than 0, 1 or 2, and where `filtration` does.
+    Deaths beyond `threshold` are infinite. At the default threshold, the enclosing radius, only one
+    component is left. Bars of length 0 are omitted.
+    Raises ValueError for a top other than 0, 1 or 2, and the errors of `filtration`.
     """
     if top not in (0, 1, 2):
         raise ValueError(f"top must be 0, 1 or 2, got {top}")

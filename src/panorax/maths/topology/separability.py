@@ -85,7 +85,7 @@ def dichotomies(n: int) -> np.ndarray:
 def separable_dichotomies(x_ND: np.ndarray) -> int:
     """Number of separable dichotomies of the points, by testing all 2^N of them.
 
-    Raises ValueError where `dichotomies` or `separable` does.
+    Raises the errors of `dichotomies` and `separable`.
     """
     return 2 * sum(separable(x_ND, signs) for signs in dichotomies(len(x_ND)))
 
