@@ -104,9 +104,9 @@ def goe(key, n: int, d: int) -> Float[Array, "n d d"]:
 def pivots(a: Float[Array, "*n d d"]) -> Float[Array, "*n d"]:
     """Pivots of Gaussian elimination of symmetric matrices, cheaper than eigenvalues.
 
-    The pivots have as many negative signs as the eigenvalues (Sylvester 1852), the first k pivots
-    as many as the leading k x k block, and their product is the determinant. Rows are not
-    exchanged, so every leading block must be regular. Raises ValueError unless the matrices are
+    The pivots have as many negative signs as the eigenvalues (Sylvester 1852). The same holds for
+    the first k pivots and the leading k x k block. The product of the pivots is the determinant.
+    Rows are not exchanged, so every leading block must be regular. Raises ValueError unless the matrices are
     square.
     """
     if a.ndim < 2 or a.shape[-1] != a.shape[-2] or a.shape[-1] == 0:

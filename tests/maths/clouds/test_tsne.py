@@ -38,7 +38,7 @@ def test_affinities_have_the_perplexity_in_any_unit(perplexity, unit):
     np.testing.assert_allclose(np.exp(entropy), perplexity, rtol=1e-3)
 
 
-def test_loss_and_gradient_are_scikit_learns_and_that_of_jax():
+def test_loss_and_gradient_match_scikit_learn_and_jax():
     value, slope = _t_sne._kl_divergence(
         Y.ravel(), squareform(np.asarray(P), checks=False).astype(np.float64), 1, 50, 2
     )

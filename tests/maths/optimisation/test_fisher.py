@@ -55,7 +55,7 @@ def test_root_mean_and_samples_match_the_log_partition(name):
         np.testing.assert_allclose(np.cov(t[:, n].T), hessian[n], atol=0.06)
 
 
-def test_losses_are_scipys_log_densities():
+def test_losses_match_scipys_log_densities():
     t, bits = Z[::-1], jnp.asarray(RNG.integers(0, 2, (5, 3)), jnp.float32)
     one_hot = jax.nn.one_hot(jnp.array([0, 2, 1, 1, 0]), 3)
     constant = 0.5 * np.sum(np.square(t), 1) + 1.5 * np.log(2 * np.pi)

@@ -6,9 +6,9 @@ A program is a list of equations y = f(x_1, .., x_n). With J_i = df/dx_i,
     reverse:   c_i += J_i^T c_y             from the last equation to the first, for one cotangent c
 
 The gradient of one output takes one reverse pass for any number of inputs, and one forward pass per
-input (Linnainmaa 1970). The reverse pass costs no more than about 5 times the operations of the
-program (Griewank & Walther, Evaluating Derivatives, chapter 3), and keeps the values that the
-Jacobians need. For a scan it keeps the carry before each iteration and recomputes the rest.
+input (Linnainmaa 1970). The reverse pass costs at most about 5 times the operations of the program
+(Griewank & Walther, Evaluating Derivatives, chapter 3). It keeps the values that the Jacobians
+need; for a scan it keeps the carry before each iteration and recomputes the rest.
 
 `panorax.maths.autodiff.derivatives` has rules for three kinds of equations: elementwise ones
 (derivatives), linear ones (transposes) and bilinear ones (one transpose per argument). This module

@@ -79,9 +79,9 @@ class _RateBounds(NamedTuple):
 def probabilities(p, ndim: int, name: str, total_axis: int | None = None) -> np.ndarray:
     """Checks that p is a distribution, or that its rows are (`total_axis` -1).
 
-    Returns p in float64, divided by its sums. Raises ValueError, starting with `name`, if p has
-    another number of axes, is empty, has negative or non-finite entries, or if a sum differs from 1
-    by more than 1e-6.
+    Returns p in float64, divided by its sums. Raises ValueError if p has another number of axes, is
+    empty, or has negative or non-finite entries, or if a sum is not 1 within 1e-6. `name` starts
+    the message.
     """
     p = np.asarray(p, np.float64)
     if p.ndim != ndim or 0 in p.shape:

@@ -283,13 +283,17 @@ def adaptive_kfac(
 ) -> optax.GradientTransformationExtraArgs:
     """K-FAC without a learning rate: step length and momentum minimise the quadratic model.
 
-    Every `every` steps the damping l adapts to the agreement of the loss with the model, and the
-    inverses are recomputed (also in the first three steps).
+    Every `every` steps the damping l adapts to the agreement of the loss with the model. The
+    inverses are recomputed in these steps and in the first three.
 
-    update(grads, state, params, factors=..., root_product=..., loss=...) takes the factors of the
-    batch, the products v -> R v with R^T R = F (`fisher.fisher_root_product`), and the loss of the
-    batch as a function of the parameters. A loss that is not finite after the step raises the
-    damping; other values that are not finite are treated as in `kfac`.
+    update(grads, state, params, factors=..., root_product=..., loss=...) takes
+
+    factors: the factors of the batch, from `sampled_factors`.
+    root_product: the products v -> R v with R^T R = F (`fisher.fisher_root_product`).
+    loss: the loss of the batch as a function of the parameters.
+
+    A loss that is not finite after the step raises the damping; other values that are not finite
+    are treated as in `kfac`.
     Raises ValueError for a damping that is not positive, a decay outside [0, 1), and factors that
     do not fit the layers.
     """

@@ -9,8 +9,8 @@ A perturbation of radius r has a component of about r / sqrt(d) along a directio
 Each step of rate e multiplies the component by 1 + e g, so the escape takes about
 log(sqrt(d) / r) / (e g) steps. Plain descent from a random start also escapes a strict saddle. In a
 chain of d saddles (Du et al. 2017, arXiv:1705.10412), however, each saddle throws it closer to the
-stable manifold of the next. The time at each saddle is a multiple of the time at the one before,
-hence exponential in d, while perturbed descent takes about equally many steps at each.
+stable manifold of the next. The time at each saddle is a multiple of the time at the one before, so
+the total is exponential in d. Perturbed descent takes about equally many steps at each saddle.
 """
 
 import math
@@ -132,8 +132,8 @@ def descent(
     """Gradient descent x <- x - rate grad f(x), perturbed by `noise` if given.
 
     Takes at most `steps` steps, and stops when f is below `below`.
-    Raises ValueError if the start is not a vector of finite numbers, if `rate`, `steps` or a field
-    of `noise` is not positive, or if noise has no key.
+    Raises ValueError for a start that is not a vector of finite numbers, for a `rate`, `steps` or
+    field of `noise` that is not positive, and for noise without a key.
     """
     finite = isinstance(x, jax.core.Tracer) or np.isfinite(np.asarray(x)).all()
     if x.ndim != 1 or x.size < 1 or not finite:

@@ -94,8 +94,8 @@ def bottleneck(diagram_1: np.ndarray, diagram_2: np.ndarray) -> float:
     The distance is the smallest cost for which a matching exists, found by bisection over all
     costs. At cost t, all points whose cost to the diagonal exceeds t must be matched. A matching
     that covers these points of the first diagram and one that covers these points of the second
-    combine into one that covers both (Mendelsohn & Dulmage 1958), so each step of the bisection
-    solves two bipartite matchings. Raises the errors of `checked`.
+    combine into one that covers both (Mendelsohn & Dulmage 1958). Each step of the bisection
+    therefore solves two bipartite matchings. Raises the errors of `checked`.
     """
     pair = [checked(diagram) for diagram in (diagram_1, diagram_2)]
     infinite = [np.sort(d[np.isinf(d[:, 1]), 0]) for d in pair]

@@ -1,9 +1,9 @@
 """Cover's theorem: the number of dichotomies of N points that a hyperplane can separate.
 
-Of the 2^N ways to label N points in R^d by two classes, C(N, d) are separable by a hyperplane
-through the origin if the points are in general position (any d are linearly independent). A new
-point splits in two exactly the dichotomies with a separating hyperplane through the point, and
-there are as many of these as in d - 1 dimensions:
+N points in R^d are in general position if any d of them are linearly independent. A hyperplane
+through the origin then separates C(N, d) of the 2^N ways to label them by two classes. A new point
+splits in two exactly the dichotomies with a separating hyperplane through the point, and there are
+as many of these as in d - 1 dimensions:
 
     C(N + 1, d) = C(N, d) + C(N, d - 1)      =>      C(N, d) = 2 sum_{k < d} binom(N - 1, k).
 
