@@ -106,8 +106,8 @@ def pivots(a: Float[Array, "*n d d"]) -> Float[Array, "*n d"]:
 
     The pivots have as many negative signs as the eigenvalues (Sylvester 1852). The same holds for
     the first k pivots and the leading k x k block. The product of the pivots is the determinant.
-    Rows are not exchanged, so every leading block must be regular. Raises ValueError unless the matrices are
-    square.
+    Rows are not exchanged, so every leading block must be regular. Raises ValueError unless the
+    matrices are square.
     """
     if a.ndim < 2 or a.shape[-1] != a.shape[-2] or a.shape[-1] == 0:
         raise ValueError(f"matrices must be square, got shape {a.shape}")
