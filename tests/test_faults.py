@@ -164,7 +164,7 @@ def test_resumed_as_another_run_it_refuses(done, capsys, changed, message):
 def test_resumed_on_other_text_it_refuses(done, tmp_path, capsys):
     (tmp_path / "story.txt").write_text(STORIES[::-1])
     assert cli.main([*done, "--resume"]) == 2
-    assert "data.json made from the data of today differs" in capsys.readouterr().err
+    assert "the data have changed, data.json made from them differs" in capsys.readouterr().err
 
 
 def test_learning_rate_and_batch_may_change_and_are_recorded(done, tmp_path):

@@ -108,7 +108,7 @@ def test_the_command_says_what_fits(capsys):
 @pytest.mark.parametrize(
     "args, message",
     [
-        ("lm/llama --devices 3 --mesh data=2", "of 2 devices, not 3"),
+        ("lm/llama --devices 3 --mesh data=2", "mesh data=2 has 2 devices, --devices is 3"),
         ("lm/llama --devices 3", "splits a batch 3 ways"),
         ("lm/llama --chip abacus", "--chip is one of a100"),
         ("lm/llama --memory lots", "is no size"),

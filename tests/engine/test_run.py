@@ -174,7 +174,7 @@ def test_generate_continues_prompts(tmp_path, story, capsys):
         ),
         (
             ["run", "concentration", "--smoke", "--mesh", "data=2"],
-            "is a study: it makes the meshes",
+            "is a study, which makes its own meshes",
         ),
         (
             ["run", "distributed/zero", "--devices", "16", "--batch", "16"],

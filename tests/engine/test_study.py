@@ -1,4 +1,5 @@
 import functools
+import io
 import json
 
 import jax
@@ -30,14 +31,15 @@ PARTS = {name: functools.partial(drawn, name=name) for name in ("a", "b", "c")}
 
 
 def test_a_study_killed_in_a_part_resumes_at_it_with_the_same_numbers(tmp_path):
-    whole, lines = measured(PARTS, KEY), []
+    whole, out = measured(PARTS, KEY), io.StringIO()
     with pytest.raises(KeyboardInterrupt):
         study.measure(PARTS | {"b": killed}, KEY, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a.txt", "parts"]
     unchanged = {"a": killed} | {name: PARTS[name] for name in ("b", "c")}
-    result, seconds = study.measure(unchanged, KEY, tmp_path, lines.append)
+    result, seconds = study.measure(unchanged, KEY, tmp_path, out)
     assert result.metrics == whole.metrics and set(seconds) == set(PARTS)
     assert {path.name for path in tmp_path.glob("*.*")} == set(whole.figures)
+    lines = out.getvalue().splitlines()
     assert lines[0] == "part 1 of 3, a: kept from before" and lines[1] == "part 2 of 3, b ..."
     assert lines[2].startswith("part 2 of 3, b: ") and lines[2].endswith(" s")
 
