@@ -228,7 +228,7 @@ def read_only(f, when):
             Log,
             "_write",
             lambda log, step, *_: step > 4,
-            "cannot write somewhere: Read-only file system; what was saved before is intact",
+            "cannot write somewhere: Read-only file system; files written before are intact",
         ),
         (
             os,
