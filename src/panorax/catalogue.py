@@ -1,9 +1,9 @@
 """The catalogue of systems, studies and comparisons, read from the config files.
 
-An entry is a file `configs/<volume>/<name>.py`. Its title is the first paragraph of the docstring of
-the config file. Paper and equation come from the docstring of the module that defines the type of
-the config, parts from the imports of this module, tests from the test files that import it. A config
-file adds literals:
+An entry is a file `configs/<volume>/<name>.py`. Its title is the first paragraph of the docstring
+of the config file. Paper and equation come from the docstring of the module that defines the type
+of the config, parts from the imports of this module, tests from the test files that import it. A
+config file adds literals:
 
     CLAIMS      claims of its record
     HEADLINE    metric of the claim that represents the entry; default: the first claim's

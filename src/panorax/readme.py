@@ -55,8 +55,8 @@ def page(volume: str, entries: list[catalogue.Entry]) -> str:
         f"# {TITLES[volume]}",
         "",
         "Written by `python -m panorax.readme` from the configs of this folder and their records.",
-        f"`panorax run {entries[0].name}` runs one; `panorax show {entries[0].name}` prints its paper, "
-        "equation, options and all claims.",
+        f"`panorax run {entries[0].name}` runs one; `panorax show {entries[0].name}` prints its "
+        "paper, equation, options and all claims.",
         "",
         "| command | what | headline | measured | claims kept | time, hardware |",
         "|---|---|---|---|---|---|",

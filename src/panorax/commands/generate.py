@@ -1,4 +1,4 @@
-"""panorax generate: prints text from a language model, a run or a Hugging Face folder, as it grows."""
+"""panorax generate: prints text from the language model of a run or a Hugging Face folder."""
 
 import dataclasses
 import json
@@ -142,8 +142,8 @@ def prompts(
 
     A text file is one prompt. A .jsonl file has one prompt per line: {"prompt": text} or
     {"messages": [...]}. With `chat`, a text is the message of a user; `system`, if given, is the
-    system message of every conversation. Without texts and files the prompt is empty, unless `chat`.
-    Raises UserError for a file or a prompt that cannot be read.
+    system message of every conversation. Without texts and files the prompt is empty, unless
+    `chat`. Raises UserError for a file or a prompt that cannot be read.
     """
     entries = [*texts, *(entry for file in files for entry in _read(file))]
     if not entries and not chat:
