@@ -1,7 +1,7 @@
 """Runs the tests that the uncommitted change can reach through imports: `make check`.
 
-A test file is reached if it changed, or if a changed module is in the import closure of its imports.
-The contract tests of an entry run if the change reaches its module or its config.
+A test file is reached if it changed, or if a changed module is in the import closure of its
+imports. The contract tests of an entry run if the change reaches its module or its config.
 """
 
 import os

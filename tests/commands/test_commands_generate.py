@@ -47,7 +47,8 @@ def test_prompts_come_from_options_and_then_from_files(tmp_path):
     (tmp_path / "b.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     files = [tmp_path / "a.txt", tmp_path / "b.jsonl"]
     assert asked(["x", "y"], files[:1]) == [("x", "x"), ("y", "y"), ("one\ntwo\n", "one\ntwo\n")]
-    assert asked([], files[1:], Talking()) == [("é\u2028\x85b", "é\u2028\x85b"), ("", "user:hi\n")]
+    text = "é\u2028\x85b"
+    assert asked([], files[1:], Talking()) == [(text, text), ("", "user:hi\n")]
     assert asked() == [("", "")] and asked(chat=True) == []
     assert writing.prompts(["x"], [], TOKENS, False, None)[0][1][0] == TOKENS.end
 

@@ -12,7 +12,7 @@ def write(directory, steps, start=0, out=None):
         log.evaluation(steps[-1], {"eval_loss": 0.5})
 
 
-def test_records_come_back(tmp_path):
+def test_records_are_read_back(tmp_path):
     write(tmp_path, [10, 20])
     assert read_metrics(tmp_path / "metrics.jsonl") == [
         {"step": 10, "split": "train", "loss": 10.0},
