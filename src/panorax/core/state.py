@@ -49,7 +49,7 @@ def nothing_held_out() -> tuple:
 class System:
     """A trainable system as closures over its config and data.
 
-    The loop, tests, notebooks and scripts use it. All functions of a State are pure and
+    The loop, tests, notebooks and scripts use it. `init_state`, `train_step` and `evaluate` are pure and
     untransformed: the caller applies `jit`, `vmap` over seeds and sharding. `system(cfg)` reads no
     data; the first call of `batches`, `held_out` or `files` does.
     """
@@ -61,9 +61,8 @@ class System:
     train_step: Callable[[State, Any, jax.Array], tuple[State, dict[str, jax.Array]]]
     """train_step(state, batch, key) -> (state, metrics)"""
     evaluate: Callable[[State, Any, jax.Array], dict[str, tuple[jax.Array, jax.Array]]]
-    """evaluate(state, batch, key) -> {"eval_...": (total, weight)} of one held-out batch; a
-    metric is the sum of its totals over the sum of its weights, and rows that pad a batch weigh
-    0"""
+    """evaluate(state, batch, key) -> {"eval_...": (total, weight)} of one held-out batch; a metric
+    is the sum of totals over the sum of weights, and rows that pad a batch have weight 0"""
     batch: Any = ()
     """tree of ShapeDtypeStruct of a batch, `()` for a system that makes its own data"""
     batches: Callable[[int], Any] = lambda step: ()

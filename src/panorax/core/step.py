@@ -1,8 +1,7 @@
 """The gradient step of every system, and scans over many steps.
 
 `update` takes the gradient, averages it over micro-batches and devices, and applies an optax
-update.
-It takes no State: a system calls it once for each player and each update of its step.
+update. It takes no State: a system calls it once for each player and each update of its step.
 """
 
 import math
@@ -71,6 +70,7 @@ def update(
 
     loss_fn: (params, extra, batch, key) -> (loss, (extra, metrics)).
     accumulate: number of micro-batches that `batch` is split into.
+
     The returned metrics are the metrics of `loss_fn`, `loss` and `grad_norm`. A transformation with
     extra arguments receives `value`, `grad`, `value_fn` and `obj_fn` (the loss as a function of the
     parameters), `batch` and `key`.
@@ -78,9 +78,8 @@ def update(
     Inside `shard_map` this is the gradient of the mean loss over devices. Each device
     differentiates its own loss with respect to its own copy of the parameters, and the gradients of
     the copies are summed once at the end. Under check_vma=True, JAX would otherwise sum over
-    devices wherever a
-    parameter is used: in every micro-batch and every layer of a scan. A later mean over devices
-    would not change that sum.
+    devices wherever a parameter is used: in every micro-batch and every layer of a scan. A later
+    mean over devices would not change that sum.
     """
     local, sum_over_devices = jax.vjp(
         lambda params: copies(params, axes_of((extra, batch, key))), params

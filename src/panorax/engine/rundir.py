@@ -24,7 +24,8 @@ MAY_CHANGE = ("run", "optim")
 def entered(directory: Path, cfg, resume: bool, step: Callable[[], int | None]) -> Iterator[None]:
     """Holds `directory` for the run of `cfg`, a new run or with `resume` the run that it holds.
 
-    step: returns the newest saved step of the run that is resumed.
+    step: returns the newest saved step of the resumed run, None if there is none.
+
     Raises UserError if the directory cannot be written, another process holds it, a new run finds a
     run there, or a resumed run finds none or another one. A new run that ends with UserError before
     its first step leaves no files.

@@ -62,9 +62,8 @@ def make_mesh(text: str = "") -> Mesh:
     """The mesh of a text such as `data=2,fsdp=2`.
 
     An empty text means one device, or with many processes all devices along `data`. Raises
-    UserError
-    for an invalid text, for more devices than there are, or with many processes for fewer: a
-    process without devices in the mesh could not run its programs.
+    UserError for an invalid text, for more devices than there are, or with many processes for
+    fewer: a process without devices in the mesh could not run its programs.
     """
     processes, available = jax.process_count(), jax.device_count()
     sizes = mesh_sizes(text or (f"data={available}" if processes > 1 else ""))
@@ -147,10 +146,10 @@ def parameter_shardings(spec, mesh: Mesh):
 def optimizer_shardings(opt, params, placed, mesh: Mesh):
     """The shardings of the optimiser state `opt`.
 
-    An array that follows a parameter has its sharding: it has the parameter's shape, and the keys
-    of the parameter's path occur in the array's path in order, with the same last key. This finds
-    moments at any nesting: in a chain, of two players, of a trained subset. Any other array (a
-    factor of K-FAC, a row of Adafactor) is split along its largest axis that `fsdp` divides.
+    An array gets the sharding of the parameter that it follows: both have the same shape, and the
+    keys of the parameter's path occur in the array's path in order, with the same last key. This
+    finds moments at any nesting: in a chain, of two players, of a trained subset. Any other array
+    (a factor of K-FAC, a row of Adafactor) is split along its largest axis that `fsdp` divides.
 
     placed: shardings of `params`.
     """
