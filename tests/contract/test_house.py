@@ -83,12 +83,12 @@ def room(module):
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
 def test_imports_run_one_way(path):
-    here = module_name(path)
+    importer = module_name(path)
     for name in imports(path):
         assert (
-            room(name) == room(here)
-            or FLOOR[room(name)] < FLOOR[room(here)]
-            or (here, name) in EXCEPTIONS
+            room(name) == room(importer)
+            or FLOOR[room(name)] < FLOOR[room(importer)]
+            or (importer, name) in EXCEPTIONS
         ), name
 
 
@@ -256,9 +256,9 @@ def test_tests_mirror_the_source(folder):
         p.stem.removeprefix("test_").removeprefix(f"{folder.name}_")
         for p in folder.glob("test_*.py")
     }
-    there = {p.stem for p in source.glob("*.py")} | {source.name}
+    modules = {p.stem for p in source.glob("*.py")} | {source.name}
     if folder.name != "bench":  # tests of bench are tests of Panorax's side of a comparison
-        assert tested <= there, f"{folder} tests what {source} does not have: {tested - there}"
+        assert tested <= modules, f"{folder} tests what {source} does not have: {tested - modules}"
 
 
 def test_the_pages_are_generated_from_the_catalogue():

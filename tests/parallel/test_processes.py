@@ -60,11 +60,16 @@ def start(forked, args, directory, indices=(0, 1), cluster=True, wait=60):
         )
     args, each = [*map(str, args), "--workdir", str(directory), "--distributed"], []
     for i in indices:
-        here = where and {**where, "JAX_PROCESS_ID": str(i)}
+        variables = where and {**where, "JAX_PROCESS_ID": str(i)}
         each.append(
             forked.Process(
                 target=main,
-                args=([a.replace("PROCESS", str(i)) for a in args], here, f"{directory}.{i}", wait),
+                args=(
+                    [a.replace("PROCESS", str(i)) for a in args],
+                    variables,
+                    f"{directory}.{i}",
+                    wait,
+                ),
                 daemon=True,
             )
         )

@@ -69,8 +69,8 @@ def test_every_device_holds_its_share_of_parameters_and_moments():
         for x in jax.tree.leaves((state.params, state.opt))
         if x.ndim >= 2 and x.shape[-1] > 1 and x.size > 64
     ]
-    here = [x.addressable_shards[0].data for x in matrices]
-    assert bytes_of(here) * 4 == bytes_of(matrices)
+    shards = [x.addressable_shards[0].data for x in matrices]
+    assert bytes_of(shards) * 4 == bytes_of(matrices)
 
 
 def test_extra_axes_are_a_prefix_and_none_means_replicated():

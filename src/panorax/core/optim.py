@@ -18,7 +18,10 @@ ADAM_AXES = ("vocab", "labels")  # axes of embeddings and output layers, which M
 
 @checked
 class Schedule:
-    """Learning-rate schedule, gradient clipping and weight decay, common to all optimisers."""
+    """Learning-rate schedule, gradient clipping and weight decay, common to all optimisers.
+
+    `rule(lr, spec)` of a subclass returns its update rule, without clipping.
+    """
 
     peak_lr: Positive = 1e-3
     """learning rate at the end of the warm-up"""

@@ -57,29 +57,29 @@ def plan(system: System, sizes: dict[str, int]) -> dict[str, float]:
             f"the mesh splits a batch {ways} ways, which does not divide its rows; "
             "change batch or the mesh"
         )
-    here = _shard(state, placement(system, state, planned_mesh(sizes)).state)
+    shard = _shard(state, placement(system, state, planned_mesh(sizes)).state)
     tensor_only = placement(system, state, planned_mesh(sizes | {"data": 1, "fsdp": 1})).state
     batch = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct((x.shape[0] // ways, *x.shape[1:]), x.dtype), system.batch
     )
     try:
-        held = _shard(state, tensor_only)
-        program = jax.make_jaxpr(system.train_step)(held, batch, key)
+        traced = _shard(state, tensor_only)
+        program = jax.make_jaxpr(system.train_step)(traced, batch, key)
     except (TypeError, ValueError):
         # The model takes sizes from its config, not from its parameters: whole ones bound the peak.
-        held = state
-        program = jax.make_jaxpr(system.train_step)(held, batch, key)
-    activations = max(cost.peak_bytes(program) - _bytes(held.params), 0)
+        traced = state
+        program = jax.make_jaxpr(system.train_step)(traced, batch, key)
+    activations = max(cost.peak_bytes(program) - _bytes(traced.params), 0)
     if not jax.tree.leaves(batch):  # the system makes its own data, on all devices
         activations /= ways
     if sizes["fsdp"] > 1:
-        activations += 2 * _bytes(_largest_layer(held.params, system.spec))
+        activations += 2 * _bytes(_largest_layer(traced.params, system.spec))
     total = jax.make_jaxpr(system.train_step)(state, system.batch, key)
     return {
-        "parameters": _bytes(here.params),
-        "optimizer": _bytes(here.opt),
-        "extra": _bytes(here.extra),
-        "gradients": _bytes(here.params),
+        "parameters": _bytes(shard.params),
+        "optimizer": _bytes(shard.opt),
+        "extra": _bytes(shard.extra),
+        "gradients": _bytes(shard.params),
         "activations": activations,
         "flops": cost.flops(total),
     }

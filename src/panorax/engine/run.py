@@ -159,7 +159,7 @@ def check_data(system: System, directory: Path, ways: int, mesh: str) -> None:
 
 
 def config_of(directory: Path):
-    """The config of a run directory. Raises UserError if `directory` is none."""
+    """The config of a run directory. Raises UserError for any other directory."""
     if not (directory / "config.json").is_file():
         raise UserError(f"{directory} is not the directory of a run: it has no config.json")
     return config.from_json((directory / "config.json").read_text())
@@ -167,10 +167,10 @@ def config_of(directory: Path):
 
 def restore(directory: Path, init_state) -> State:
     """The newest saved state of a run, on one device; `init_state(key)` gives its shapes."""
-    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     with Checkpoints(directory / "checkpoints") as checkpoints:
         return checkpoints.restore(
-            with_shardings(jax.eval_shape(init_state, jax.random.key(0)), here)
+            with_shardings(jax.eval_shape(init_state, jax.random.key(0)), device)
         )
 
 

@@ -1,7 +1,7 @@
 """The contract of a system or a study: checks of its config module.
 
-    checks = contract.of(module)            # the module of a config file, with get_config() and
-    smoke() checks["same_seed_same_bits"]()         # returns, or raises AssertionError
+    checks = contract.of(module)      # the module of a config file: get_config() and smoke()
+    checks["same_seed_same_bits"]()   # returns, or raises AssertionError
 
 `panorax check my_config.py` runs all checks. The checks of one module share their compiled
 programs. Checks run at smoke size; checks of shapes and shardings trace the full size.
@@ -150,8 +150,8 @@ class SystemContract:
         chex.assert_trees_all_equal(
             self._trained, self._steps(self._init(self._key), self._batches())
         )
-        other, _ = self._steps(self._init(jax.random.key(4)), self._batches())
-        pairs = zip(jax.tree.leaves(self._trained[0].params), jax.tree.leaves(other.params))
+        other_seed, _ = self._steps(self._init(jax.random.key(4)), self._batches())
+        pairs = zip(jax.tree.leaves(self._trained[0].params), jax.tree.leaves(other_seed.params))
         assert any(not np.array_equal(a, b) for a, b in pairs)
         assert int(self._trained[0].step) == CHUNK
         assert all(math.isfinite(x) for x in self._trained[1].values())
@@ -185,13 +185,13 @@ class SystemContract:
     def resumed_equals_uninterrupted(self):
         """Saving and restoring a checkpoint between two chunks changes no bit."""
         middle, _ = self._trained
-        here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         with tempfile.TemporaryDirectory() as folder:
             with Checkpoints(Path(folder)) as checkpoints:
                 checkpoints.save(middle)
             with Checkpoints(Path(folder)) as checkpoints:
                 abstract = jax.eval_shape(self._init, self._key)
-                restored = checkpoints.restore(with_shardings(abstract, here))
+                restored = checkpoints.restore(with_shardings(abstract, device))
         chex.assert_trees_all_equal(middle, restored)
         whole, _ = self._steps(middle, self._batches(CHUNK))
         chex.assert_trees_all_equal(self._steps(restored, self._batches(CHUNK))[0], whole)
