@@ -1,4 +1,7 @@
-"""Strict: 8 devices, warnings are errors, no silent broadcasting; programs are compiled at the level of the training loop and kept between runs."""
+"""Strict settings: 8 devices and no silent rank promotion.
+
+Programs are compiled at the level of the training loop and cached between runs.
+"""
 
 import hashlib
 import os
@@ -38,20 +41,20 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("panorax")
 
 
-GROUP = [""]  # the group of the test before
+GROUP = [""]  # group of the previous test
 
 
 def group_of(item) -> str:
-    """Tests that share compiled programs: those of a file, or of an entry in the contract."""
+    """The group of a test, which shares compiled programs: its file, or its entry."""
     return item.nodeid.rpartition("::")[0]
 
 
 @pytest.fixture(autouse=True)
 def programs_end_with_their_group(request):
-    """Forget the compiled programs of the group before, when a group begins.
+    """Drops the compiled programs of the previous group when a new group begins.
 
-    Every compiled program maps memory of its own, and Linux gives a process 65,530 maps: a whole suite needs more,
-    and XLA ends in a segmentation fault.
+    Every compiled program has its own memory maps, and Linux allows 65,530 per process. The whole
+    suite would exceed this limit, and XLA would end in a segmentation fault.
     """
     group = group_of(request.node)
     if [group] != GROUP:

@@ -1,4 +1,4 @@
-"""The system that CONVENTIONS.md shows as code is one: a user's folder of two files, run from outside of the package."""
+"""The system in CONVENTIONS.md runs: two files in a folder outside the package."""
 
 import json
 import re
@@ -16,7 +16,7 @@ PAGE = (Path(__file__).resolve().parents[2] / "CONVENTIONS.md").read_text()
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The two files of the page, in a folder of their own."""
+    """A folder with the two files of the page."""
     blocks = re.findall(
         r"`(\w+\.py)`[^`]*?\n\n```python\n(.*?)```|`(\w+\.py)`.*?\n\n```python\n(.*?)```",
         PAGE,
@@ -31,7 +31,7 @@ def folder(tmp_path, monkeypatch):
     sys.modules.pop("softmax_regression", None)
 
 
-def test_the_page_s_system_runs_resumes_takes_a_mesh_and_keeps_its_claim(folder, capsys):
+def test_the_system_runs_resumes_takes_a_mesh_and_keeps_its_claim(folder, capsys):
     command = ["run", str(folder / "digits.py"), "--workdir", str(folder / "run")]
     assert cli.main([*command, "--mesh", "data=2,fsdp=2", "--run.steps", "250"]) == 0
     assert cli.main([*command, "--resume"]) == 0, capsys.readouterr().err
@@ -39,13 +39,13 @@ def test_the_page_s_system_runs_resumes_takes_a_mesh_and_keeps_its_claim(folder,
     assert result["parameters"] == 650 and all(verdict["kept"] for verdict in result["claims"])
 
 
-def test_it_keeps_the_contract_from_outside_of_the_package(folder):
+def test_the_system_keeps_the_contract(folder):
     module = experiment.load(str(folder / "digits.py"))[1]
     for check in contract.of(module).values():
         check()
 
 
-def test_the_command_names_the_check_that_fails(folder, capsys):
+def test_panorax_check_names_the_check_that_fails(folder, capsys):
     command = ["check", str(folder / "digits.py"), "--only"]
     assert cli.main([*command, "every_axis_of_every_parameter_has_a_name"]) == 0
     assert "digits.py keeps the contract" in capsys.readouterr().out
@@ -58,22 +58,9 @@ def test_the_command_names_the_check_that_fails(folder, capsys):
     assert "FAILED  evaluation_is_finite_and_named" in capsys.readouterr().out
 
 
-def test_its_options_are_typed_and_its_parts_chosen(folder, capsys):
-    assert (
-        cli.main(
-            [
-                "run",
-                str(folder / "digits.py"),
-                "--smoke",
-                "--workdir",
-                str(folder / "run"),
-                "--optim",
-                "sgd",
-                "--batch",
-                "16",
-            ]
-        )
-        == 0
-    )
-    assert cli.main(["run", str(folder / "digits.py"), "--batch", "0"]) == 2
+def test_options_are_typed_and_choose_parts(folder, capsys):
+    run = ["run", str(folder / "digits.py")]
+    options = ["--smoke", "--workdir", str(folder / "run"), "--optim", "sgd", "--batch", "16"]
+    assert cli.main([*run, *options]) == 0
+    assert cli.main([*run, "--batch", "0"]) == 2
     assert "batch must be at least 1" in capsys.readouterr().err

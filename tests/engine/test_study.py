@@ -1,4 +1,5 @@
 import functools
+import io
 import json
 
 import jax
@@ -30,19 +31,20 @@ PARTS = {name: functools.partial(drawn, name=name) for name in ("a", "b", "c")}
 
 
 def test_a_study_killed_in_a_part_resumes_at_it_with_the_same_numbers(tmp_path):
-    whole, lines = measured(PARTS, KEY), []
+    whole, out = measured(PARTS, KEY), io.StringIO()
     with pytest.raises(KeyboardInterrupt):
         study.measure(PARTS | {"b": killed}, KEY, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a.txt", "parts"]
     unchanged = {"a": killed} | {name: PARTS[name] for name in ("b", "c")}
-    result, seconds = study.measure(unchanged, KEY, tmp_path, lines.append)
+    result, seconds = study.measure(unchanged, KEY, tmp_path, out)
     assert result.metrics == whole.metrics and set(seconds) == set(PARTS)
     assert {path.name for path in tmp_path.glob("*.*")} == set(whole.figures)
+    lines = out.getvalue().splitlines()
     assert lines[0] == "part 1 of 3, a: kept from before" and lines[1] == "part 2 of 3, b ..."
     assert lines[2].startswith("part 2 of 3, b: ") and lines[2].endswith(" s")
 
 
-def test_a_part_that_was_cut_short_while_it_was_written_runs_again(tmp_path):
+def test_a_part_that_was_not_written_completely_runs_again(tmp_path):
     study.measure(PARTS, KEY, tmp_path)
     (tmp_path / "parts" / "c.json").rename(tmp_path / "parts" / "c.json.part")
     result, _ = study.measure(PARTS, KEY, tmp_path)
@@ -50,17 +52,17 @@ def test_a_part_that_was_cut_short_while_it_was_written_runs_again(tmp_path):
     assert json.loads((tmp_path / "parts" / "c.json").read_text())["metrics"].keys() == {"c"}
 
 
-def test_another_option_does_not_continue_a_study(tmp_path):
+def test_a_study_with_another_option_is_not_resumed(tmp_path):
     with pytest.raises(UserError, match="steps was 2 and is now 3; a study resumes with the opt"):
         refuse(tmp_path, {"steps": (2, 3)}, may_change=None)
 
 
-def test_two_parts_of_one_metric_are_refused():
+def test_two_parts_with_the_same_metric_are_refused():
     with pytest.raises(ValueError, match="two parts of a study measure or draw x"):
         joined([Result({"x": 1.0}), Result({"x": 2.0})])
 
 
-def test_a_new_last_part_changes_no_key():
+def test_a_new_last_part_changes_no_other_key():
     assert measured({"a": PARTS["a"]}, KEY).metrics.items() <= measured(PARTS, KEY).metrics.items()
 
 

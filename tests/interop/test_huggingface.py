@@ -253,7 +253,7 @@ def test_mistakes_of_generate_are_one_line(small, tmp_path, capsys):
     assert "--seed" in ask("--model", small, "--prompt", "a", "--seed", 2**80)
     assert "bad mesh" in ask("--model", small, "--prompt", "a", "--mesh", "rows=2")
     assert "half of a character" in ask("--model", small, "--prompt", "\udcff")
-    assert "--mesh and --dtype are for a --model" in ask("--workdir", small, "--dtype", "bfloat16")
+    assert "--mesh and --dtype are for --model" in ask("--workdir", small, "--dtype", "bfloat16")
     (small / "tokenizer_config.json").write_text('{"eos_token": "<|end|>"}')
     assert "no chat template" in ask("--model", small, "--chat", "--prompt", "a")
     (small / "model.safetensors").unlink()

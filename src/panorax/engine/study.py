@@ -1,13 +1,15 @@
-"""Runs a study part by part in a run directory: a finished part is kept, a resumed study goes on.
+"""Runs a study part by part in a run directory; a resumed study keeps its finished parts.
 
-A finished part is `parts/NAME.json` (metrics, seconds, names of its figures), written last and at
-once; its figures lie in the run directory. A part that was interrupted starts again.
+A finished part is `parts/NAME.json` (metrics and seconds), written last and at once; its figures
+lie in the run directory. An interrupted part starts again.
 """
 
 import json
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TextIO
 
 import jax
 
@@ -15,37 +17,36 @@ from panorax.core import files
 from panorax.core.state import Result
 from panorax.core.study import Part, joined, keys_of
 from panorax.engine import rundir
+from panorax.engine.progress import say, working
 from panorax.parallel import processes
-
-Progress = Callable[[str], None]  # prints one line
 
 
 def measure(
-    parts: Mapping[str, Part], key: jax.Array, directory: Path, say: Progress = print
+    parts: Mapping[str, Part], key: jax.Array, directory: Path, out: TextIO | None = None
 ) -> tuple[Result, dict[str, float]]:
     """The metrics of all parts, and the seconds that each took.
 
-    Parts that `directory` holds already are read, not run. `say` gets a line before and after each
-    part. Figures are written, not returned. With many processes, all run every part and process 0
-    writes.
+    Parts that `directory` holds are read, not run. Progress goes to `out`, stdout by default.
+    Figures are written, not returned. With many processes, all run every part and process 0 writes.
     """
+    out = out or sys.stdout
     kept = {}
     for i, (name, own) in enumerate(keys_of(parts, key).items()):
-        place = f"part {i + 1} of {len(parts)}, {name}"
+        title = f"part {i + 1} of {len(parts)}, {name}"
         file = directory / "parts" / f"{name}.json"
         kept[name] = processes.first(
             lambda: json.loads(file.read_text()) if file.exists() else None
         )
         if kept[name] is not None:
-            say(f"{place}: kept from before")
+            say(f"{title}: kept from before", out)
             continue
-        say(f"{place} ...")
         started = time.perf_counter()
-        result = parts[name](own)
+        with working(title, out):
+            result = parts[name](own)
         seconds = round(time.perf_counter() - started, 1)
         kept[name] = {"metrics": result.metrics, "seconds": seconds}
         processes.first(lambda: _keep(file, kept[name], result))
-        say(f"{place}: {seconds} s")
+        say(f"{title}: {seconds} s", out)
     results = (Result(part["metrics"]) for part in kept.values())
     return joined(results), {name: part["seconds"] for name, part in kept.items()}
 

@@ -1,1 +1,1 @@
-"""Meshes and sharding rules: how a step is spread over devices, without the model knowing."""
+"""Meshes, sharding rules and processes: steps run on many devices, and models do not know it."""

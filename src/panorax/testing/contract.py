@@ -1,10 +1,10 @@
-"""The contract of a system or a study: checks that need nothing but its config module.
+"""The contract of a system or a study: checks of its config module.
 
-    checks = contract.of(module)            # the module of a config file, with get_config() and smoke()
-    checks["same_seed_same_bits"]()         # returns, or raises AssertionError
+    checks = contract.of(module)      # the module of a config file: get_config() and smoke()
+    checks["same_seed_same_bits"]()   # returns, or raises AssertionError
 
-`panorax check my_config.py` runs them all. The checks of one module share their compiled programs.
-A system is checked at smoke size, except where tracing at full size proves the point.
+`panorax check my_config.py` runs all checks. The checks of one module share their compiled
+programs. Checks run at smoke size; checks of shapes and shardings trace the full size.
 """
 
 import functools
@@ -29,20 +29,21 @@ from panorax.engine.plan import plan
 from panorax.engine.run import run, with_shardings
 from panorax.parallel.sharding import make_mesh, mesh_sizes, placement
 
-CHUNK = 2  # steps of the compiled program that most checks share
+CHUNK = 2  # steps per call of the compiled program that most checks share
 DEVICES = "data=2,fsdp=2,tensor=2"
 
 
 def of(module: ModuleType) -> dict[str, Callable[[], None]]:
-    """The checks of a config module by name: those of a system, or those of a study."""
+    """The checks of a config module by name."""
     implementation = config.module_of(module.smoke())
-    checked = StudyContract(module) if hasattr(implementation, "study") else SystemContract(module)
-    names = [name for name in vars(type(checked)) if not name.startswith("_")]
-    return {name: getattr(checked, name) for name in names if callable(getattr(checked, name))}
+    is_study = hasattr(implementation, "study")
+    contract = StudyContract(module) if is_study else SystemContract(module)
+    names = [name for name in vars(type(contract)) if not name.startswith("_")]
+    return {name: getattr(contract, name) for name in names if callable(getattr(contract, name))}
 
 
 class StudyContract:
-    """Checks of a study. One smoke run serves them all."""
+    """Checks of a study, which share one smoke run."""
 
     def __init__(self, module: ModuleType):
         self._module = module
@@ -53,7 +54,7 @@ class StudyContract:
         return _smoke_run(self._module, {"config.json", "result.json", "parts"})
 
     def smoke_run_measures_every_metric_of_its_claims(self):
-        """Every claim names a metric of the smoke run; digits in names are sizes, which differ."""
+        """Every claim names a metric of the smoke run, except for digits, which stand for sizes."""
         without_digits = lambda names: {
             "".join(c for c in name if not c.isdigit()) for name in names
         }
@@ -61,7 +62,7 @@ class StudyContract:
         assert named <= without_digits(self._record["metrics"])
 
     def parts_are_functions_of_their_keys(self):
-        """Each part gives the metrics of the smoke run again, alone and in reverse order."""
+        """Parts run in reverse order measure the metrics of the smoke run."""
         parts = config.module_of(self._cfg).study(self._cfg)
         keys = keys_of(parts, jax.random.key(self._cfg.seed))
         again = joined(parts[name](keys[name]) for name in reversed(parts))
@@ -115,48 +116,48 @@ class SystemContract:
         return self._steps(self._start, self._batches())
 
     def step_keeps_the_state_as_it_is(self):
-        """At full size, a step returns a state of the same shapes and dtypes, and a scalar "loss"."""
+        """At full size, a step keeps shapes and dtypes of the state, and has a scalar "loss"."""
         step = self._full.train_step
         after, metrics = jax.eval_shape(step, self._full_state, self._full.batch, self._key)
         chex.assert_trees_all_equal_shapes_and_dtypes(after, self._full_state)
         assert "loss" in metrics and all(m.shape == () for m in metrics.values())
 
     def is_planned_at_full_size(self):
-        """The plan knows the bytes of every part."""
+        """At full size, the plan has the bytes of every part."""
         needs = plan(self._full, mesh_sizes("fsdp=2"))
         assert needs["parameters"] <= 4 * count(self._full.spec) < 2.2 * needs["parameters"]
         assert all(x > 0 for part, x in needs.items() if part != "extra") and needs["extra"] >= 0
 
     def every_axis_of_every_parameter_has_a_name(self):
+        """At full size, no axis of a parameter is None."""
         for p in jax.tree.leaves(self._full.spec, is_leaf=is_parameter):
             assert None not in p.axes, p
 
     def fsdp_splits_parameters_and_optimiser(self):
-        """On fsdp=8 at least 90% of their bytes are split."""
+        """At full size, fsdp=8 splits at least 90% of the bytes of parameters and optimiser."""
         place = placement(self._full, self._full_state, make_mesh("fsdp=8")).state
         parts = ((self._full_state.params, place.params), (self._full_state.opt, place.opt))
         for tree, shardings in parts:
             pairs = list(zip(jax.tree.leaves(tree), jax.tree.leaves(shardings), strict=True))
             size = lambda x: x.size * x.dtype.itemsize
-            whole = sum(size(x) for x, _ in pairs)
-            split = sum(
-                size(x) for x, s in pairs if math.prod(s.shard_shape(x.shape)) * 8 == x.size
-            )
-            assert split >= 0.9 * whole, f"{split} of {whole} bytes are split"
+            is_split = lambda x, s: math.prod(s.shard_shape(x.shape)) * 8 == x.size
+            total = sum(size(x) for x, _ in pairs)
+            split = sum(size(x) for x, s in pairs if is_split(x, s))
+            assert split >= 0.9 * total, f"{split} of {total} bytes are split"
 
     def same_seed_same_bits(self):
-        """Two runs of one key are equal; another key gives other parameters."""
+        """Two runs of one key are bit-equal; another key gives other parameters."""
         chex.assert_trees_all_equal(
             self._trained, self._steps(self._init(self._key), self._batches())
         )
-        other, _ = self._steps(self._init(jax.random.key(4)), self._batches())
-        pairs = zip(jax.tree.leaves(self._trained[0].params), jax.tree.leaves(other.params))
+        other_seed, _ = self._steps(self._init(jax.random.key(4)), self._batches())
+        pairs = zip(jax.tree.leaves(self._trained[0].params), jax.tree.leaves(other_seed.params))
         assert any(not np.array_equal(a, b) for a, b in pairs)
         assert int(self._trained[0].step) == CHUNK
         assert all(math.isfinite(x) for x in self._trained[1].values())
 
     def seeds_side_by_side_are_seeds_alone(self):
-        """`vmap` over two seeds trains what each of them trains alone."""
+        """`vmap` over two seeds gives the parameters of each seed alone."""
         keys = jax.random.split(self._key, 2)
         states = [self._init(key) for key in keys]
         jax.eval_shape(jax.vmap(self._system.init_state), keys)
@@ -168,7 +169,7 @@ class SystemContract:
             chex.assert_trees_all_close(params, alone.params, rtol=1e-3, atol=1e-4)
 
     def eight_devices_equal_one(self):
-        """Data, fully sharded and tensor parallelism at once change no number beyond rounding."""
+        """Data, fully sharded and tensor parallelism together change parameters by rounding."""
         place = placement(self._system, jax.eval_shape(self._init, self._key), make_mesh(DEVICES))
         sharded = jax.jit(
             self._chunk,
@@ -182,23 +183,23 @@ class SystemContract:
         chex.assert_trees_all_close(*host, rtol=1e-3, atol=1e-4)
 
     def resumed_equals_uninterrupted(self):
-        """A checkpoint in between changes no bit."""
+        """Saving and restoring a checkpoint between two chunks changes no bit."""
         middle, _ = self._trained
-        here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         with tempfile.TemporaryDirectory() as folder:
             with Checkpoints(Path(folder)) as checkpoints:
                 checkpoints.save(middle)
             with Checkpoints(Path(folder)) as checkpoints:
                 abstract = jax.eval_shape(self._init, self._key)
-                restored = checkpoints.restore(with_shardings(abstract, here))
+                restored = checkpoints.restore(with_shardings(abstract, device))
         chex.assert_trees_all_equal(middle, restored)
         whole, _ = self._steps(middle, self._batches(CHUNK))
         chex.assert_trees_all_equal(self._steps(restored, self._batches(CHUNK))[0], whole)
 
     def one_batch_is_overfitted(self):
-        """The metric that OVERFITS names, by default "loss", falls by a fifth on one batch in 240 steps.
+        """In 240 steps on one batch, the metric OVERFITS, by default "loss", falls by a fifth.
 
-        Systems that make their own data, and those whose OVERFITS is None, are not held to it.
+        Systems that make their own data, and configs with OVERFITS = None, are exempt.
         """
         metric = getattr(self._module, "OVERFITS", "loss")
         if metric is None or not jax.tree.leaves(self._system.batch):
@@ -213,7 +214,7 @@ class SystemContract:
         assert mean(losses[-20:]) < 0.8 * mean(losses[:20])
 
     def batches_are_a_function_of_the_step(self):
-        """A step has one batch, of the declared shapes; another step has another."""
+        """A step has one batch, of the declared shapes; another step has another batch."""
         batches, declared = self._system.batches, self._system.batch
         if not jax.tree.leaves(declared):
             assert not jax.tree.leaves(batches(0))
@@ -224,7 +225,7 @@ class SystemContract:
         assert any(not np.array_equal(a, b) for a, b in pairs)
 
     def evaluation_is_finite_and_named(self):
-        """Metrics of the held-out batches, all of one shape, are called eval_..."""
+        """Held-out batches have one shape; their metrics are finite and named eval_..."""
         batches = list(self._system.held_out())
         for batch in batches[1:]:
             chex.assert_trees_all_equal_shapes_and_dtypes(batch, batches[0])
@@ -233,6 +234,7 @@ class SystemContract:
         assert all(name.startswith("eval_") and math.isfinite(x) for name, x in metrics.items())
 
     def smoke_run_goes_from_config_to_result(self):
+        """A smoke run writes all its files, and its metrics are finite."""
         files = {"config.json", "result.json", "metrics.jsonl", "curves.png", "checkpoints"}
         _smoke_run(self._module, files)
 
@@ -242,7 +244,7 @@ def _made(cfg) -> System:
 
 
 def _smoke_run(module: ModuleType, expected: set[str]) -> dict:
-    """The record of a run at smoke size, which leaves the expected files and a picture."""
+    """The record of a smoke run; asserts that it writes the expected files and a picture."""
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder) / "run"
         record = run(module.__name__, module, module.smoke(), directory, resume=False, mesh="")
