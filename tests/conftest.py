@@ -1,16 +1,21 @@
-"""Strict settings: 8 devices and no silent rank promotion.
+"""Strict tests on 8 fake devices: warnings are errors, ranks are not promoted.
 
-Programs are compiled at the level of the training loop and cached between runs.
+Most tests wait for the compiler, so programs are compiled in the cheapest way, and cached between
+runs. `XLA_FLAGS="--xla_backend_optimization_level=3 --xla_cpu_use_fusion_emitters=true"` runs the
+suite with XLA's defaults.
 """
 
 import hashlib
+import importlib.metadata
 import os
 import platform
 from pathlib import Path
 
-os.environ["XLA_FLAGS"] = (
-    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=1 "
-    + os.environ.get("XLA_FLAGS", "")
+CHEAP = ["--xla_backend_optimization_level=0"]
+if importlib.metadata.version("jaxlib") < "0.11":  # later versions do not have the flag
+    CHEAP.append("--xla_cpu_use_fusion_emitters=false")
+os.environ["XLA_FLAGS"] = " ".join(
+    ["--xla_force_host_platform_device_count=8", *CHEAP, os.environ.get("XLA_FLAGS", "")]
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
 
@@ -25,6 +30,9 @@ from budget import (  # noqa: F401, hooks of the suite
     pytest_testnodedown,
 )
 
+from panorax.engine import loop
+
+loop.CPU_LEVEL = 0
 jax.config.update("jax_numpy_rank_promotion", "raise")
 _machine = hashlib.sha256(
     (jaxlib.__version__ + platform.processor() + platform.node()).encode()

@@ -42,6 +42,6 @@ def smoke() -> Config:
         length=8,
         epochs=1,
         eval_episodes=4,
-        seeds=2,
+        seeds=0,
         run=Run(steps=4, chunk=2),
     )

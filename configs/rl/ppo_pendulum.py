@@ -40,6 +40,6 @@ def smoke() -> Config:
         epochs=1,
         normalize=True,
         eval_episodes=4,
-        seeds=2,
+        seeds=0,
         run=Run(steps=4, chunk=2),
     )

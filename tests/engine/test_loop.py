@@ -13,7 +13,7 @@ from panorax.core.spec import P
 from panorax.core.state import State, System
 from panorax.core.step import scan_steps, stacked
 from panorax.engine.checkpoint import Checkpoints
-from panorax.engine.loop import Clock, fit
+from panorax.engine.loop import Clock, fit, keys_of
 from panorax.engine.metrics import Log, read_metrics
 from panorax.parallel.sharding import make_mesh, placement
 
@@ -50,7 +50,7 @@ def run(directory, steps, system=None, state=None, **options):
         Checkpoints(directory / "checkpoints") as checkpoints,
     ):
         return fit(
-            system, Run(steps=steps, **options), state, KEY, place, log, checkpoints, Clock()
+            system, Run(steps=steps, **options), state, keys_of(0), place, log, checkpoints, Clock()
         )
 
 

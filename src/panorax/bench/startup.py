@@ -25,7 +25,7 @@ from panorax.core.ranges import Count, checked
 from panorax.core.step import scan_steps, stacked
 from panorax.data.text import Text
 from panorax.engine.checkpoint import Checkpoints
-from panorax.engine.loop import Clock, fit
+from panorax.engine.loop import Clock, fit, keys_of
 from panorax.engine.metrics import Log
 from panorax.lm import language_model
 from panorax.nets.decoders import llama
@@ -130,7 +130,7 @@ def loop(setting: dict, folder: Path):
         directory.mkdir()
         state = clock.once(system.init_state, key, out_shardings=place.state)
         with Timed(directory, clock) as log, Checkpoints(directory / "checkpoints") as checkpoints:
-            fit(system, run, state, key, place, log, checkpoints, clock)
+            fit(system, run, state, keys_of(0), place, log, checkpoints, clock)
         looped = log.ended - log.began - (clock.compiling - log.compiled)
         facts["not_counted"] = time.perf_counter() - started - looped
         return run.steps

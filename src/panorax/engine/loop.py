@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,8 @@ from panorax.engine.metrics import Log
 from panorax.parallel import processes
 from panorax.parallel.sharding import Placement
 
+CPU_LEVEL = 1  # LLVM's level: a quarter less compile time than level 3, for equal speed
+
 
 @dataclass
 class Clock:
@@ -33,11 +36,8 @@ class Clock:
         return time.perf_counter() - self.started
 
     def compile(self, f: Callable, *args, **jit_options):
-        """Compiles `jax.jit(f)` for these arguments and counts the time.
-
-        On a CPU it uses LLVM's level 1: a quarter less compile time than level 3, for equal speed.
-        """
-        return self._compile(1, f, args, jit_options)
+        """Compiles `jax.jit(f)` for these arguments and counts the time; on a CPU at CPU_LEVEL."""
+        return self._compile(CPU_LEVEL, f, args, jit_options)
 
     def once(self, f: Callable, *args, **jit_options):
         """Returns `f(*args)`, compiled to run once.
@@ -56,11 +56,27 @@ class Clock:
         return compiled
 
 
+class Keys(NamedTuple):
+    """The keys of a run: one for each thing that it draws."""
+
+    init: jax.Array
+    train: jax.Array
+    evaluate: jax.Array
+    report: jax.Array
+
+
+def keys_of(seed: int) -> Keys:
+    """The keys of a run with this seed."""
+    init, fit, report = jax.random.split(jax.random.key(seed), 3)
+    train, evaluate = jax.random.split(fit)
+    return Keys(init, train, evaluate, report)
+
+
 def fit(
     system: System,
     run: Run,
     state: State,
-    key: jax.Array,
+    keys: Keys,
     place: Placement,
     log: Log,
     checkpoints: Checkpoints,
@@ -73,7 +89,6 @@ def fit(
     or SIGTERM to any process, with everything saved.
     """
     train_step = dropping(system.train_step) if run.on_nan == "skip" else system.train_step
-    key_train, key_eval = jax.random.split(key)
 
     def evaluate_batch(state, batch, key_data):
         return system.evaluate(state, batch, jax.random.wrap_key_data(key_data))
@@ -83,7 +98,7 @@ def fit(
             evaluate_batch,
             state,
             processes.put(next(iter(system.held_out())), place.batch),
-            jax.random.key_data(key_eval),
+            jax.random.key_data(keys.evaluate),
             in_shardings=(place.state, place.batch, place.replicated),
             out_shardings=place.replicated,
         )
@@ -93,7 +108,7 @@ def fit(
         batches = processes.put(stacked(system.batches, start, n), place.stacked_batch)
         if n not in programs:
             programs[n] = clock.compile(
-                lambda state, batches: scan_steps(train_step, state, batches, key_train, n),
+                lambda state, batches: scan_steps(train_step, state, batches, keys.train, n),
                 state,
                 batches,
                 donate_argnums=0,
@@ -120,7 +135,7 @@ def fit(
             data = processes.put(jax.random.key_data(key), place.replicated)
             return jax.device_get(evaluate(state, processes.put(batch, place.batch), data))
 
-        means = evaluated(totals, state, system.held_out(), key_eval)
+        means = evaluated(totals, state, system.held_out(), keys.evaluate)
         metrics = {name: float(x) for name, x in means.items()}
         log.evaluation(step, metrics)
         return metrics

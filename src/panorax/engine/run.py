@@ -22,7 +22,7 @@ from panorax.core.errors import UserError
 from panorax.core.state import Result, State, System
 from panorax.engine import metrics, progress, rundir, study
 from panorax.engine.checkpoint import Checkpoints, saved
-from panorax.engine.loop import Clock, fit
+from panorax.engine.loop import Clock, fit, keys_of
 from panorax.engine.provenance import provenance
 from panorax.parallel import processes
 from panorax.parallel.sharding import make_mesh, placement
@@ -77,8 +77,8 @@ def train(
     state, which must fit on one device.
     """
     clock = clock or Clock()
-    key_init, key_fit, key_report = jax.random.split(jax.random.key(run.seed), 3)
-    abstract = jax.eval_shape(system.init_state, key_init)
+    keys = keys_of(run.seed)
+    abstract = jax.eval_shape(system.init_state, keys.init)
     devices = make_mesh(mesh)
     place = placement(system, abstract, devices)
     sizes = [f"{axis}={size}" for axis, size in devices.shape.items() if size > 1]
@@ -86,13 +86,13 @@ def train(
     check_data(system, directory, devices.size // devices.shape["tensor"], mesh)
     with Checkpoints(directory / "checkpoints", run.keep) as checkpoints:
         if checkpoints.latest() is None:
-            state = initial(system, key_init, place.state, clock)
+            state = initial(system, keys.init, place.state, clock)
         else:
             state = checkpoints.restore(with_shardings(abstract, place.state))
         with processes.on_first(
             lambda: metrics.Log(directory, int(state.step)), otherwise=metrics.Silence()
         ) as log:
-            state, evaluation = fit(system, run, state, key_fit, place, log, checkpoints, clock)
+            state, evaluation = fit(system, run, state, keys, place, log, checkpoints, clock)
     facts = {
         "seed": run.seed,
         "steps": run.steps,
@@ -102,7 +102,7 @@ def train(
     state = processes.gathered(state, place.replicated)
     if not processes.is_first():
         return Result(evaluation), facts
-    result = reported(system, state, key_report, directory, sys.stdout)
+    result = reported(system, state, keys.report, directory, sys.stdout)
     return Result({**evaluation, **result.metrics}, result.figures), facts
 
 

@@ -7,6 +7,7 @@
 programs. Checks run at smoke size; checks of shapes and shardings trace the full size.
 """
 
+import dataclasses
 import functools
 import math
 import tempfile
@@ -21,10 +22,11 @@ import numpy as np
 
 from panorax.core import config
 from panorax.core.spec import count, is_parameter
-from panorax.core.state import System
-from panorax.core.step import evaluated, scan_steps, stacked
+from panorax.core.state import State, System
+from panorax.core.step import scan_steps, stacked
 from panorax.core.study import joined, keys_of
 from panorax.engine.checkpoint import Checkpoints
+from panorax.engine.loop import keys_of as run_keys
 from panorax.engine.plan import plan
 from panorax.engine.run import run, with_shardings
 from panorax.parallel.sharding import make_mesh, mesh_sizes, placement
@@ -51,7 +53,9 @@ class StudyContract:
 
     @functools.cached_property
     def _record(self) -> dict:
-        return _smoke_run(self._module, {"config.json", "result.json", "parts"})
+        with tempfile.TemporaryDirectory() as folder:
+            files = {"config.json", "result.json", "parts"}
+            return _smoke_run(self._module, self._cfg, Path(folder) / "run", files)
 
     def smoke_run_measures_every_metric_of_its_claims(self):
         """Every claim names a metric of the smoke run, except for digits, which stand for sizes."""
@@ -71,11 +75,19 @@ class StudyContract:
 
 
 class SystemContract:
-    """Checks of a trainable system."""
+    """Checks of a trainable system.
+
+    One smoke run of CHUNK steps on eight devices serves several checks: its checkpoint is compared
+    with the same steps on one device.
+    """
 
     def __init__(self, module: ModuleType):
         self._module = module
-        self._key = jax.random.key(3)
+        smoke = module.smoke()
+        run = dataclasses.replace(smoke.run, steps=CHUNK, chunk=CHUNK)
+        self._cfg = dataclasses.replace(smoke, run=run)
+        self._keys = run_keys(run.seed)
+        self._key = self._keys.init
 
     @functools.cached_property
     def _full(self) -> System:
@@ -87,7 +99,7 @@ class SystemContract:
 
     @functools.cached_property
     def _system(self) -> System:
-        return _made(self._module.smoke())
+        return _made(self._cfg)
 
     @functools.cached_property
     def _init(self):
@@ -96,7 +108,7 @@ class SystemContract:
     @functools.cached_property
     def _chunk(self) -> Callable:
         return lambda state, batches: scan_steps(
-            self._system.train_step, state, batches, self._key, CHUNK
+            self._system.train_step, state, batches, self._keys.train, CHUNK
         )
 
     @functools.cached_property
@@ -108,18 +120,43 @@ class SystemContract:
 
     @functools.cached_property
     def _start(self):
-        return self._init(self._key)
+        return self._begin(self._key)
+
+    def _begin(self, key):
+        """The first state for this key, committed to one device, as a restored state is."""
+        return jax.device_put(self._init(key), jax.devices()[0])
 
     @functools.cached_property
     def _trained(self):
         """State and metrics after the first chunk."""
         return self._steps(self._start, self._batches())
 
+    @property
+    def _on_one_device(self):
+        """Abstract state that a checkpoint is restored to."""
+        device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        return with_shardings(jax.eval_shape(self._init, self._key), device)
+
+    @functools.cached_property
+    def _smoke(self) -> tuple[dict, State]:
+        """The record of the smoke run on eight devices, and the state that it saved."""
+        files = {"config.json", "result.json", "metrics.jsonl", "curves.png", "checkpoints"}
+        with tempfile.TemporaryDirectory() as folder:
+            directory = Path(folder) / "run"
+            record = _smoke_run(self._module, self._cfg, directory, files, DEVICES)
+            with Checkpoints(directory / "checkpoints") as checkpoints:
+                return record, checkpoints.restore(self._on_one_device)
+
     def step_keeps_the_state_as_it_is(self):
-        """At full size, a step keeps shapes and dtypes of the state, and has a scalar "loss"."""
+        """At full size, a step keeps shapes and dtypes of the state, and has a scalar "loss".
+
+        Weak types count: a step that makes one strong is compiled again at its second call.
+        """
         step = self._full.train_step
         after, metrics = jax.eval_shape(step, self._full_state, self._full.batch, self._key)
         chex.assert_trees_all_equal_shapes_and_dtypes(after, self._full_state)
+        weak = lambda tree: [x.weak_type for x in jax.tree.leaves(tree)]
+        assert weak(after) == weak(self._full_state)
         assert "loss" in metrics and all(m.shape == () for m in metrics.values())
 
     def is_planned_at_full_size(self):
@@ -147,10 +184,8 @@ class SystemContract:
 
     def same_seed_same_bits(self):
         """Two runs of one key are bit-equal; another key gives other parameters."""
-        chex.assert_trees_all_equal(
-            self._trained, self._steps(self._init(self._key), self._batches())
-        )
-        other_seed, _ = self._steps(self._init(jax.random.key(4)), self._batches())
+        chex.assert_trees_all_equal(self._trained, self._steps(self._start, self._batches()))
+        other_seed, _ = self._steps(self._begin(jax.random.key(4)), self._batches())
         pairs = zip(jax.tree.leaves(self._trained[0].params), jax.tree.leaves(other_seed.params))
         assert any(not np.array_equal(a, b) for a, b in pairs)
         assert int(self._trained[0].step) == CHUNK
@@ -159,7 +194,7 @@ class SystemContract:
     def seeds_side_by_side_are_seeds_alone(self):
         """`vmap` over two seeds gives the parameters of each seed alone."""
         keys = jax.random.split(self._key, 2)
-        states = [self._init(key) for key in keys]
+        states = [self._begin(key) for key in keys]
         jax.eval_shape(jax.vmap(self._system.init_state), keys)
         both = jax.tree.map(lambda *x: jnp.stack(x), *states)
         together, _ = jax.jit(jax.vmap(self._chunk, in_axes=(0, None)))(both, self._batches())
@@ -169,29 +204,22 @@ class SystemContract:
             chex.assert_trees_all_close(params, alone.params, rtol=1e-3, atol=1e-4)
 
     def eight_devices_equal_one(self):
-        """Data, fully sharded and tensor parallelism together change parameters by rounding."""
-        place = placement(self._system, jax.eval_shape(self._init, self._key), make_mesh(DEVICES))
-        sharded = jax.jit(
-            self._chunk,
-            in_shardings=(place.state, place.stacked_batch),
-            out_shardings=(place.state, place.replicated),
-        )
-        with jax.set_mesh(place.replicated.mesh):
-            state = jax.device_put(self._start, place.state)
-            eight, _ = sharded(state, jax.device_put(self._batches(), place.stacked_batch))
-        host = jax.device_get((eight.params, self._trained[0].params))
-        chex.assert_trees_all_close(*host, rtol=1e-3, atol=1e-4)
+        """Data, fully sharded and tensor parallelism together change parameters by rounding.
+
+        The engine's run on eight devices is compared with the same steps on one, so that the check
+        also covers the engine's keys, batches and checkpoints.
+        """
+        _, eight = self._smoke
+        chex.assert_trees_all_close(eight.params, self._trained[0].params, rtol=1e-3, atol=1e-4)
 
     def resumed_equals_uninterrupted(self):
         """Saving and restoring a checkpoint between two chunks changes no bit."""
         middle, _ = self._trained
-        device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         with tempfile.TemporaryDirectory() as folder:
             with Checkpoints(Path(folder)) as checkpoints:
                 checkpoints.save(middle)
             with Checkpoints(Path(folder)) as checkpoints:
-                abstract = jax.eval_shape(self._init, self._key)
-                restored = checkpoints.restore(with_shardings(abstract, device))
+                restored = checkpoints.restore(self._on_one_device)
         chex.assert_trees_all_equal(middle, restored)
         whole, _ = self._steps(middle, self._batches(CHUNK))
         chex.assert_trees_all_equal(self._steps(restored, self._batches(CHUNK))[0], whole)
@@ -229,26 +257,27 @@ class SystemContract:
         batches = list(self._system.held_out())
         for batch in batches[1:]:
             chex.assert_trees_all_equal_shapes_and_dtypes(batch, batches[0])
-        metrics = evaluated(jax.jit(self._system.evaluate), self._start, batches, self._key)
-        assert metrics
-        assert all(name.startswith("eval_") and math.isfinite(x) for name, x in metrics.items())
+        names = jax.eval_shape(self._system.evaluate, self._start, batches[0], self._key)
+        assert names and all(name.startswith("eval_") for name in names)
+        record, _ = self._smoke
+        assert all(math.isfinite(record["metrics"][name]) for name in names)
 
     def smoke_run_goes_from_config_to_result(self):
-        """A smoke run writes all its files, and its metrics are finite."""
-        files = {"config.json", "result.json", "metrics.jsonl", "curves.png", "checkpoints"}
-        _smoke_run(self._module, files)
+        """A smoke run on eight devices writes all its files, and its metrics are finite."""
+        record, _ = self._smoke
+        assert record["mesh"] == DEVICES and record["steps"] == self._cfg.run.steps
 
 
 def _made(cfg) -> System:
     return config.module_of(cfg).system(cfg)
 
 
-def _smoke_run(module: ModuleType, expected: set[str]) -> dict:
+def _smoke_run(
+    module: ModuleType, cfg, directory: Path, expected: set[str], mesh: str = ""
+) -> dict:
     """The record of a smoke run; asserts that it writes the expected files and a picture."""
-    with tempfile.TemporaryDirectory() as folder:
-        directory = Path(folder) / "run"
-        record = run(module.__name__, module, module.smoke(), directory, resume=False, mesh="")
-        files = {path.name for path in directory.iterdir()}
+    record = run(module.__name__, module, cfg, directory, resume=False, mesh=mesh)
+    files = {path.name for path in directory.iterdir()}
     assert expected <= files and any(name.endswith(".png") for name in files), files
     assert record["metrics"] and all(math.isfinite(x) for x in record["metrics"].values())
     return record

@@ -45,7 +45,10 @@ def make(cfg: Config) -> Environment:
 
     def reset(key):
         view, state = env.reset_env(key, params)
-        return jax.tree.map(jnp.asarray, state), Observation(jnp.asarray(view, jnp.float32))
+        strong = lambda x: jnp.asarray(
+            x, jnp.asarray(x).dtype
+        )  # a weak type would recompile a step
+        return jax.tree.map(strong, state), Observation(jnp.asarray(view, jnp.float32))
 
     like = jax.eval_shape(reset, jax.random.key(0))
 
