@@ -1,6 +1,7 @@
 """Where a number comes from: commit, device, versions and date."""
 
 import importlib.metadata
+import os
 import subprocess
 import sys
 import time
@@ -13,12 +14,14 @@ VERSIONS = ("panorax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "nu
 
 
 def provenance() -> dict:
-    """What produced a number: commit, versions, device, date."""
+    """What produced a number: commit, versions, device, XLA_FLAGS if set, date."""
+    flags = os.environ.get("XLA_FLAGS")
     return {
         "commit": _commit(),
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "versions": {"python": sys.version.split()[0]}
         | {name: importlib.metadata.version(name) for name in VERSIONS},
+        **({"xla_flags": flags} if flags else {}),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
 
