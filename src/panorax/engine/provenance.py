@@ -1,6 +1,7 @@
 """Provenance of a result: commit, device, versions and date."""
 
 import importlib.metadata
+import os
 import subprocess
 import sys
 import time
@@ -13,12 +14,14 @@ VERSIONS = ("panorax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "nu
 
 
 def provenance() -> dict:
-    """The commit, device, versions and date of this process, as result.json keeps them."""
+    """The commit, device, versions and date of this process, and XLA_FLAGS if set."""
+    flags = os.environ.get("XLA_FLAGS")
     return {
         "commit": _commit(),
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "versions": {"python": sys.version.split()[0]}
         | {name: importlib.metadata.version(name) for name in VERSIONS},
+        **({"xla_flags": flags} if flags else {}),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
 
