@@ -139,8 +139,8 @@ def digits(key, cfg: Config) -> Result:
 def draw_bounds(fits: dict[Kind, Fit]):
     """The mean log likelihood of the digits over the EM steps."""
     figure, (ax,) = figures.panels()
-    for kind, found in fits.items():
-        ax.plot(np.asarray(found.bounds)[:, 1], label=kind)
+    for kind, f in fits.items():
+        ax.plot(np.asarray(f.bounds)[:, 1], label=kind)
     ax.set(title="EM on the digits", xlabel="EM step", ylabel="mean log likelihood (nats)")
     return figures.legends(figure)
 
