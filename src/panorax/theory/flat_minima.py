@@ -2,7 +2,7 @@
 
 SGD noise drives small batches out of sharp minima into flat ones, which generalise better
 (Hochreiter & Schmidhuber 1997; Keskar et al. 2017, arXiv:1609.04836). Gradient descent with rate h
-is unstable where the largest eigenvalue of the Hessian exceeds 2/h (Cohen et al. 2021,
+is unstable if the largest eigenvalue of the Hessian exceeds 2/h (Cohen et al. 2021,
 arXiv:2103.00065), so a larger rate also ends flatter. Warmup permits a larger rate (Gilmer et al.
 2021, arXiv:2110.04369). SAM descends the gradient at the worst point nearby (Foret et al. 2021,
 arXiv:2010.01412; `panorax.maths.optimisation.sharpness`).
@@ -33,7 +33,7 @@ from panorax.core.ranges import Count, Positive, Whole, checked
 from panorax.core.state import Result
 from panorax.core.step import update
 from panorax.core.study import Part, family
-from panorax.data.datasets import digit_cloud
+from panorax.data.datasets import Split, digit_cloud
 from panorax.maths.estimates import mean_interval
 from panorax.maths.lanczos import hutchinson, top_eigenpairs
 from panorax.maths.optimisation.curvature import hessian_product
@@ -177,25 +177,29 @@ def train_to_target(key, params, x, label, method: Method, cfg: Config):
     return params, i, loss
 
 
-def measure(key, method: Method, cfg: Config) -> Minimum:
-    """Trains one network and measures its curvature and generalisation at the target loss."""
-    key_split, key_init, key_train, key_top, key_trace = jax.random.split(key, 5)
-    order = jax.random.permutation(key_split, DIGITS)
+def split_digits(key, cfg: Config) -> Split:
+    """A random split of the digits into training and held-out images."""
+    order = jax.random.permutation(key, DIGITS)
     (x, x_held), (label, label_held) = (
         jnp.split(jnp.asarray(a)[order], [cfg.training]) for a in digit_cloud(DIGITS)
     )
-    params = spec.init(mlp.spec((x.shape[1], *cfg.hidden, 10), mlp.fan_in(1.0)), key_init)
-    params, steps, loss = train_to_target(key_train, params, x, label, method, cfg)
-    training_loss = lambda params: mean_loss(params, x, label)
+    return Split(x, label, x_held, label_held)
+
+
+def measure(key, params, steps, data: Split, cfg: Config) -> Minimum:
+    """Curvature and generalisation of one network that was trained for `steps` steps."""
+    key_top, key_trace = jax.random.split(key)
+    training_loss = lambda params: mean_loss(params, data.x, data.label)
     product = lambda v: hessian_product(training_loss, params, v)
-    wrong = jnp.argmax(mlp.perceptron(params, x_held), 1) != label_held
+    loss = training_loss(params)
+    wrong = jnp.argmax(mlp.perceptron(params, data.x_held), 1) != data.label_held
     return Minimum(
         steps=steps,
         loss=loss,
         top_eigenvalue=top_eigenpairs(product, params, 1, cfg.lanczos_steps, key_top)[0][0],
         trace=jnp.mean(hutchinson(product, params, cfg.probes, key_trace)),
         sharpness=sharpness(training_loss, params, cfg.rho),
-        gap=mean_loss(params, x_held, label_held) - loss,
+        gap=mean_loss(params, data.x_held, data.label_held) - loss,
         held_out_error=jnp.mean(wrong.astype(jnp.float32)),
     )
 
@@ -225,11 +229,18 @@ def metrics_of(minima: dict[str, Minimum]) -> dict[str, float]:
 
 def minima(key, cfg: Config) -> Result:
     """Trains every method from the same networks and splits, and compares the minima."""
-    keys = jax.random.split(key, cfg.seeds)
+    split_keys = jax.vmap(lambda key: jax.random.split(key, 4))
+    key_split, key_init, key_train, key_measure = split_keys(jax.random.split(key, cfg.seeds)).T
+    data = jax.vmap(functools.partial(split_digits, cfg=cfg))(key_split)
+    network = mlp.spec((64, *cfg.hidden, 10), mlp.fan_in(1.0))
+    start = jax.vmap(functools.partial(spec.init, network))(key_init)
+    measure_seeds = jax.jit(jax.vmap(functools.partial(measure, cfg=cfg)))
     by_method = {}
     for name, method in cfg.methods().items():
-        seeds = jax.jit(jax.vmap(functools.partial(measure, method=method, cfg=cfg)))(keys)
-        by_method[name] = jax.tree.map(lambda x: np.asarray(x, np.float64), seeds)
+        train = functools.partial(train_to_target, method=method, cfg=cfg)
+        params, steps, _ = jax.jit(jax.vmap(train))(key_train, start, data.x, data.label)
+        minimum = measure_seeds(key_measure, params, steps, data)
+        by_method[name] = jax.tree.map(lambda x: np.asarray(x, np.float64), minimum)
     return Result(metrics_of(by_method), {"flat_minima.png": draw_minima(by_method)})
 
 

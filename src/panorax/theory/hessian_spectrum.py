@@ -6,8 +6,8 @@ For a loss l of outputs z the Hessian has two parts, H = G + R, with J = dz / dp
     R = 1/N sum_n sum_c (dl / dz_nc) d^2 z_nc / dp^2   of either sign.
 
 R fades with the residual dl/dz, and the negative eigenvalues with it. G is the covariance of N C
-gradients for C classes. The class means of these gradients nearly sum to zero and lie far apart,
-so about C - 1 eigenvalues stand out and all others are near zero.
+gradients for C classes. The class means of these gradients lie far apart and nearly sum to
+zero. About C - 1 eigenvalues therefore stand out, and all others are near zero.
 
 The spectral density comes from stochastic Lanczos quadrature (`panorax.maths.lanczos`), without
 the Hessian itself. The quadrature of a small network is compared with all its eigenvalues.

@@ -28,7 +28,7 @@ from panorax.core.ranges import Count, NonNegative, Positive, Whole, checked
 from panorax.core.state import Result
 from panorax.core.study import Part, family
 from panorax.maths.information.blahut_arimoto import capacity
-from panorax.maths.information.channels import erasure, symmetric, z_channel
+from panorax.maths.information.channels import known_channels
 from panorax.maths.information.mutual_information import (
     BOUNDS,
     climb,
@@ -39,7 +39,6 @@ from panorax.maths.information.mutual_information import (
 )
 
 TITLES = {"infonce": "InfoNCE", "dv": "Donsker-Varadhan", "mine": "MINE", "nwj": "NWJ"}
-CHANNELS = {"symmetric channel": symmetric, "erasure channel": erasure, "Z channel": z_channel}
 
 
 @checked
@@ -165,6 +164,12 @@ def critic_metrics(estimates: dict[str, ByDimension], cfg: Config) -> dict[str, 
     }
 
 
+def channel_capacities(noise: np.ndarray) -> dict[str, np.ndarray]:
+    """Closed-form capacity in nats of each known channel at every error probability."""
+    known = [known_channels(p) for p in noise]
+    return {name: np.array([each[name].capacity for each in known]) for name in known[0]}
+
+
 def neighbours(key, cfg: Config) -> Result:
     """KSG in every dimension at every information."""
     estimates = {d: ksg_estimates(jax.random.fold_in(key, d), d, cfg) for d in cfg.dims}
@@ -189,11 +194,13 @@ def critics(key, cfg: Config) -> Result:
 def channels(key, cfg: Config) -> Result:
     """Capacities of known channels beside closed forms, and both bounds of random channels."""
     noise = np.linspace(0.05, 0.95, 19)
-    computed, error = {}, 0.0
-    for name, channel in CHANNELS.items():
-        matrices, exact = zip(*(channel(p) for p in noise))
-        computed[name] = np.array([float(capacity(matrix).lower) for matrix in matrices])
-        error = max(error, np.abs(computed[name] - exact).max())
+    exact = channel_capacities(noise)
+    channels_at = [known_channels(p) for p in noise]
+    computed = {
+        name: np.array([float(capacity(known[name].matrix).lower) for known in channels_at])
+        for name in exact
+    }
+    error = max(np.abs(computed[name] - exact[name]).max() for name in exact)
     rng = np.random.default_rng(cfg.seed)
     random = [
         capacity(rng.dirichlet(np.ones(cfg.letters), cfg.letters)) for _ in range(cfg.channels)
@@ -232,6 +239,7 @@ def draw_critics(estimates: dict[str, ByDimension], cfg: Config):
         ax.set_title(TITLES[name])
         if name == "infonce":
             ax.axhline(np.log(cfg.batch), color="k", lw=1, ls=":", label="log batch")
+        ax.label_outer()
     return figures.legends(figure)
 
 
@@ -243,6 +251,7 @@ def draw_spread(estimates: dict[str, ByDimension], cfg: Config):
             ax.semilogy(cfg.nats, each.spread, "-o", ms=4, label=f"{d}-dimensional")
         ax.set(title=TITLES[name], xlabel="true information (nats)")
         ax.set_ylabel("standard deviation of one batch (nats)")
+        ax.label_outer()
     return figures.legends(figure)
 
 
@@ -250,8 +259,8 @@ def draw_capacities(noise: np.ndarray, computed: dict[str, np.ndarray]):
     """Capacity over the error probability: Blahut-Arimoto as dots, closed forms as lines."""
     figure, (ax,) = figures.panels()
     fine = np.linspace(0.001, 0.999, 300)
-    for color, (name, channel) in zip(figures.COLORS, CHANNELS.items()):
-        ax.plot(fine, [channel(p).capacity for p in fine], color=color, label=name)
+    for color, (name, exact) in zip(figures.COLORS, channel_capacities(fine).items()):
+        ax.plot(fine, exact, color=color, label=f"{name} channel")
         ax.plot(noise, computed[name], "o", ms=4, color=color)
     ax.set(title="Blahut-Arimoto (dots), closed forms (lines)")
     ax.set(xlabel="error probability", ylabel="capacity (nats)")

@@ -176,7 +176,7 @@ def exact_curves(cfg: Config) -> dict[str, KnownCurve]:
 
 
 def curve_metrics(known: dict[str, KnownCurve]) -> dict[str, float]:
-    """Distances from the exact curves, and violations of what every curve must satisfy."""
+    """Distances from the exact curves, and violations of the laws of every curve."""
     gap = {name: np.abs(c.relevance - c.exact(c.compression)).max() for name, c in known.items()}
     return {
         **family("{}_gap", gap),

@@ -1,8 +1,8 @@
 """First-order optimisers: zig-zag in a long valley, and weight decay beside or inside the gradient.
 
 The update rules are in `panorax.maths.optimisation.update_rules`. On the bowl
-f(x) = (x_1^2 + k x_2^2) / 2 gradient descent at its best rate shrinks the distance to the minimum
-by (k - 1)/(k + 1) a step and crosses the valley each time. Momentum shrinks it by about
+f(x) = (x_1^2 + k x_2^2) / 2 gradient descent at its best rate crosses the valley in every step.
+Each step multiplies the distance to the minimum by (k - 1)/(k + 1), with momentum by about
 1 - sqrt(2 / k).
 
 Adam with a penalty d/2 |p|^2 divides the decay d p by the size of the gradients, so weights with
@@ -209,6 +209,7 @@ def draw_paths(paths: dict[str, np.ndarray], cfg: Config):
             title=f"{name}, {DRAWN} steps", xlim=(-0.4 * k**0.5, 1.15 * k**0.5), ylim=(-1.2, 1.2)
         )
         ax.set(xlabel="flat direction x_1", ylabel="steep direction x_2")
+        ax.label_outer()
     return figure
 
 

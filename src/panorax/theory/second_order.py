@@ -67,8 +67,8 @@ class Run(NamedTuple):
     steps: int
     """number of steps"""
     gaps: np.ndarray
-    """f - f* before the first and after every step; f* is exact or the lowest value that scipy
-    found"""
+    """f - f* before the first and after every step; f* is exact or the lowest of scipy's
+    values"""
     slope: float
     """largest entry of the gradient, in size, at the end"""
 
@@ -132,18 +132,18 @@ def scipy_minimum(problem: Problem, method: str, tolerance: float):
 
 def minimised(problem: Problem, tolerance: float) -> Outcome:
     """Every method on one problem, ours and scipy's. Call it under `jax.enable_x64(True)`."""
-    theirs = {name: scipy_minimum(problem, method, tolerance) for name, method in SCIPY.items()}
+    scipys = {name: scipy_minimum(problem, method, tolerance) for name, method in SCIPY.items()}
     lowest = problem.minimum
     if lowest is None:
-        lowest = min(result.fun for result in theirs.values())
+        lowest = min(result.fun for result in scipys.values())
     runs = {}
     for name, minimise in MINIMISERS.items():
         solve = functools.partial(minimise, problem.f, steps=STEPS, tolerance=tolerance)
-        found = jax.jit(solve)(problem.start)
-        values = np.asarray(found.values)
-        slope = float(jnp.max(jnp.abs(found.gradient)))
-        runs[name] = Run(int(found.steps), values[np.isfinite(values)] - lowest, slope)
-    return Outcome(runs, {name: result.nit for name, result in theirs.items()})
+        reached = jax.jit(solve)(problem.start)
+        values = np.asarray(reached.values)
+        slope = float(jnp.max(jnp.abs(reached.gradient)))
+        runs[name] = Run(int(reached.steps), values[np.isfinite(values)] - lowest, slope)
+    return Outcome(runs, {name: result.nit for name, result in scipys.items()})
 
 
 def metrics_of(outcomes: dict[str, Outcome]) -> dict[str, float]:
@@ -174,9 +174,9 @@ def newton(key, cfg: Config) -> Result:
     """Order of convergence of Newton's method on the logistic regression."""
     f, start, _ = problems(cfg)["logistic"]
     with jax.enable_x64(True):
-        found = jax.jit(lambda x: MINIMISERS["newton"](f, x, tolerance=1e-13))(start)
-        values = np.asarray(found.values)
-    errors = np.sqrt(np.maximum(values[np.isfinite(values)] - float(found.value), 0))
+        reached = jax.jit(lambda x: MINIMISERS["newton"](f, x, tolerance=1e-13))(start)
+        values = np.asarray(reached.values)
+    errors = np.sqrt(np.maximum(values[np.isfinite(values)] - float(reached.value), 0))
     errors = errors[errors > 1e-13]
     return Result({"newton_order": order(errors)}, {"newton.png": draw_newton(errors)})
 

@@ -22,17 +22,17 @@ SEARCH = jax.jit(lambda x, p, value, gradient: line_search(rosenbrock, x, p, val
 def test_every_method_finds_scipys_minimum_and_never_rises(method, name):
     f, x = PROBLEMS[name]
     with jax.enable_x64(True):
-        found = jax.jit(lambda x: MINIMISERS[method](f, x))(x)
-        theirs = optimize.minimize(
+        ours = jax.jit(lambda x: MINIMISERS[method](f, x))(x)
+        scipys = optimize.minimize(
             lambda x: float(f(jnp.asarray(x))),
             x,
             jac=lambda x: np.asarray(jax.grad(f)(x)),
             method="BFGS",
         )
-        assert float(found.value) < 1e-9 and float(jnp.abs(found.gradient).max()) < 1e-5
-    np.testing.assert_allclose(found.x, theirs.x, atol=1e-4)
-    assert method != "bfgs" or int(found.steps) <= 1.2 * theirs.nit + 2
-    values, steps = np.asarray(found.values), int(found.steps)
+        assert float(ours.value) < 1e-9 and float(jnp.abs(ours.gradient).max()) < 1e-5
+    np.testing.assert_allclose(ours.x, scipys.x, atol=1e-4)
+    assert method != "bfgs" or int(ours.steps) <= 1.2 * scipys.nit + 2
+    values, steps = np.asarray(ours.values), int(ours.steps)
     assert np.isfinite(values[: steps + 1]).all() and np.isnan(values[steps + 1 :]).all()
     assert (np.diff(values[: steps + 1]) <= 0).all()
 
