@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""The system in CONVENTIONS.md runs: two files in a folder outside the package."""
-=======
 """The system and the study that CONVENTIONS.md shows as code, run from a user's folder."""
->>>>>>> bench
 
 import json
 import re
@@ -21,20 +17,8 @@ FILES = dict(re.findall(r"`(\w+\.py)`.*\n\n```python\n((?:.*\n)*?)```", PAGE))
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-<<<<<<< HEAD
-    """A folder with the two files of the page."""
-    blocks = re.findall(
-        r"`(\w+\.py)`[^`]*?\n\n```python\n(.*?)```|`(\w+\.py)`.*?\n\n```python\n(.*?)```",
-        PAGE,
-        re.S,
-    )
-    files = {a or c: b or d for a, b, c, d in blocks}
-    assert set(files) == {"softmax_regression.py", "digits.py"}
-    for name, text in files.items():
-=======
     """The files of the page in a folder of their own."""
     for name, text in FILES.items():
->>>>>>> bench
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(sys, "path", [*sys.path])
     yield tmp_path
@@ -42,9 +26,6 @@ def folder(tmp_path, monkeypatch):
         sys.modules.pop(name.removesuffix(".py"), None)
 
 
-<<<<<<< HEAD
-def test_the_system_runs_resumes_takes_a_mesh_and_keeps_its_claim(folder, capsys):
-=======
 def result_of(run):
     return json.loads((run / "result.json").read_text())
 
@@ -59,7 +40,6 @@ def test_page_shows_a_system_and_a_study_with_their_configs():
 
 
 def test_system_runs_resumes_on_another_mesh_and_keeps_its_claim(folder, capsys):
->>>>>>> bench
     command = ["run", str(folder / "digits.py"), "--workdir", str(folder / "run")]
     assert cli.main([*command, "--mesh", "data=2,fsdp=2", "--run.steps", "250"]) == 0
     assert cli.main([*command, "--resume"]) == 0, capsys.readouterr().err
@@ -67,10 +47,6 @@ def test_system_runs_resumes_on_another_mesh_and_keeps_its_claim(folder, capsys)
     assert result["parameters"] == 650 and all(verdict["kept"] for verdict in result["claims"])
 
 
-<<<<<<< HEAD
-def test_the_system_keeps_the_contract(folder):
-    module = experiment.load(str(folder / "digits.py"))[1]
-=======
 def test_study_resumes_at_the_part_that_was_interrupted_and_keeps_its_claim(
     folder, monkeypatch, capsys
 ):
@@ -97,16 +73,11 @@ def test_study_resumes_at_the_part_that_was_interrupted_and_keeps_its_claim(
 @pytest.mark.parametrize("config", ["digits.py", "my_study.py"])
 def test_contract_holds_outside_the_package(folder, config):
     module = experiment.load(str(folder / config))[1]
->>>>>>> bench
     for check in contract.of(module).values():
         check()
 
 
-<<<<<<< HEAD
-def test_panorax_check_names_the_check_that_fails(folder, capsys):
-=======
 def test_check_names_the_check_that_fails(folder, capsys):
->>>>>>> bench
     command = ["check", str(folder / "digits.py"), "--only"]
     assert cli.main([*command, "every_axis_of_every_parameter_has_a_name"]) == 0
     assert "digits.py keeps the contract" in capsys.readouterr().out
@@ -119,17 +90,9 @@ def test_check_names_the_check_that_fails(folder, capsys):
     assert "FAILED  evaluation_is_finite_and_named" in capsys.readouterr().out
 
 
-<<<<<<< HEAD
-def test_options_are_typed_and_choose_parts(folder, capsys):
-    run = ["run", str(folder / "digits.py")]
-    options = ["--smoke", "--workdir", str(folder / "run"), "--optim", "sgd", "--batch", "16"]
-    assert cli.main([*run, *options]) == 0
-    assert cli.main([*run, "--batch", "0"]) == 2
-=======
 def test_options_are_typed_and_parts_chosen(folder, capsys):
     command = ["run", str(folder / "digits.py"), "--batch"]
     options = ["16", "--smoke", "--workdir", str(folder / "run"), "--optim", "sgd"]
     assert cli.main([*command, *options]) == 0
     assert cli.main([*command, "0"]) == 2
->>>>>>> bench
     assert "batch must be at least 1" in capsys.readouterr().err
