@@ -246,8 +246,8 @@ def draw_linear(exact: linear_regression.Posterior, fits: dict[Family, LinearFit
         spreads.plot(deviation, standard_deviations(q), "o", ms=4, label=name.replace("_", " "))
     for ax, values in ((means, exact.mean), (spreads, deviation)):
         ax.plot(np.sort(values), np.sort(values), "--", color="gray", lw=1, label="equal")
-    means.set(title="posterior mean of each coefficient")
-    spreads.set(title="posterior standard deviation of each coefficient")
+    means.set(title="posterior means")
+    spreads.set(title="posterior standard deviations")
     for ax in (means, spreads):
         ax.set(xlabel="exact", ylabel="variational")
     return figures.legends(figure)
