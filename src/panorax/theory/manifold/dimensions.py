@@ -38,7 +38,7 @@ class Estimates(NamedTuple):
 
 
 def sampled_clouds(key, points: int, spheres: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """Spheres, swiss rolls with and without noise, and all different digits, each (N, D)."""
+    """Spheres, swiss rolls with and without noise, and the distinct digits, each (N, D)."""
     key_roll, key_noisy, *keys = jax.random.split(key, 2 + len(spheres))
     clouds = {f"sphere_{d}": sphere(key, points, d) for d, key in zip(spheres, keys, strict=True)}
     clouds["roll"], _ = swiss_roll(key_roll, points)
