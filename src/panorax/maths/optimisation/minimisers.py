@@ -119,7 +119,7 @@ def line_search(f: Callable, x, p, value, gradient, tries: int = 40):
 def minimise(
     f: Callable, x, direction: Callable, memory, remember: Callable, steps: int, tolerance: float
 ) -> Minimum:
-    """Line searches along `direction(x, gradient, memory)`, at most `steps` of them.
+    """Runs at most `steps` line searches along `direction(x, gradient, memory)`.
 
     After each step s with gradient change y, `memory = remember(memory, s, y)`. Stops when every
     |entry of the gradient| is at most `tolerance`, or when a step does not lower f. A direction
@@ -166,7 +166,7 @@ def newton(
 
 
 def conjugate_gradients(product: Callable, gradient, radius, turns: int):
-    """Minimises g.p + p.Hp/2 over |p| <= radius approximately, from p = 0; `product(v)` is H v.
+    """Approximately minimises g.p + p.Hp/2 over |p| <= radius from p = 0; `product(v)` is H v.
 
     Stops when the residual is at most min(1/2, sqrt|g|) |g|, or after `turns` iterations. At a
     direction of negative curvature, or one that crosses the border, it returns the point where the
