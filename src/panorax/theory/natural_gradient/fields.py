@@ -181,4 +181,4 @@ def draw_flows(flows: dict[str, Flow], fit: Line):
         ax.plot(*fit.least, "k*", ms=12, label="minimum")
         ax.set(title=TITLES[name], xlabel="p_0", xlim=(-2.4, 4.4), ylim=(-2.4, 4.4))
     axes[0].set_ylabel("p_1")
-    return figures.legends(figure, frameon=True)
+    return figures.legends(figure, frameon=True, loc="upper right")
