@@ -35,7 +35,7 @@ from panorax.maths.inference.mixture import (
     fit,
     k_means,
     log_likelihood,
-    sample,
+    sample_mixture,
 )
 
 
@@ -128,7 +128,7 @@ def digits(key, cfg: Config) -> Result:
     metrics |= family("digits_held_out_{}", held_out)
     metrics["largest_fall"] = max(f.largest_fall for f in fits.values())
     codes = np.concatenate(
-        [fits["full"].mixture.mean, sample(fits["full"].mixture, key_sample, 40)]
+        [fits["full"].mixture.mean, sample_mixture(fits["full"].mixture, key_sample, 40)]
     )
     return Result(
         metrics,

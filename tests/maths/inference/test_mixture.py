@@ -16,7 +16,7 @@ from panorax.maths.inference.mixture import (
     k_means,
     log_joint,
     log_likelihood,
-    sample,
+    sample_mixture,
 )
 
 KEY = jax.random.key(0)
@@ -82,7 +82,7 @@ def test_samples_have_the_moments_of_the_mixture():
         jnp.array([[0.0, 0.0], [4.0, 2.0]]),
         jnp.array([[[1.0, 0.5], [0.5, 1.0]]] * 2),
     )
-    x = np.asarray(sample(mixture, KEY, 20_000))
+    x = np.asarray(sample_mixture(mixture, KEY, 20_000))
     np.testing.assert_allclose(x.mean(0), [3, 1.5], atol=0.06)
     between = 0.25 * 0.75 * np.outer([4, 2], [4, 2])
     np.testing.assert_allclose(np.cov(x.T), between + [[1, 0.5], [0.5, 1]], atol=0.1)

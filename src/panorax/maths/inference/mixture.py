@@ -142,7 +142,7 @@ def nearest_mean(x_ND: Float[Array, "N D"], mean_KD: Float[Array, "K D"]) -> Int
     return jnp.argmin(jnp.sum(jnp.square(x_ND[:, None] - mean_KD[None]), -1), 1)
 
 
-def sample(mixture: Mixture, key, n: int) -> Float[Array, "n D"]:
+def sample_mixture(mixture: Mixture, key, n: int) -> Float[Array, "n D"]:
     """Draws n points from the mixture."""
     key_component, key_noise = jax.random.split(key)
     z = jax.random.categorical(key_component, jnp.log(mixture.weight), shape=(n,))
