@@ -159,12 +159,12 @@ def test_one_prompt_is_written_as_it_grows():
 
 def test_a_token_that_the_model_does_not_have_is_said():
     with pytest.raises(
-        UserError, match="the tokenizer gives a prompt the token 300, the model has 257"
+        UserError, match="a prompt has token 300, but the model's vocabulary is 257"
     ):
         writing.write(
             PARAMS, [("", [3, 300])], TOKENS, new=4, batch=1, cfg=CFG, sampling=GREEDY, seed=0
         )
-    with pytest.raises(UserError, match="none of no tokens"):
+    with pytest.raises(UserError, match="no empty prompt"):
         writing.write(PARAMS, [("", [])], TOKENS, new=4, batch=1, cfg=CFG, sampling=GREEDY, seed=0)
 
 
