@@ -12,6 +12,7 @@ The backward pass keeps m + log(l) of each row, and computes the logits of each 
 
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -86,18 +87,9 @@ def blockwise_attention(
     rows, keys = min(blocks[0], T), min(blocks[1], S)
     q, k, v = _whole(q_BTHK, rows), _whole(k_BSGK, keys), _whole(v_BSGK, keys)
     q = q.reshape(B, -1, G, H // G, K).transpose(0, 2, 3, 1, 4)
-    out_BGRTK = _attention(
-        q,
-        k.swapaxes(1, 2),
-        v.swapaxes(1, 2),
-        _whole(query_BT, rows, -1),
-        _whole(key_BS, keys, NEVER),
-        window,
-        scale,
-        cap,
-        rows,
-        keys,
-    )
+    inputs = _Inputs(q, k.swapaxes(1, 2), v.swapaxes(1, 2))
+    positions = _Positions(_whole(query_BT, rows, -1), _whole(key_BS, keys, NEVER), window)
+    out_BGRTK = _attention(inputs, positions, scale, cap, rows, keys)
     return out_BGRTK.transpose(0, 3, 1, 2, 4).reshape(B, -1, H, K)[:, :T]
 
 
@@ -134,12 +126,40 @@ def _streamed(
     return o / l[..., None], m + jnp.log(l)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(6, 7, 8, 9))
+class _Inputs(NamedTuple):
+    """Queries, keys and values, or their cotangents."""
+
+    q_BGRTK: Float[Array, "B G R T K"]
+    k_BGSK: Float[Array, "B G S K"]
+    v_BGSK: Float[Array, "B G S K"]
+
+
+class _Positions(NamedTuple):
+    """Positions of queries and keys, and the size of the sliding window."""
+
+    query_BT: Int[Array, "#B T"]
+    key_BS: Int[Array, "#B S"]
+    window: int | Int[Array, ""]
+
+
+class _Residuals(NamedTuple):
+    """Values that the backward pass reads."""
+
+    inputs: _Inputs
+    positions: _Positions
+    out_BGRTK: Float[Array, "B G R T K"]
+    log_sum: Float[Array, "N B G R rows"]
+    """m + log(l) of each row, by block of queries"""
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
 def _attention(*args):
     return _forward(*args)[0]
 
 
-def _forward(q_BGRTK, k_BGSK, v_BGSK, query_BT, key_BS, window, scale, cap, rows, keys):
+def _forward(inputs: _Inputs, positions: _Positions, scale, cap, rows, keys):
+    q_BGRTK, k_BGSK, v_BGSK = inputs
+    query_BT, key_BS, window = positions
     block = lambda j: (_part(k_BGSK, j, keys), _part(v_BGSK, j, keys))
 
     def of_rows(i):
@@ -157,12 +177,14 @@ def _forward(q_BGRTK, k_BGSK, v_BGSK, query_BT, key_BS, window, scale, cap, rows
 
     out, log_sum = jax.lax.map(of_rows, jnp.arange(q_BGRTK.shape[3] // rows))
     out_BGRTK = _joined(out)
-    return out_BGRTK, (q_BGRTK, k_BGSK, v_BGSK, query_BT, key_BS, window, out_BGRTK, log_sum)
+    return out_BGRTK, _Residuals(inputs, positions, out_BGRTK, log_sum)
 
 
-def _backward(scale, cap, rows, keys, kept, d_BGRTK):
-    q_BGRTK, k_BGSK, v_BGSK, query_BT, key_BS, window, out_BGRTK, log_sum = kept
-    through_BGRT1 = product("BGRTK,BGRTK->BGRT", d_BGRTK, out_BGRTK)[..., None]
+def _backward(scale, cap, rows, keys, kept: _Residuals, d_BGRTK):
+    q_BGRTK, k_BGSK, v_BGSK = kept.inputs
+    query_BT, key_BS, window = kept.positions
+    log_sum = kept.log_sum
+    through_BGRT1 = product("BGRTK,BGRTK->BGRT", d_BGRTK, kept.out_BGRTK)[..., None]
 
     def of_rows(carry, i):
         q, d, through = (_part(x, i, rows) for x in (q_BGRTK, d_BGRTK, through_BGRT1))
@@ -184,7 +206,7 @@ def _backward(scale, cap, rows, keys, kept, d_BGRTK):
 
     zeros = jnp.zeros(k_BGSK.shape)
     (dk, dv), dq = jax.lax.scan(of_rows, (zeros, zeros), jnp.arange(len(log_sum)))
-    return _joined(dq), dk.astype(k_BGSK.dtype), dv.astype(v_BGSK.dtype), None, None, None
+    return _Inputs(_joined(dq), dk.astype(k_BGSK.dtype), dv.astype(v_BGSK.dtype)), None
 
 
 _attention.defvjp(_forward, _backward)

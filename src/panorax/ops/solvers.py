@@ -5,7 +5,7 @@ reverse mode; Dormand-Prince, a `while_loop`, in forward mode only.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -62,6 +62,23 @@ A = (
 E = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
 
 
+class _Step(NamedTuple):
+    """State of `dopri5` before a step."""
+
+    t: Array
+    """time"""
+    h: Array
+    """next step size"""
+    x: Any
+    """x(t)"""
+    slope: Any
+    """f(t, x)"""
+    tried: Array
+    """number of steps tried"""
+    accepted: Array
+    """number of steps accepted"""
+
+
 def dopri5(
     f: Callable,
     x0,
@@ -80,22 +97,23 @@ def dopri5(
     t0, t1 = jnp.asarray(t0, jnp.float32), jnp.asarray(t1, jnp.float32)
     k0 = f(t0, x0)
 
-    def body(carry):
-        t, h, x, k1, tried, accepted = carry
-        h = jnp.where(jnp.abs(h) > jnp.abs(t1 - t), t1 - t, h)
-        new, ks = runge_kutta(f, x, t, h, k1)
+    def body(state: _Step) -> _Step:
+        t, x, remaining = state.t, state.x, t1 - state.t
+        h = jnp.where(jnp.abs(state.h) > jnp.abs(remaining), remaining, state.h)
+        new, ks = runge_kutta(f, x, t, h, state.slope)
         error = _scaled_error(_weighted(h, E, ks), x, new, rtol, atol)
         error = jnp.where(jnp.isfinite(error), error, 1e10)
         good = error <= 1
         keep = lambda a, b: jax.tree.map(lambda a, b: jnp.where(good, a, b), a, b)
         factor = jnp.clip(0.9 * jnp.maximum(error, 1e-10) ** -0.2, 0.2, 10.0)
-        t = jnp.where(good, jnp.where(h == t1 - t, t1, t + h), t)
-        return t, h * factor, keep(new, x), keep(ks[-1], k1), tried + 1, accepted + good
+        t = jnp.where(good, jnp.where(h == remaining, t1, t + h), t)
+        slope = keep(ks[-1], state.slope)
+        return _Step(t, h * factor, keep(new, x), slope, state.tried + 1, state.accepted + good)
 
-    going = lambda carry: (carry[0] != t1) & (carry[4] < max_steps)
-    start = (t0, _first_step(x0, k0, t1 - t0, rtol, atol), x0, k0, 0, 0)
-    t, _, x, _, tried, accepted = jax.lax.while_loop(going, body, start)
-    return Solution(x, 1 + 6 * tried, accepted, t == t1)
+    unfinished = lambda state: (state.t != t1) & (state.tried < max_steps)
+    start = _Step(t0, _first_step(x0, k0, t1 - t0, rtol, atol), x0, k0, 0, 0)
+    end = jax.lax.while_loop(unfinished, body, start)
+    return Solution(end.x, 1 + 6 * end.tried, end.accepted, end.t == t1)
 
 
 def runge_kutta(f: Callable, x, t: Scalar, h: Scalar, k1) -> tuple[Any, list]:
