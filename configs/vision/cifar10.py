@@ -1,7 +1,7 @@
-"""CIFAR-10: a small ResNet learns the class of photographs of 32x32, with shifts and mirror images.
+"""CIFAR-10: a small ResNet classifies 32x32 photographs, with random shifts and mirroring.
 
 Papers: He et al. 2016 (arXiv:1512.03385), Krizhevsky 2009.
-Command: panorax run vision/cifar10 --data.path FOLDER      (the data set's binary format)
+Command: panorax run vision/cifar10 --data.path FOLDER      (CIFAR-10 in its binary format)
 """
 
 from panorax.configs.vision.classifier import ORACLE as ORACLE
@@ -26,7 +26,7 @@ def get_config() -> Config:
             adam_lr=5e-3,
             b2=0.99,
             weight_decay=0.03,
-        ),  # fmt: skip
+        ),
         run=Run(steps=2000, chunk=10, eval_every=500, save_every=500),
         batch=256,
         smoothing=0.1,
