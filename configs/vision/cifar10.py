@@ -1,4 +1,4 @@
-"""CIFAR-10: a small ResNet learns the class of photographs of 32x32, with shifts and mirror images.
+"""CIFAR-10: a small ResNet classifies 32x32 photographs, with random shifts and mirroring.
 
 Papers: He et al. 2016 (arXiv:1512.03385), Krizhevsky 2009, Jordan 2024 (arXiv:2404.00498).
 Command: panorax run vision/cifar10 --data.path FOLDER
@@ -40,7 +40,7 @@ def get_config() -> Config:
             adam_lr=5e-3,
             b2=0.99,
             weight_decay=0.03,
-        ),  # fmt: skip
+        ),
         run=Run(steps=1600, chunk=10, eval_every=400, save_every=400),
         batch=256,
         smoothing=0.1,

@@ -151,10 +151,10 @@ def test_a_single_prompt_is_printed_while_it_grows():
 
 def test_a_token_outside_the_vocabulary_and_an_empty_prompt_are_refused():
     with pytest.raises(
-        UserError, match="the tokenizer gives a prompt the token 300, the model has 257"
+        UserError, match="a prompt has token 300, but the model's vocabulary is 257"
     ):
         writing.write(MODEL, [writing.Prompt("", [3, 300])], new=4, batch=1, seed=0)
-    with pytest.raises(UserError, match="none of no tokens"):
+    with pytest.raises(UserError, match="no empty prompt"):
         writing.write(MODEL, [writing.Prompt("", [])], new=4, batch=1, seed=0)
 
 
