@@ -49,9 +49,9 @@ def nothing_held_out() -> tuple:
 class System:
     """A trainable system as closures over its config and data.
 
-    The loop, tests, notebooks and scripts use it. `init_state`, `train_step` and `evaluate` are pure and
-    untransformed: the caller applies `jit`, `vmap` over seeds and sharding. `system(cfg)` reads no
-    data; the first call of `batches`, `held_out` or `files` does.
+    The loop, tests, notebooks and scripts use it. `init_state`, `train_step` and `evaluate` are
+    pure and untransformed: the caller applies `jit`, `vmap` over seeds and sharding. `system(cfg)`
+    reads no data; the first call of `batches`, `held_out` or `files` does.
     """
 
     spec: Any
