@@ -43,7 +43,7 @@ CLAIMS = (
             f"{kind}_stage{s}",
             "==",
             n,
-            f"{PAPER}, section 7.2: stage {s} makes {n} {kind.replace('_', '-')} a step",
+            f"{PAPER}, section 7.2: {kind.replace('_', '-')} in a step of stage {s} number {n}",
         )
         for s in STAGES
         for kind, n in zip(("all_reduces", "reduce_scatters", "all_gathers"), EXCHANGES[s])

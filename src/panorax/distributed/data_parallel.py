@@ -215,4 +215,6 @@ def draw_losses(one: np.ndarray, many: np.ndarray, label: str):
     difference.plot(np.abs(many - one), "o-", ms=4)
     difference.set(title="difference of the losses", xlabel="update", ylim=(0, None))
     difference.set(ylabel="absolute difference (nats per token)")
+    for ax in (losses, difference):
+        ax.xaxis.get_major_locator().set_params(integer=True)
     return figures.legends(figure)

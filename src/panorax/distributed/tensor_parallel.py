@@ -346,6 +346,7 @@ def draw_losses(one: np.ndarray, many: np.ndarray, cfg: Config):
     ax.plot(one, label="one device")
     ax.plot(many, "o", ms=4, label=f"{cfg.devices} devices")
     ax.set(title="training on one batch", xlabel="update", ylabel="loss (nats per token)")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     return figures.legends(figure)
 
 
