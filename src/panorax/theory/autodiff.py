@@ -250,11 +250,11 @@ def depths(key, cfg: Config) -> Result:
 def draw_operations(rows: dict[int, Operations]):
     """Operations of the gradient over the number of parameters."""
     figure, (ax,) = figures.panels()
-    reverse = [row.reverse for row in rows.values()]
-    forward = [n * row.forward for n, row in rows.items()]
-    ax.plot(list(rows), reverse, "-o", ms=4, label="reverse mode: one pass")
-    ax.plot(list(rows), forward, "-o", ms=4, label="forward mode: one pass per parameter")
-    ax.set(title="operations of a gradient", xlabel="parameters", xscale="log", yscale="log")
+    reverse_mode = [row.reverse for row in rows.values()]
+    forward_mode = [n * row.forward for n, row in rows.items()]
+    ax.plot(list(rows), reverse_mode, "-o", ms=4, label="reverse mode, 1 pass")
+    ax.plot(list(rows), forward_mode, "-o", ms=4, label="forward mode, n passes")
+    ax.set(title="operations of a gradient", xlabel="parameters n", xscale="log", yscale="log")
     ax.set_ylabel("operations / operations of the loss")
     return figures.legends(figure)
 

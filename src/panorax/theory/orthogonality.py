@@ -192,6 +192,7 @@ def draw_pairs(rows: dict[int, Row], cfg: Config):
         density.plot(c, exact, color=color, label=f"d = {d}")
         density.hist(rows[d].cosines, bins=80, range=(-1, 1), density=True, color=color, alpha=0.25)
     density.set(title="two random directions", xlabel="cosine", ylabel="density", ylim=(0, 8))
+    density.set(xticks=np.linspace(-1, 1, 5))
     sampled = np.array([row.near_sampled for row in rows.values()])
     low, high = np.array([row.near_interval for row in rows.values()]).T
     errors = np.abs([sampled - low, high - sampled])
