@@ -212,8 +212,7 @@ def draw(first: Picture, precision: dict[str, np.ndarray], cfg: Config):
         loss = 2 * losses.focal(logit, jnp.ones(len(p)), gamma, 0.5)
         curves.plot(p, loss, label=f"gamma = {gamma:g}")
     curves.set(title="focal loss, a = 1", xlabel="probability of the true class")
-    curves.set(ylabel="loss (nats)")
-    curves.set(ylim=(0, 4))
+    curves.set(ylabel="loss (nats)", ylim=(0, 4))
     for i, (name, values) in enumerate(precision.items()):
         dots.plot(np.full(len(values), i), values, "o", label=name.replace("_", " "))
     dots.set(title="held-out pictures, one point per seed", ylabel="average precision")
