@@ -38,8 +38,7 @@ CHATML = """{%- for message in messages %}
 def test_the_published_template_of_llama_2():
     special = {"bos_token": "<s>", "eos_token": "</s>"}
     expected = (
-        "<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHello é🙂 [/INST] Hi </s>"
-        "<s>[INST] Bye [/INST]"
+        "<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHello é🙂 [/INST] Hi </s><s>[INST] Bye [/INST]"
     )
     assert chat.render(LLAMA_2, TALK, special) == expected
 
