@@ -86,10 +86,11 @@ def draw_seeds(seeds: list[dict[str, float]], metrics: dict[str, float]):
     """Frechet distance, accuracy and variety of each seed."""
     figure, (left, right) = figures.panels(2)
     index = range(len(seeds))
-    left.bar(index, [seed["frechet"] for seed in seeds], label="samples")
+    left.plot(index, [seed["frechet"] for seed in seeds], "o", label="samples")
     left.axhline(metrics["gaussian_frechet"], color="grey", ls="--", label="Gaussian per class")
     left.axhline(metrics["frechet_floor"], color="grey", ls=":", label="training images")
     left.set(title="distance from held-out images", ylabel="Frechet distance")
+    left.set_ylim(bottom=0)
     for name in ("accuracy", "coverage", "diversity"):
         right.plot(index, [seed[name] for seed in seeds], "o", label=name)
     right.set(title="accuracy and variety", ylabel="share (real images: 1)", ylim=(0, 1.05))

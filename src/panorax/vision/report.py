@@ -82,6 +82,7 @@ def draw_confusion(confusion: np.ndarray, accuracy: np.ndarray):
     left.grid(False)
     left.set(title="held-out images", xlabel="predicted class", ylabel="class")
     right.bar(np.arange(len(accuracy)), np.nan_to_num(accuracy))
+    right.set_axisbelow(True)
     lowest = min(0.9, 0.9 * np.nanmin(accuracy))
     right.set(title="held-out images", xlabel="class", ylabel="accuracy", ylim=(lowest, 1.0))
     return figure
