@@ -165,15 +165,14 @@ def train_to_target(key, params, x, label, method: Method, cfg: Config):
         return (params, opt), None
 
     def steps_to_next_check(carry):
-        params, opt, i, _ = carry
+        trained, i, _ = carry
         keys = jax.vmap(lambda j: jax.random.fold_in(key, i + j))(jnp.arange(cfg.every))
-        (params, opt), _ = jax.lax.scan(step, (params, opt), keys)
-        return params, opt, i + cfg.every, mean_loss(params, x, label)
+        (params, opt), _ = jax.lax.scan(step, trained, keys)
+        return (params, opt), i + cfg.every, mean_loss(params, x, label)
 
-    unfinished = lambda carry: (carry[3] > cfg.target) & (carry[2] < cfg.most_steps)
-    params, _, i, loss = jax.lax.while_loop(
-        unfinished, steps_to_next_check, (params, tx.init(params), 0, mean_loss(params, x, label))
-    )
+    unfinished = lambda carry: (carry[2] > cfg.target) & (carry[1] < cfg.most_steps)
+    start = (params, tx.init(params)), 0, mean_loss(params, x, label)
+    (params, _), i, loss = jax.lax.while_loop(unfinished, steps_to_next_check, start)
     return params, i, loss
 
 

@@ -201,17 +201,17 @@ def compared(params, x, label, key, cfg: Config) -> Comparison:
     )
 
     @jax.jit
-    def estimates(w):
+    def compare(w) -> Comparison:
         product = lambda v: hessian_product(f, w, v)
         top, every = (
             lanczos.top_eigenpairs(product, w, k, steps, key_top)[0]
             for k, steps in ((TOP, cfg.lanczos), (n, n))
         )
+        quadrature = lanczos.quadrature(product, w, cfg.lanczos, probes, key_density)
         traces = lanczos.hutchinson(product, w, probes, key_trace)
-        return lanczos.quadrature(product, w, cfg.lanczos, probes, key_density), top, every, traces
+        return Comparison(exact, quadrature, top, every, traces)
 
-    quadrature, *arrays = estimates(vector)
-    return Comparison(exact, quadrature, *map(np.asarray, arrays))
+    return jax.tree.map(np.asarray, compare(vector))
 
 
 def errors(comparison: Comparison) -> dict[str, float]:
