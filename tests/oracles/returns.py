@@ -1,8 +1,8 @@
 """Generalised advantages by their definition and by stable-baselines3's rollout buffer.
 
 The definition is a discounted sum of TD errors to the end of the episode. The buffer marks the
-first step of an episode instead of the last, and has no time limits. As in its algorithms, the value
-of a truncated state is added to the reward.
+first step of an episode instead of the last, and has no time limits. As in its algorithms, the
+value of a truncated state is added to the reward.
 """
 
 import numpy as np

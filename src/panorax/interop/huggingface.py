@@ -28,8 +28,8 @@ def save(directory: Path, params, cfg: llama.Model, tokens, context: int, dtype=
     """Writes a new folder that `transformers` loads as the same model and tokenizer.
 
     context: sequence length of training.  dtype: of the stored weights; None keeps their dtype.
-    Raises UserError if the model or the tokenizer has no Hugging Face form, and if the folder is not
-    empty or cannot be written.
+    Raises UserError if the model or the tokenizer has no Hugging Face form, and if the folder is
+    not empty or cannot be written.
     """
     written = hf_config.write(cfg, context)
     if not hasattr(tokens, "library"):
