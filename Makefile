@@ -1,5 +1,6 @@
 PYTHON ?= python3
 RUN = .venv/bin/panorax run
+ORACLES = $(patsubst tests/oracles/requirements/%.txt,%,$(wildcard tests/oracles/requirements/*.txt))
 .PHONY: run test check lint oracles bench-check h200 lock clean
 
 run: .venv/installed  ## train a small Llama on text that comes with Python
@@ -15,8 +16,8 @@ lint: .venv/tested  ## check format and lint; `.venv/bin/ruff format` fixes the 
 	.venv/bin/ruff format --check
 	.venv/bin/ruff check
 
-oracles: .venv-oracles/installed  ## regenerate all golden files and fail if one differs
-	.venv-oracles/bin/python tests/oracles/regenerate.py --check
+oracles: $(ORACLES:%=.venv-oracles/%/installed)  ## regenerate every golden file with its independent implementation, fail if one differs
+	$(PYTHON) tests/oracles/regenerate.py
 
 bench-check: .venv-bench/installed  ## rerun quick comparisons and fail if a recorded ratio dropped by more than a quarter
 	.venv-bench/bin/panorax bench --check
@@ -36,9 +37,9 @@ lock:  ## resolve requirements.lock for every Python version
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e .[test]
 	touch $@
 
-.venv-oracles/installed: tests/oracles/requirements.txt
-	$(PYTHON) -m venv .venv-oracles
-	.venv-oracles/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/oracles/requirements.txt
+.venv-oracles/%/installed: tests/oracles/requirements/%.txt
+	$(PYTHON) -m venv .venv-oracles/$*
+	.venv-oracles/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
 	touch $@
 
 .venv-bench/installed: requirements.lock setup.cfg
