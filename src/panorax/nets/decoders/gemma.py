@@ -1,12 +1,12 @@
 """Gemma 1 and 2 (arXiv:2403.08295, arXiv:2408.00118).
 
-Gemma scales the embedding by sqrt(D), multiplies in its norms by 1 + w, and gates with GELU.
+Gemma scales the embedding by sqrt(D), its norms scale by 1 + w, and its gates use GELU.
 Gemma 2 also normalises the output of each sublayer:
 
     x <- x + norm(attention(norm(x))),    x <- x + norm(mlp(norm(x)))
 
-It bounds attention and output logits by cap tanh(x / cap), and alternates layers with windowed and
-with full causal attention.
+It bounds attention and output logits by cap tanh(x / cap), and alternates layers of windowed and of
+full causal attention.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ class Model(llama.Model):
     post_norms: bool = True
     """RMS norm of the output of each sublayer (Gemma 2)"""
     query_scale: Positive | None = None
-    """divisor s of the attention logits q k / sqrt(s); None for the head width K"""
+    """number s in the attention logits q k / sqrt(s); None for the head width K"""
     attention_cap: Positive | None = 50.0
     """soft cap of the attention logits; None disables it"""
     logit_cap: Positive | None = 30.0
