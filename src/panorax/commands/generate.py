@@ -237,9 +237,9 @@ def write_growing(prompt: str, texts: Iterator[str], out) -> None:
     out.write(prompt)
     written = text = ""
     for text in texts:
-        whole = text.rstrip("�")
-        if whole.startswith(written):
-            out.write(whole[len(written) :])
+        complete = text.rstrip("�")
+        if complete.startswith(written):
+            out.write(complete[len(written) :])
             out.flush()
-            written = whole
+            written = complete
     print(text[len(written) :], file=out, flush=True)

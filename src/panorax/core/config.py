@@ -149,13 +149,13 @@ def choose(cfg, args: list[str]) -> tuple[object, list[str]]:
     Returns the config and the remaining arguments. A part of a new type has its default values; a
     part of the same type keeps its values. Raises UserError for a part that is not a choice.
     """
-    kinds, remaining, rest = choices(type(cfg)), [], iter(args)
-    for arg in rest:
+    kinds, remaining, queue = choices(type(cfg)), [], iter(args)
+    for arg in queue:
         option, equals, value = arg.removeprefix("--").partition("=")
         if not arg.startswith("--") or option not in kinds:
             remaining.append(arg)
             continue
-        value = value if equals else next(rest, "")
+        value = value if equals else next(queue, "")
         if value not in kinds[option]:
             known = kinds[option]
             raise UserError(

@@ -171,11 +171,13 @@ def learning_rate(cfg: Schedule, steps: int) -> optax.Schedule:
 
     A linear or cosine decay reaches `final_lr` after `steps` updates.
     """
-    after = max(steps - cfg.warmup, 1)
+    decay_steps = max(steps - cfg.warmup, 1)
     decay = {
         "constant": optax.constant_schedule(cfg.peak_lr),
-        "linear": optax.linear_schedule(cfg.peak_lr, cfg.final_lr, after),
-        "cosine": optax.cosine_decay_schedule(cfg.peak_lr, after, alpha=cfg.final_lr / cfg.peak_lr),
+        "linear": optax.linear_schedule(cfg.peak_lr, cfg.final_lr, decay_steps),
+        "cosine": optax.cosine_decay_schedule(
+            cfg.peak_lr, decay_steps, alpha=cfg.final_lr / cfg.peak_lr
+        ),
     }[cfg.schedule]
     if cfg.warmup == 0:
         return decay

@@ -6,7 +6,7 @@ A tokenizer has
     end                   id between documents
     ends                  ids that end generation
     encode(text)          -> ids
-    prompt(text)          -> ids, after the tokens that start a text
+    prompt(text)          -> ids, preceded by the tokens that start a text
     decode(ids)           -> text
     to_json()             -> JSON that `from_json` reads
 """

@@ -80,8 +80,8 @@ class Checkpoints:
     def restore(self, abstract: State) -> State:
         """The newest undamaged checkpoint, with the shapes, dtypes and shardings of `abstract`.
 
-        `abstract` is a tree of ShapeDtypeStruct. Raises UserError if no checkpoint is undamaged and
-        has this structure.
+        `abstract` is a tree of ShapeDtypeStruct. Raises UserError if no undamaged checkpoint has
+        this structure.
         """
         self._finish()
         steps = processes.first(lambda: saved(self.directory))

@@ -47,12 +47,12 @@ class Clock:
         return self._compile(0, f, args, jit_options)(*args)
 
     def _compile(self, cpu_level: int, f: Callable, args: tuple, jit_options: dict):
-        before = time.perf_counter()
+        started = time.perf_counter()
         options = (
             {"xla_backend_optimization_level": cpu_level} if jax.default_backend() == "cpu" else {}
         )
         compiled = jax.jit(f, **jit_options).lower(*args).compile(compiler_options=options)
-        self.compiling += time.perf_counter() - before
+        self.compiling += time.perf_counter() - started
         return compiled
 
 
@@ -178,10 +178,10 @@ def dropping(train_step: Callable) -> Callable:
     """
 
     def step(state, batch, key):
-        after, metrics = train_step(state, batch, key)
+        updated, metrics = train_step(state, batch, key)
         finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics.get("grad_norm", 0.0))
         select = lambda new, old: jnp.where(finite, new, old)
-        state = jax.tree.map(select, after, state.replace(step=after.step))
+        state = jax.tree.map(select, updated, state.replace(step=updated.step))
         metrics = jax.tree.map(lambda x: select(x, jnp.zeros_like(x)), metrics)
         return state, metrics | {"skipped": 1.0 - finite}
 

@@ -42,7 +42,7 @@ def entered(directory: Path, cfg, resume: bool, step: Callable[[], int | None]) 
         new = not directory.exists()
         directory.mkdir(parents=True, exist_ok=True)
         with _locked(directory):
-            before = set(directory.iterdir())
+            existing = set(directory.iterdir())
             if resume:
                 changed = differences(config.from_json(config_path.read_text()), cfg)
                 refuse(directory, changed, may_change=MAY_CHANGE if hasattr(cfg, "run") else None)
@@ -54,7 +54,7 @@ def entered(directory: Path, cfg, resume: bool, step: Callable[[], int | None]) 
                 yield
             except UserError:
                 if not resume and not (directory / "metrics.jsonl").exists():
-                    _forget(set(directory.iterdir()) - before)
+                    _forget(set(directory.iterdir()) - existing)
                     if new:
                         directory.rmdir()
                 raise

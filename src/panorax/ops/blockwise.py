@@ -2,8 +2,8 @@
 
 The definition is `panorax.ops.attention.attention` under a causal or sliding-window mask. Only the
 logits of one block of queries and keys are materialised at a time. Blocks without a visible key are
-skipped, which halves the work of self-attention. Each query accumulates over the blocks its largest
-logit m, the sum l of e^(logit - m), and the sum o of e^(logit - m) v:
+skipped, which halves the work of self-attention. For each query, the loop over blocks accumulates
+the largest logit m, the sum l of e^(logit - m), and the sum o of e^(logit - m) v:
 
     m' = max(m, max_s logit_s)
     l' = e^(m - m') l + sum_s e^(logit_s - m')

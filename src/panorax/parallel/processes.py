@@ -87,7 +87,7 @@ def _alone() -> None:
 
 
 def is_first() -> bool:
-    """True on process 0, which alone writes and prints."""
+    """True on process 0, which alone prints and writes all files except checkpoints."""
     return jax.process_index() == 0
 
 
@@ -180,8 +180,8 @@ class Vote:
             np.full(jax.device_count(), number, np.int32),
             NamedSharding(mesh, PartitionSpec("devices")),
         )
-        before, self._cast = self._cast, _largest(ballots)
-        return 0 if before is None else int(before)
+        previous, self._cast = self._cast, _largest(ballots)
+        return 0 if previous is None else int(previous)
 
 
 @jax.jit

@@ -206,7 +206,7 @@ class SystemContract:
             chex.assert_trees_all_close(params, alone.params, rtol=1e-3, atol=1e-4)
 
     def eight_devices_equal_one(self):
-        """Data, fully sharded and tensor parallelism together change parameters by rounding.
+        """Data, fully sharded and tensor parallelism together change parameters only by rounding.
 
         The engine's run on eight devices is compared with the same steps on one, so that the check
         also covers the engine's keys, batches and checkpoints.

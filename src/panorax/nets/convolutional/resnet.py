@@ -120,8 +120,8 @@ def spec(cfg: Config, shape: tuple[int, int, int], classes: int):
     scale = ZEROS if cfg.zero_branches else ONES
 
     def block(layers: Block):
-        *others, last = layers.branch
-        tree = {"branch": (*map(_layer_spec, others), _layer_spec(last, scale))}
+        *leading, last = layers.branch
+        tree = {"branch": (*map(_layer_spec, leading), _layer_spec(last, scale))}
         return tree | ({"skip": _layer_spec(layers.skip)} if layers.skip else {})
 
     outputs = cfg.widths[-1] * EXPANSION[cfg.block]

@@ -64,16 +64,16 @@ def embed(params, tokens_BT: Int[Array, "B T"], cfg: Model) -> Float[Array, "B T
 
 def block(x_BTD, layer, rotate, attend, cfg: Model):
     """One layer, as in `panorax.nets.decoders.llama`."""
-    after = lambda name, h_BTD: norm(h_BTD, layer[name], cfg) if cfg.post_norms else h_BTD
+    post_norm = lambda name, h_BTD: norm(h_BTD, layer[name], cfg) if cfg.post_norms else h_BTD
     h_BTD = norm(x_BTD, layer["attn_norm"], cfg)
     q_BTHK, k_BTGK, v_BTGK = llama.project(h_BTD, layer, cfg)
     scale = (cfg.query_scale or cfg.head_size) ** -0.5
     q_BTHK, k_BTGK = rotate(q_BTHK), rotate(k_BTGK)
     out_BTHK, cache = attend(q_BTHK, k_BTGK, v_BTGK, scale=scale, cap=cfg.attention_cap)
-    x_BTD = x_BTD + after("attn_post_norm", dot(out_BTHK, layer["o"], 2))
+    x_BTD = x_BTD + post_norm("attn_post_norm", dot(out_BTHK, layer["o"], 2))
     h_BTD = norm(x_BTD, layer["mlp_norm"], cfg)
     inner_BTF = jax.nn.gelu(dot(h_BTD, layer["gate"])) * dot(h_BTD, layer["up"])
-    return x_BTD + after("mlp_post_norm", dot(inner_BTF, layer["down"])), cache
+    return x_BTD + post_norm("mlp_post_norm", dot(inner_BTF, layer["down"])), cache
 
 
 def unembed(params, x_BTD, cfg: Model) -> Float[Array, "B T V"]:
