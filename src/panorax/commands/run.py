@@ -22,7 +22,7 @@ def add(commands) -> None:
         add_help=False,
     )
     sub.add_argument("system", nargs="?")
-    sub.add_argument("--smoke", action="store_true", help="run the smallest size, for seconds")
+    sub.add_argument("--smoke", action="store_true", help="run the smallest size, in seconds")
     sub.add_argument("--workdir", type=Path, help="directory of the run; default: runs/NAME/TIME")
     sub.add_argument(
         "--resume",

@@ -28,7 +28,8 @@ def entered(directory: Path, cfg, resume: bool, step: Callable[[], int | None]) 
 
     Raises UserError if the directory cannot be written or another process holds it. A new run also
     raises it if the directory holds a run, a resumed run if the directory holds no run or a
-    different run. A new run that ends with UserError before its first step leaves no files.
+    different run. A new run that ends with UserError before it opens `metrics.jsonl` leaves no
+    files.
     """
     config_path = directory / "config.json"
     if config_path.exists() and not resume:

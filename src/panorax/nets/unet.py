@@ -1,7 +1,7 @@
 """The U-Net of denoising diffusion: a velocity or noise field on images.
 
-The path runs down through levels of ever coarser grids, through a middle, and up again. Each block
-of the upward path also reads the output of the matching block of the downward path. A block is
+The downward path runs through levels of ever coarser grids to a middle; the upward path returns.
+Each block of the upward path also reads an output of the downward path on its grid. A block is
 
     h <- skip(h) + conv(silu(norm(conv(silu(norm(h))) + c)))
 

@@ -26,7 +26,7 @@ class Decoding:
     token: newest token of each row, not yet in the cache, (B,).
     done: True for rows that are complete, (B,).
     cache: keys and values of all tokens before the newest.
-    drawn: number of tokens sampled so far.
+    drawn: number of tokens sampled so far in each row.
     """
 
     token: jax.Array
