@@ -1,19 +1,19 @@
 """The catalogue of systems, studies and comparisons, read from the config files.
 
 An entry is a file `configs/<volume>/<name>.py`. Its title is the first paragraph of the docstring
-of the config file. Paper and equation come from the docstring of the module that defines the type
-of the config, parts from the imports of this module, tests from the test files that import it. A
-config file adds literals:
+of the config file. The module that defines the type of the config gives the paper and the equation
+(its docstring), the parts (its imports) and the tests (the test files that import it). A config
+file adds constants:
 
-    CLAIMS      claims of its record
+    CLAIMS      claims that a run checks
     HEADLINE    metric of the claim that represents the entry; default: the first claim's
     ORACLE      independent implementation that its parity tests compare with
     PARAMETERS  parameter count of the paper's model
 
 Files are parsed, not imported, so that listing them imports neither jax nor the systems.
 
-Another package adds a volume by an entry point of the group `panorax.configs`. Its name is the name
-of the volume, its value the package of `<config>.py` files:
+Another package adds a volume by an entry point of the group `panorax.configs`. The name of the
+entry point is the name of the volume; its value is the package with the config files:
 
     [project.entry-points."panorax.configs"]
     mine = "my_package.configs"
@@ -70,7 +70,7 @@ class Entry:
     module: str
     """module that defines the type of the config: its system, study or comparison"""
     literals: dict[str, Any]
-    """constants of the file that are literals: ORACLE, PARAMETERS, HEADLINE"""
+    """values of the file's literal constants by name, such as ORACLE, PARAMETERS and HEADLINE"""
 
     @property
     def volume(self) -> str:
@@ -79,7 +79,7 @@ class Entry:
 
     @property
     def is_own(self) -> bool:
-        """True for an entry of Panorax, False for one of another package."""
+        """True for an entry of Panorax, False for an entry of another package."""
         return self.volume in (*VOLUMES, BENCH)
 
     @property
@@ -142,7 +142,7 @@ def benchmarks() -> tuple[Entry, ...]:
 
 @functools.cache
 def registered() -> tuple[Entry, ...]:
-    """The entries of other packages. A broken entry point is one line on stderr."""
+    """The entries of other packages. A broken entry point prints one line on stderr."""
     from importlib.metadata import entry_points
 
     volumes = {}
@@ -163,9 +163,9 @@ def names() -> tuple[str, ...]:
 
 
 def find(name: str) -> Entry:
-    """The entry "lm/llama", also by "llama" if no other volume has a file of this name.
+    """The entry of a full name "lm/llama", or of "llama" if no other volume has a file "llama".
 
-    Raises UserError for an unknown name, with the nearest known one.
+    Raises UserError, which suggests the nearest known name, for an unknown name.
     """
     exact = [entry for entry in entries() if entry.name == name]
     short = [entry for entry in entries() if entry.name.partition("/")[2] == name.replace("-", "_")]
@@ -183,7 +183,7 @@ def _own(volume: str) -> tuple[Entry, ...]:
 
 
 def _folder_of(package: str) -> Path:
-    """The folder of a package, which is not imported. Raises UserError if there is none."""
+    """The folder of a package, located without import. Raises UserError if there is no package."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise UserError(f"there is no package {package}")
@@ -197,9 +197,9 @@ def folder(path: Path, package: str, volume: str) -> tuple[Entry, ...]:
 
 
 def read(path: Path, name: str, module: str) -> Entry:
-    """The entry of one config file, the `module`.
+    """The entry `name` of the config file `path`, whose dotted name is `module`.
 
-    Raises UserError for a file whose get_config() is not annotated with a type that it imports.
+    Raises UserError unless get_config() is annotated with a type that the file imports.
     """
     tree = _tree(path)
     package = module.rpartition(".")[0]
@@ -247,7 +247,7 @@ def _tree(path: Path) -> ast.Module:
 
 @functools.cache
 def source_of(module: str) -> Path:
-    """The file of a module; a module of Panorax is not imported, nor are its packages."""
+    """The file of a module; for a module of Panorax, no package is imported."""
     package, *rest = module.split(".")
     if package != "panorax":
         spec = importlib.util.find_spec(module)

@@ -24,8 +24,8 @@ TAKE_OPTIONS_OF_A_CONFIG = (run, plan)
 def main(argv: list[str] | None = None) -> int:
     """Runs one command and returns its exit code.
 
-    0 is success, 1 a failed check, 2 wrong input. 128 + n is a stop by signal n (130 SIGINT, 143
-    SIGTERM) with everything saved.
+    0 means success, 1 a failed check, 2 wrong input, and 128 + n a stop by signal n (130 SIGINT,
+    143 SIGTERM). Training saves everything before it stops.
     """
     parser = make_parser()
     args, args.overrides = parser.parse_known_args(
@@ -71,7 +71,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Commands:
-    """Adds the parsers of commands: `add_parser(name, help text)`."""
+    """Adds the parsers of commands by `add_parser(name, text)`; `text` is the help."""
 
     def __init__(self, parser: argparse.ArgumentParser):
         self.parsers = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)

@@ -1,8 +1,8 @@
 """Writes pages from the catalogue and the recorded results: `python -m panorax.readme`.
 
 The README has one row per volume and one per comparison. The page of a volume, beside its configs,
-has one row per entry: headline claim, bound, measured value, seconds and hardware. The figures of
-the records follow.
+has one row per entry: headline claim, measured value, kept claims, seconds and hardware. The
+figures of the records follow.
 """
 
 import re
@@ -30,7 +30,7 @@ TITLES = {
 
 
 def volumes() -> dict[str, list[catalogue.Entry]]:
-    """The entries of every volume of Panorax that has some."""
+    """The entries of Panorax by volume, without empty volumes."""
     groups = {}
     for entry in catalogue.entries():
         if entry.is_own:
@@ -94,7 +94,7 @@ def _row(entry: catalogue.Entry) -> str:
 
 
 def headline(entry: catalogue.Entry, verdicts: list[dict]) -> dict:
-    """The verdict on the claim that represents the entry: on the metric HEADLINE, or the first."""
+    """The verdict that represents the entry: on the metric HEADLINE, or on the first claim."""
     metric = entry.literals.get("HEADLINE", verdicts[0]["claim"].split()[0])
     return next(v for v in verdicts if v["claim"].split()[0] == metric)
 

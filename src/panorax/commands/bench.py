@@ -23,7 +23,7 @@ def add(commands) -> None:
     sub.add_argument(
         "--smoke",
         action="store_true",
-        help="the smallest size of a system, the quick part of a comparison",
+        help="use the smallest size of a system, or the quick part of a comparison",
     )
     sub.add_argument("--repeats", type=int, default=5, help="number of timed chunks of a system")
     sub.add_argument(
@@ -89,7 +89,7 @@ def _compare(entry: catalogue.Entry, args) -> int:
 def _check() -> int:
     """Returns 1 if a recorded ratio dropped by more than a quarter, else 0.
 
-    Comparisons for another backend than the CPU are skipped.
+    Comparisons that need a backend other than the CPU are skipped.
     """
     from panorax.bench import comparison
 

@@ -1,4 +1,4 @@
-"""panorax check: tests a system or a study, also in a user's own file, against the contract."""
+"""panorax check: tests a system or a study of Panorax or of a user's file against the contract."""
 
 import time
 import traceback
@@ -9,7 +9,7 @@ from panorax.core.errors import UserError
 
 def add(commands) -> None:
     sub = commands.add_parser(
-        "check", "test a system, also one in your own file, against the contract of all systems"
+        "check", "test a system or a study, of Panorax or your own, against the contract of all"
     )
     sub.add_argument(
         "system", help="an entry such as lm/llama, or a Python file with get_config() and smoke()"

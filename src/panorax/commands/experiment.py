@@ -15,7 +15,7 @@ from panorax.core.errors import UserError
 
 
 def load(name: str, smoke: bool = False) -> tuple[str, ModuleType, object]:
-    """(name, config module, config) of an entry of the catalogue, or of a user's Python file.
+    """Returns (name, config module, config) of a catalogue entry or of a user's Python file.
 
     Raises UserError for an unknown name, a file that fails, or a missing smoke size.
     """
@@ -51,13 +51,13 @@ def trainable(name: str, cfg, purpose: str) -> ModuleType:
 
 
 def start_jax(devices: int = 1) -> None:
-    """Keeps compiled programs between processes, and makes `devices` of a CPU.
+    """Caches compiled programs across processes, and splits a CPU into `devices` devices.
 
-    A number of CPU devices that the user has set stays.
+    If the user has set a number of CPU devices, that number is kept.
     """
     import jax
 
-    for name in ("absl", "asyncio"):  # the storage below checkpoints; its errors are raised
+    for name in ("absl", "asyncio"):  # logs of checkpoint storage, whose errors are raised anyway
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
     jax.config.update(
@@ -70,7 +70,7 @@ def start_jax(devices: int = 1) -> None:
         or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     )
     if devices > 1 and not chosen:
-        # A larger mesh is refused later, with the number of devices.
+        # A larger mesh is rejected later, by an error that states the number of devices.
         jax.config.update("jax_num_cpu_devices", min(devices, 1024))
 
 

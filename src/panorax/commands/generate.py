@@ -13,19 +13,21 @@ from panorax.core import config
 from panorax.core.errors import UserError
 
 SAMPLING = {
-    "temperature": (float, "sampling temperature, 0 is greedy"),
+    "temperature": (float, "sampling temperature, 0 takes the argmax"),
     "top-k": (int, "number of most probable tokens to sample from, 0 is all"),
-    "top-p": (float, "probability of the smallest set of tokens to sample from"),
-    "min-p": (float, "smallest probability of a token, relative to the most probable"),
+    "top-p": (float, "probability mass of the most probable tokens to sample from, 1 is all"),
+    "min-p": (float, "smallest probability to sample, as a share of the largest, 0 is all"),
 }
 LINE = '{"prompt": text} or {"messages": [{"role": ..., "content": ...}]}'
 
 
 class Prompt(NamedTuple):
-    """A prompt as it is printed before the answer, and as the model reads it."""
+    """A prompt as text and as tokens."""
 
     shown: str
+    """text that is printed before the continuation; empty for a conversation"""
     ids: list[int]
+    """token ids that the model reads"""
 
 
 class LanguageModel(NamedTuple):
@@ -67,7 +69,7 @@ def add(commands) -> None:
     sub.add_argument("--tokens", type=int, default=200, help="largest number of new tokens")
     sub.add_argument("--batch", type=int, default=8, help="prompts per batch")
     for name, (kind, text) in SAMPLING.items():
-        sub.add_argument(f"--{name}", type=kind, help=f"{text}; default: of the folder or the run")
+        sub.add_argument(f"--{name}", type=kind, help=f"{text}; default: set by the folder or run")
     sub.add_argument(
         "--dtype",
         choices=("float32", "bfloat16"),
@@ -88,9 +90,9 @@ def main(args) -> int:
         )
     experiment.start_jax(math.prod(mesh_sizes(args.mesh).values()))
     model = of_run(args) if args.workdir else _of_folder(args)
-    given = {name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name in SAMPLING}
+    options = {name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name in SAMPLING}
     sampling = dataclasses.replace(
-        model.sampling, **{name: value for name, value in given.items() if value is not None}
+        model.sampling, **{name: value for name, value in options.items() if value is not None}
     )
     chat = args.chat or args.system is not None
     texts = prompts(args.prompt, args.prompt_file, model.tokenizer, chat, args.system)
@@ -141,9 +143,9 @@ def prompts(
     """Tokenises prompts: `texts`, then `files`.
 
     A text file is one prompt. A .jsonl file has one prompt per line: {"prompt": text} or
-    {"messages": [...]}. With `chat`, a text is the message of a user; `system`, if given, is the
-    system message of every conversation. Without texts and files the prompt is empty, unless
-    `chat`. Raises UserError for a file or a prompt that cannot be read.
+    {"messages": [...]}. With `chat`, a text is the message of a user. `system`, if not None, is the
+    system message of every conversation. Without texts and files, the result is one empty prompt,
+    or no prompt with `chat`. Raises UserError for a file or a prompt that cannot be read.
     """
     entries = [*texts, *(entry for file in files for entry in _read(file))]
     if not entries and not chat:
@@ -200,8 +202,8 @@ def write(
 ) -> None:
     """Prints every prompt with its continuation of at most `new` tokens, `batch` prompts at a time.
 
-    A batch of one prompt is printed while it grows. The key of a batch is the key of `seed` folded
-    with the index of its first prompt.
+    A batch of one prompt is printed as it is generated. The key of a batch is `fold_in(key, i)`
+    with the key of `seed` and the index i of its first prompt.
     """
     import jax
 
@@ -228,13 +230,16 @@ def write(
 
 
 def write_growing(prompt: str, texts: Iterator[str], out) -> None:
-    """Prints the new end of each text; a character is printed once all its bytes are there."""
+    """Prints `prompt`, then what each of `texts` adds to the previous text.
+
+    A character is printed once all its bytes are generated.
+    """
     out.write(prompt)
     written = text = ""
     for text in texts:
-        whole = text.rstrip("�")
-        if whole.startswith(written):
-            out.write(whole[len(written) :])
+        complete = text.rstrip("�")
+        if complete.startswith(written):
+            out.write(complete[len(written) :])
             out.flush()
-            written = whole
+            written = complete
     print(text[len(written) :], file=out, flush=True)

@@ -1,4 +1,4 @@
-"""panorax list: every system and study, with the state of its claims."""
+"""panorax list: every system and study, with the number of its kept claims."""
 
 import json
 

@@ -10,8 +10,8 @@ from panorax.core.errors import UserError
 def add(commands) -> None:
     sub = commands.add_parser(
         "plan",
-        "memory and time that a system needs on a cluster, from its shapes; "
-        "takes the options of run too",
+        "compute the memory and time that a step needs on a cluster, from shapes alone; "
+        "also takes the options of the system's config",
     )
     sub.add_argument("system", help="an entry such as lm/llama, or a Python file")
     sub.add_argument("--devices", type=int, default=1, help="number of devices")
@@ -21,7 +21,7 @@ def add(commands) -> None:
     sub.add_argument(
         "--chip", default="h200", help="a100, h100, h200, tpu-v4, tpu-v5e, tpu-v5p or tpu-v6e"
     )
-    sub.add_argument("--memory", help="memory of a device, such as 80GB; default: the chip's")
+    sub.add_argument("--memory", help="memory per device, such as 80GB; default: the chip's")
     sub.add_argument(
         "--utilisation",
         type=float,

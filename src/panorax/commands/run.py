@@ -22,7 +22,7 @@ def add(commands) -> None:
         add_help=False,
     )
     sub.add_argument("system", nargs="?")
-    sub.add_argument("--smoke", action="store_true", help="the smallest size, in seconds")
+    sub.add_argument("--smoke", action="store_true", help="run the smallest size, in seconds")
     sub.add_argument("--workdir", type=Path, help="directory of the run; default: runs/NAME/TIME")
     sub.add_argument(
         "--resume",
@@ -37,7 +37,7 @@ def add(commands) -> None:
     sub.add_argument(
         "--record",
         action="store_true",
-        help="write the result beside the config, for the catalogue",
+        help="write the result beside the config, as its record in the catalogue",
     )
     sub.add_argument("--mesh", default="", help="devices to split over, such as data=2,fsdp=2")
     sub.add_argument(

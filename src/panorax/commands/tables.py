@@ -8,8 +8,8 @@ from typing import TextIO
 def show(columns: Sequence[str], rows: Sequence[Sequence[str]], out: TextIO | None = None) -> None:
     """Prints `rows` with the headings `columns` to `out`, stdout by default.
 
-    On a terminal the table wraps to its width. Any other stream receives one complete line for each
-    row, without headings: the first column, padded, then the others.
+    On a terminal the table wraps to its width. Any other stream receives one complete line per row,
+    without headings: the first column, padded, then the other columns.
     """
     out = out or sys.stdout
     if not out.isatty():

@@ -41,7 +41,7 @@ class Run:
     on_nan: Literal["stop", "skip"] = "stop"
     """action if the loss or gradient is not finite: stop the run, or skip and count the step"""
     max_skipped: Whole = 10
-    """largest number of skipped steps; one more stops the run"""
+    """largest number of skipped steps; one more, or a chunk without a finite step, stops the run"""
     seed: Whole = 0
     """seed of all random numbers"""
 
@@ -146,16 +146,16 @@ def _part_name(kind: type) -> str:
 def choose(cfg, args: list[str]) -> tuple[object, list[str]]:
     """Replaces the parts that options such as `--optim muon` or `--net=unet` name.
 
-    Returns the config and the remaining arguments. A new part has its default values; a part of the
-    type that the config has keeps its values. Raises UserError for a part that is not a choice.
+    Returns the config and the remaining arguments. A part of a new type has its default values; a
+    part of the same type keeps its values. Raises UserError for a part that is not a choice.
     """
-    kinds, remaining, rest = choices(type(cfg)), [], iter(args)
-    for arg in rest:
+    kinds, remaining, queue = choices(type(cfg)), [], iter(args)
+    for arg in queue:
         option, equals, value = arg.removeprefix("--").partition("=")
         if not arg.startswith("--") or option not in kinds:
             remaining.append(arg)
             continue
-        value = value if equals else next(rest, "")
+        value = value if equals else next(queue, "")
         if value not in kinds[option]:
             known = kinds[option]
             raise UserError(
@@ -225,9 +225,9 @@ def to_json(cfg) -> str:
 
 
 def from_json(text: str):
-    """The config of a text by `to_json`.
+    """The config that `to_json` wrote as `text`.
 
-    Raises UserError, with the version that wrote the text, if this version cannot read it.
+    Raises UserError, which names the version that wrote the text, if this version cannot read it.
     """
 
     def decode(value):
@@ -255,6 +255,6 @@ def from_json(text: str):
 
 
 def cache_dir() -> Path:
-    """The folder of the compilation cache: $PANORAX_CACHE, or `panorax` in the user's cache."""
+    """The folder of cached files: $PANORAX_CACHE, or `panorax` in the user's cache folder."""
     user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(os.environ.get("PANORAX_CACHE") or user / "panorax")

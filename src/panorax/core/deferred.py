@@ -13,12 +13,12 @@ def deferred(*packages: str) -> Iterator[None]:
     """Defers imports from these packages (`seaborn`, `flax.linen`) inside the block.
 
     Inside the block, importing a module of the packages binds a stand-in, which imports the module
-    when one of its attributes is first used. Modules that are imported already, and imports after
-    the block, are unchanged. Only modules can be deferred: `from package import name` binds a
-    stand-in for `name` too.
+    when one of its attributes is first used after the block. Modules that are imported already, and
+    imports after the block, are unchanged. Only modules can be deferred: inside the block,
+    `from package import name` treats `name` as a submodule.
 
-    The purpose is start-up time: a library that imports seaborn for its plots, and with it pandas
-    and scipy.stats, takes most of a second longer.
+    The purpose is start-up time: a library that imports seaborn for its plots, and hence pandas and
+    scipy.stats, takes most of a second longer.
     """
     finder = _Finder([name for name in packages if name not in sys.modules])
     sys.meta_path.insert(0, finder)
@@ -32,7 +32,7 @@ def deferred(*packages: str) -> Iterator[None]:
 
 
 class _Finder:
-    """Finds a stand-in for every module of the packages."""
+    """Import finder that creates a stand-in for every module of the packages."""
 
     def __init__(self, packages: list[str]):
         self.packages, self.stand_ins = packages, []

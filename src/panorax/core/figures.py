@@ -1,5 +1,7 @@
-"""The style of all figures: panels of one size, a light grid, colours that colour-blind readers
-tell apart (Okabe & Ito 2008), and legends without a frame.
+"""The style of all figures.
+
+Panels have one size and a light grid, legends have no frame, and colour-blind readers can
+distinguish the colours (Okabe & Ito 2008).
 
 Figures are made without pyplot, so that drawing needs no display and changes no global state.
 matplotlib is imported when the first figure is drawn.

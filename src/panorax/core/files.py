@@ -30,7 +30,7 @@ def replace(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def writing(directory: Path) -> Iterator[None]:
-    """Turns an OSError of a file system that cannot be written into UserError."""
+    """Turns the OSError of a failed write (no space, no permission, ...) into UserError."""
     try:
         yield
     except OSError as error:

@@ -1,9 +1,9 @@
 """Sharding constraints on activations; without a mesh they are the identity.
 
 The axes of parameters determine their shardings (`panorax.parallel.sharding`), and the compiler
-infers the shardings of activations from parameters and batch. Without these constraints it may give
-activations the sharding of a parameter's width: every device then holds the whole batch, and
-splitting saves nothing.
+infers the shardings of activations from parameters and batch. Without these constraints, the
+compiler may split activations along their width, as it splits a parameter: every device then holds
+the whole batch, and splitting saves nothing.
 """
 
 import math
@@ -17,17 +17,17 @@ BATCH_AXES = ("data", "fsdp")
 def split_batch(x: jax.Array) -> jax.Array:
     """Splits axis 0 of the activation `x`, the batch, over the mesh axes of the batch.
 
-    Returns `x` unchanged if these axes do not divide it.
+    Returns `x` unchanged if the product of these mesh axes does not divide axis 0.
     """
     axes = _split_axes()
     if not axes or x.ndim == 0 or x.shape[0] % math.prod(axes.values()):
         return x
-    others = [PartitionSpec.UNCONSTRAINED] * (x.ndim - 1)
-    return jax.lax.with_sharding_constraint(x, PartitionSpec(tuple(axes), *others))
+    trailing = [PartitionSpec.UNCONSTRAINED] * (x.ndim - 1)
+    return jax.lax.with_sharding_constraint(x, PartitionSpec(tuple(axes), *trailing))
 
 
 def whole_rows(table: jax.Array) -> jax.Array:
-    """Gathers whole rows of `table` (N, D) on every device before they are indexed."""
+    """Leaves axis 1 of `table` (N, D) unsplit, so that indexing axis 0 reads whole rows."""
     if not _split_axes():
         return table
     return jax.lax.with_sharding_constraint(table, PartitionSpec(PartitionSpec.UNCONSTRAINED, None))

@@ -1,8 +1,8 @@
 """A network as a value: its spec, `init` and `apply`.
 
 Training steps use modules of `panorax.nets` and Flax modules (`panorax.interop.flax`) through this
-type. A config names its network by the type of a nested config. `net(cfg, ...)` of the module that
-defines this type returns the Net, once, when the system is made.
+type. A config chooses its network by the type of a nested config. The module that defines this type
+has a function `net(cfg, ...)`, which `system` calls once to make the Net.
 """
 
 from collections.abc import Callable

@@ -26,15 +26,15 @@ class Schedule:
     peak_lr: Positive = 1e-3
     """learning rate at the end of the warm-up"""
     final_lr: NonNegative = 0.0
-    """learning rate at the last update; a constant schedule ignores it"""
+    """learning rate at the end of the decay; a constant schedule ignores it"""
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
     """shape of the decay after the warm-up"""
     warmup: Whole = 0
-    """number of updates of the linear warm-up from 0"""
+    """number of updates of the linear warm-up, which starts from 0"""
     clip: Positive = 1.0
-    """largest global norm of the gradient"""
+    """largest global norm of the gradient; a larger gradient is rescaled to this norm"""
     weight_decay: NonNegative = 0.0
-    """coefficient of decoupled weight decay, multiplied by the learning rate"""
+    """coefficient of weight decay, multiplied by the learning rate; decoupled except in SGD"""
 
 
 @checked
@@ -56,7 +56,10 @@ class AdamW(Schedule):
 
 @checked
 class SGD(Schedule):
-    """Stochastic gradient descent with momentum (Sutskever et al. 2013)."""
+    """Stochastic gradient descent with momentum (Sutskever et al. 2013).
+
+    Weight decay is added to the gradient before the momentum, as in torch.
+    """
 
     peak_lr: Positive = 0.1
     momentum: Share = 0.9
@@ -118,7 +121,7 @@ class Adafactor(Schedule):
     decay: Share = 0.8
     """exponent of the decay rate of the second moment, 1 - t^-decay at update t"""
     smallest_factored: Whole = 128
-    """smallest size of the two largest axes of an array with a factored second moment"""
+    """smallest size that both largest axes of an array need for a factored second moment"""
 
     def rule(self, lr: optax.Schedule, spec) -> optax.GradientTransformation:
         return optax.chain(
@@ -133,9 +136,9 @@ class Adafactor(Schedule):
 
 @checked
 class Sophia(Schedule):
-    """Sophia-H: clipped steps with a diagonal Hessian (Liu et al. 2023, arXiv:2305.14342).
+    """Sophia-H: clipped steps, preconditioned by an estimate of the Hessian's diagonal.
 
-    Hutchinson's estimator estimates the Hessian.
+    The estimator is Hutchinson's. Source: Liu et al. 2023, arXiv:2305.14342.
     """
 
     peak_lr: Positive = 1e-3
@@ -166,13 +169,15 @@ Optimizer = AdamW | SGD | Lion | Muon | Adafactor | Sophia
 def learning_rate(cfg: Schedule, steps: int) -> optax.Schedule:
     """Linear warm-up from 0 to `peak_lr`, then the decay of `cfg.schedule`.
 
-    A linear or cosine decay reaches `final_lr` at update `steps`.
+    A linear or cosine decay reaches `final_lr` after `steps` updates.
     """
-    after = max(steps - cfg.warmup, 1)
+    decay_steps = max(steps - cfg.warmup, 1)
     decay = {
         "constant": optax.constant_schedule(cfg.peak_lr),
-        "linear": optax.linear_schedule(cfg.peak_lr, cfg.final_lr, after),
-        "cosine": optax.cosine_decay_schedule(cfg.peak_lr, after, alpha=cfg.final_lr / cfg.peak_lr),
+        "linear": optax.linear_schedule(cfg.peak_lr, cfg.final_lr, decay_steps),
+        "cosine": optax.cosine_decay_schedule(
+            cfg.peak_lr, decay_steps, alpha=cfg.final_lr / cfg.peak_lr
+        ),
     }[cfg.schedule]
     if cfg.warmup == 0:
         return decay

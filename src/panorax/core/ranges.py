@@ -1,4 +1,4 @@
-"""Checked configs: `@checked` dataclasses that hold the numbers of their fields to ranges.
+"""Checked configs: `@checked` dataclasses whose numbers must lie in the ranges of their types.
 
     @checked
     class Config:
@@ -73,7 +73,7 @@ def checked(cls: type) -> type:
 def check(cfg, prefix: str = "") -> None:
     """Raises ConfigError for the first number of `cfg` that is out of range or not finite.
 
-    Nested configs are checked too; `prefix` is the path of `cfg` in the outermost one.
+    Nested configs are checked too; `prefix` is the path of `cfg` in the outermost config.
     """
     hints = typing.get_type_hints(type(cfg), include_extras=True)
     for f in dataclasses.fields(cfg):

@@ -90,5 +90,5 @@ def stack(spec, n: int):
 
 
 def decays(spec):
-    """True for every parameter with weight decay."""
+    """The weight-decay mask: a tree with True for every parameter that decays."""
     return map_spec(lambda p: p.decay, spec)

@@ -72,7 +72,7 @@ class System:
     report: Callable[[State, jax.Array], Result] = lambda state, key: Result({})
     """report(state, key) -> Result, called once on the host at the end of a run"""
     extra_axes: Any = None
-    """logical axes of `State.extra` as a tree prefix of it; None is replicated"""
+    """logical axes of `State.extra`, a tree prefix of it; None means replicated"""
     pretrained: Callable[[State], dict[str, Any]] | None = None
     """pretrained(shardings) -> fields of the first State that are loaded, not drawn; `shardings`
     is a State of shardings"""

@@ -1,7 +1,8 @@
 """The gradient step of every system, and scans over many steps.
 
-`update` takes the gradient, averages it over micro-batches and devices, and applies an optax
-update. It takes no State: a system calls it once for each player and each update of its step.
+`update` computes the gradient, averages it over micro-batches and devices, and applies an optax
+update. It takes no State, because a system may call it several times per step: once per player of a
+GAN, once per minibatch of PPO.
 """
 
 import math
@@ -19,7 +20,7 @@ LossFn = Callable  # (params, extra, batch, key) -> (loss, (extra, metrics))
 
 
 def axes_of(tree) -> frozenset:
-    """The mesh axes that a leaf of `tree` varies over inside `shard_map`; none outside of it."""
+    """The mesh axes over which any leaf of `tree` varies inside `shard_map`; empty outside."""
     return frozenset().union(
         *(jax.typeof(x).manual_axis_type.varying for x in jax.tree.leaves(tree))
     )
@@ -31,15 +32,16 @@ def device_mean(tree):
 
 
 def copies(tree, axes: frozenset):
-    """Types `tree` as varying over `axes`: a copy per device. The transpose sums over devices."""
+    """Marks `tree` as varying over `axes`, a copy per device; the transpose sums over devices."""
     return jax.tree.map(lambda x: jax.lax.pcast(x, tuple(axes - axes_of(x)), to="varying"), tree)
 
 
 def accumulated_gradient(loss_fn: LossFn, params, extra, batch, key, n: int):
-    """Value and gradient of the mean loss over `n` micro-batches, of which one is in memory.
+    """Value and gradient of the mean loss over `n` micro-batches, processed one at a time.
 
-    Returns the same as `jax.value_and_grad(loss_fn, has_aux=True)`. Leaves of `batch` are split
-    along axis 0, whose length `n` must divide. `extra` passes from one micro-batch to the next.
+    The result has the form of `jax.value_and_grad(loss_fn, has_aux=True)`, with metrics averaged.
+    Leaves of `batch` are split along axis 0, whose length `n` must divide. `extra` passes from one
+    micro-batch to the next.
     """
     micro = jax.tree.map(lambda x: x.reshape(n, x.shape[0] // n, *x.shape[1:]), batch)
 
@@ -117,7 +119,8 @@ def update(
 def descend(loss: Callable, tx: optax.GradientTransformation, params, keys):
     """Minimises `loss(params, key)` by one update of `tx` per key; returns params and all losses.
 
-    It trains a network without state inside a larger program. It is pure: `vmap` it over seeds.
+    Use it to train a network without state inside a larger program. It is pure: `vmap` it over
+    seeds.
     """
 
     def loss_fn(params, extra, batch, key):

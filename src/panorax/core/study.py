@@ -1,7 +1,7 @@
 """A study as named parts: each measures one thing, has its own key, and returns a Result.
 
-A module that is not trained defines `study(cfg) -> {name: part}` with `part(key) -> Result`. The
-engine shows the part that runs, keeps each finished part, and resumes at the first unfinished one.
+The module of a study defines `study(cfg) -> {name: part}` with `part(key) -> Result`. The engine
+shows the part that runs, keeps each finished part, and resumes at the first unfinished one.
 Notebooks and tests call `measured`.
 """
 
@@ -15,13 +15,13 @@ Part = Callable[[jax.Array], Result]
 
 
 def keys_of(parts: Mapping[str, Part], key: jax.Array) -> dict[str, jax.Array]:
-    """The key of each part, `fold_in(key, position)`: a new last part changes no other key."""
+    """The key of each part, `fold_in(key, position)`; appending a part changes no other key."""
     return {name: jax.random.fold_in(key, i) for i, name in enumerate(parts)}
 
 
 def measured(parts: Mapping[str, Part], key: jax.Array) -> Result:
     """Runs all parts in order in memory and returns their joined Result."""
-    return joined(parts[name](own) for name, own in keys_of(parts, key).items())
+    return joined(parts[name](part_key) for name, part_key in keys_of(parts, key).items())
 
 
 def joined(results: Iterable[Result]) -> Result:
@@ -31,9 +31,9 @@ def joined(results: Iterable[Result]) -> Result:
     """
     metrics, figures = {}, {}
     for result in results:
-        twice = (metrics.keys() & result.metrics.keys()) | (figures.keys() & result.figures.keys())
-        if twice:
-            raise ValueError(f"two parts of a study measure or draw {', '.join(sorted(twice))}")
+        shared = (metrics.keys() & result.metrics.keys()) | (figures.keys() & result.figures.keys())
+        if shared:
+            raise ValueError(f"two parts of a study measure or draw {', '.join(sorted(shared))}")
         metrics |= result.metrics
         figures |= result.figures
     return Result(metrics, figures)

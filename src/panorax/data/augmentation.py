@@ -1,4 +1,4 @@
-"""Random augmentation of training images that keeps their class.
+"""Random augmentation of training images, which preserves their class.
 
 The functions are pure and take a key, for use inside a training step.
 """
@@ -11,9 +11,9 @@ from jaxtyping import Array, Float
 def shifted(
     key: jax.Array, x_BYXC: Float[Array, "B Y X C"], pixels: int, border: str = "black"
 ) -> Float[Array, "B Y X C"]:
-    """Shifts each image by a random -pixels .. pixels in each direction.
+    """Shifts each image by a random integer in -pixels .. pixels along each axis.
 
-    border: "black" fills the border with -1; otherwise a mode of `jnp.pad`, such as "reflect".
+    border: "black", which fills the border with -1, or a mode of `jnp.pad` such as "reflect".
     """
     pads, black = ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)), {"constant_values": -1.0}
     padded = jnp.pad(x_BYXC, pads, **(black if border == "black" else {"mode": border}))

@@ -34,7 +34,7 @@ def _offset(room: int, seed: int, epoch: int) -> int:
 
 
 def rows(tokens: np.ndarray, length: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
-    """Overlapping windows whose weights count each token but the first exactly once.
+    """Overlapping windows whose weights count each token except the first exactly once.
 
     Returns windows int32 (n, length + 1), one every `stride` tokens, and the weights of their
     predictions, float32 (n, length). Each window after the first counts its last `stride`

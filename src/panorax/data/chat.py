@@ -1,4 +1,4 @@
-"""Rendering of conversations by the Jinja chat template of a model.
+"""Renders conversations with the Jinja chat template of a model.
 
 Templates are untrusted code and run in a sandbox.
 """
@@ -15,7 +15,8 @@ def render(
 ) -> str:
     """The text of `messages`, followed by the opening of the assistant's answer.
 
-    messages: {"role": ..., "content": ...} each.  special: texts of special tokens by name.
+    messages: a sequence of {"role": ..., "content": ...}.
+    special: texts of the special tokens by name, such as {"bos_token": "<s>"}.
     Raises UserError if `template` is None, fails, or refuses the conversation.
     """
     from jinja2 import TemplateError

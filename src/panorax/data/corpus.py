@@ -34,10 +34,10 @@ class Corpus:
 def load(
     path: str | None, held_out: float, at_most: int | None = None, part: str = "all"
 ) -> Corpus:
-    """Reads documents, removes duplicates, and holds out about a share `held_out` of the text.
+    """Reads documents, removes duplicates, and holds out about the share `held_out` of the text.
 
     path: file or folder; None for the part `part` of the default corpus.
-    at_most: number of first documents used; None for all.
+    at_most: largest number of documents, of which the first are used; None for all.
     Documents are held out in the order of the SHA-256 of their text, independent of their names. A
     single document is cut at a line end. Raises UserError if `path` cannot be read.
     """
@@ -55,7 +55,7 @@ def load(
 
 
 def sources() -> list[str]:
-    """Sources of the standard library without tests and tables."""
+    """Sources of the standard library, without tests and tables of data."""
     root = Path(sysconfig.get_path("stdlib"))
     files = sorted(p for p in root.rglob("*.py") if not SKIP & set(p.relative_to(root).parts))
     texts = [p.read_bytes().decode("utf-8", "ignore") for p in files]
@@ -73,7 +73,7 @@ PARTS = {"all": lambda: sources() + reference(), "sources": sources, "reference"
 
 
 def deduplicate(documents: list[str]) -> list[str]:
-    """Drops documents at least half of whose text stands in longer documents, by paragraph."""
+    """Drops documents with at least half their text, by paragraph, in longer documents."""
     known: set[str] = set()
     kept = []
     for text in sorted(documents, key=len, reverse=True):

@@ -7,7 +7,7 @@ import numpy as np
 
 
 class Split(NamedTuple):
-    """Inputs x and labels for training, and held-out inputs and labels."""
+    """Training inputs x and labels, and held-out inputs and labels."""
 
     x: np.ndarray
     label: np.ndarray

@@ -26,7 +26,7 @@ class Config:
     )
     """density of the points"""
     n: Count = 4096
-    """number of held-out points, and of points in each sample that is judged"""
+    """number of held-out points, and number of points in each judged sample"""
 
 
 def eight_gaussians(rng, n):
@@ -36,7 +36,7 @@ def eight_gaussians(rng, n):
 
 
 def two_moons(rng, n):
-    """Two interleaved half circles of radius 1.5 about the origin, with noise of deviation 0.12."""
+    """Two interleaved half circles of radius 1.5, symmetric about 0, with noise of std 0.12."""
     side, angle = rng.integers(0, 2, n), rng.uniform(0, np.pi, n)
     upper = np.stack([np.cos(angle) - 0.5, np.sin(angle) - 0.25], 1)
     return 1.5 * (np.where(side[:, None], upper, -upper) + 0.08 * rng.normal(size=(n, 2)))
@@ -50,7 +50,7 @@ def checkerboard(rng, n):
 
 
 def spiral(rng, n):
-    """A spiral of one and a half turns out to radius 2, with noise of deviation 0.06."""
+    """A spiral of one and a half turns out to radius 2, with noise of standard deviation 0.06."""
     angle = 3 * np.pi * np.sqrt(rng.uniform(size=n))
     radius = 2 * angle / (3 * np.pi)
     curve = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
@@ -99,8 +99,8 @@ def source(cfg: Config) -> Source:
 def judge(draw, key: jax.Array, cfg: Config) -> Result:
     """Sliced Wasserstein distance from samples to held-out points.
 
-    Measured for each number of steps of Euler's and Heun's method. `distance_floor` is the distance
-    between the held-out points and a second sample from the density.
+    Samples use Euler's and Heun's method, each with every number of steps in STEPS.
+    `distance_floor` is the distance from the held-out points to a second sample from the density.
     """
     key_draw, key_directions = jax.random.split(key)
     truth, second_sample = held_out(cfg)["x"], points(cfg, cfg.n, 2**31, 1)["x"]

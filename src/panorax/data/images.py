@@ -25,7 +25,7 @@ from panorax.data.readers import read_arrays
 from panorax.data.source import Source
 
 STEPS = (1, 2, 4, 8, 50)
-JUDGED = 5000  # largest number of training and of held-out images that a judge compares with
+JUDGED = 5000  # largest number of training images, and of held-out images, in a judge
 LEVELS = (2 * (np.arange(256) / 255) - 1).astype(np.float32)  # value in [-1, 1] of each byte
 CIFAR10 = "cifar-10-batches-bin"
 CIFAR10_RECORD = 1 + 3 * 32 * 32  # bytes
@@ -44,7 +44,7 @@ class Config:
     classes: Count = 10
     """number of classes"""
     per_class: Count = 100
-    """number of samples of each class that are judged"""
+    """number of judged samples of each class"""
     judge_steps: Count = 600
     """training steps of the classifier that judges samples"""
 
@@ -176,7 +176,7 @@ def _spread(x):
 
 
 def draw_quality(metrics: dict[str, float]):
-    """Accuracy and Frechet distance over the number of Euler steps, beside those of real images."""
+    """Accuracy and Frechet distance over the number of Euler steps, with lines for real images."""
     figure, (left, right) = figures.panels(2, sharex=True)
     left.plot(STEPS, [metrics[f"accuracy_{steps}_steps"] for steps in STEPS], "o-", label="samples")
     left.axhline(metrics["judge_accuracy"], color="grey", ls=":", label="held-out images")

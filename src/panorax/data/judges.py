@@ -2,7 +2,7 @@
 
 The measures are the share of samples that the classifier assigns to the requested class, the
 Frechet distance (Heusel et al. 2017, arXiv:1706.08500) and the coverage (Naeem et al. 2020,
-arXiv:2002.09797). Features are those of the classifier instead of Inception's.
+arXiv:2002.09797). Features come from this classifier instead of Inception.
 """
 
 import functools
@@ -153,7 +153,7 @@ def distances(a, b) -> np.ndarray:
 def nearest(judge: Judge, x) -> dict[str, float]:
     """Median distance of samples, and of held-out images, to the nearest training image.
 
-    Samples much nearer to training images than held-out images are copies.
+    Samples are copies if they lie much nearer to training images than held-out images do.
     """
 
     def to_train(images) -> float:
@@ -165,8 +165,9 @@ def nearest(judge: Judge, x) -> dict[str, float]:
 def class_gaussians(judge: Judge, label: np.ndarray, seed: int) -> np.ndarray:
     """Draws one image per label from a Gaussian with the moments of the class's training images.
 
-    This is a baseline without a network; pixels are not clipped. A normal combination of the n
-    centred images, divided by sqrt(n - 1), has their covariance, so no matrix is formed.
+    This is a baseline without a network; pixels are not clipped. The sum of the n centred images
+    with independent normal weights, divided by sqrt(n - 1), has their covariance, so no covariance
+    matrix is formed.
     """
     rng = np.random.default_rng(seed)
     x = np.empty((len(label), *judge.train["x"].shape[1:]), np.float32)
@@ -181,7 +182,7 @@ def class_gaussians(judge: Judge, label: np.ndarray, seed: int) -> np.ndarray:
 def few_images(judge: Judge, label: np.ndarray, n: int, seed: int) -> np.ndarray:
     """Draws one image per label from only `n` training images of each class.
 
-    This baseline has perfect images and little variety, as a generator that collapsed on n images.
+    This baseline has perfect images and little variety, like a generator collapsed to n images.
     """
     rng = np.random.default_rng(seed)
     members = {c: np.flatnonzero(judge.train["label"] == c) for c in np.unique(label)}

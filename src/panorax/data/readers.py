@@ -71,8 +71,8 @@ def read_object(path: Path, optional: bool = False) -> dict:
 def read_documents(path: str) -> list[str]:
     """Texts of a UTF-8 file, or of all files below a folder in the order of their names.
 
-    Empty and hidden files are skipped. Raises UserError if the path is missing, has no text, or has
-    a file that is not UTF-8.
+    Empty files are skipped, and in a folder files whose name starts with a dot. Raises UserError if
+    the path is missing, has no text, or has a file that is not UTF-8.
     """
     texts = [text for _, text in _texts(Path(path)) if text.strip()]
     if not texts:

@@ -13,7 +13,7 @@ class Source:
     shape: shape of an example.  classes: number of classes.
     batch(n, seed, step) -> {"x": float32 (n, *shape), "label": int32 (n,)}: a pure function.
     held_out() -> all held-out examples, in the same form.
-    judge(draw, key) -> Result: quality of the samples of `draw(key, label, steps, ...)`.
+    judge(draw, key) -> Result: quality of the samples `draw(key, label, steps, guidance, solver)`.
     """
 
     shape: tuple[int, ...]

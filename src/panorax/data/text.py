@@ -22,13 +22,13 @@ class Text:
     path: str | None = None
     """UTF-8 text file, or folder of such files; None for the default corpus"""
     part: Literal["all", "sources", "reference"] = "all"
-    """part of the default corpus: the standard library's sources, the Python reference, or both"""
+    """part of the default corpus: the standard library's sources, the language reference, or all"""
     tokenizer: Literal["bytes", "characters", "byte-pairs"] = "byte-pairs"
     """tokenizer, trained on the training documents, with at most model.vocab tokens"""
     held_out: PositiveShare = 0.04
     """share of the text that is held out, in whole documents"""
     at_most: Count | None = None
-    """number of documents used; None for all"""
+    """largest number of documents; None for all"""
 
     def __post_init__(self):
         if not 0 < self.held_out < 1:
@@ -39,7 +39,8 @@ class Text:
 class Tokens:
     """A corpus as token ids.
 
-    train, held_out: int32 ids of the documents, joined by the end token.  corpus: the documents.
+    train, held_out: int32 ids of the documents, joined by the end token.
+    corpus: the documents.  tokenizer: the tokenizer that encoded them.
     """
 
     train: np.ndarray
@@ -65,8 +66,8 @@ class Tokens:
     ) -> Iterator[dict[str, np.ndarray]]:
         """Yields the held-out tokens as "rows" (B, T + 1) and "weights" (B, T), T = `length`.
 
-        The weights count each token once. "bytes" (B,) sums, over all batches, to the size of the
-        held-out documents in bytes.
+        The weights count each token once. The sum of "bytes" (B,) over all batches is the size of
+        the held-out documents in bytes.
         """
         rows, weights = data.rows(self.held_out, length, stride)
         size = np.zeros(len(rows), np.float32)

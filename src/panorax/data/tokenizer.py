@@ -1,12 +1,12 @@
-"""Tokenizers: bytes, characters, byte-level byte-pair encoding, or one of a pretrained model.
+"""Tokenizers: bytes, characters, byte-level byte-pair encoding, and those of pretrained models.
 
 A tokenizer has
 
     vocab_size            number of ids
     end                   id between documents
-    ends                  ids that end a text
+    ends                  ids that end generation
     encode(text)          -> ids
-    prompt(text)          -> ids with the tokens that open a text
+    prompt(text)          -> ids, preceded by the tokens that start a text
     decode(ids)           -> text
     to_json()             -> JSON that `from_json` reads
 """
@@ -22,7 +22,7 @@ END = "<|endoftext|>"
 
 
 class Trained:
-    """Shared part of the tokenizers trained here: one end token separates documents."""
+    """Base class of the tokenizers trained here, in which one end token separates documents."""
 
     @property
     def ends(self) -> tuple[int, ...]:
@@ -134,8 +134,8 @@ class Pretrained:
     """Tokenizer of a pretrained model.
 
     library: `Tokenizer` of a `tokenizer.json`.
-    ends: ids that end a text.
-    template: chat template.
+    ends: ids that end generation.
+    template: Jinja chat template, None if there is none.
     special: names and texts of special tokens for the template, such as ("bos_token", "<s>").
     """
 

@@ -1,9 +1,9 @@
-"""Checkpoints by orbax: saved asynchronously, the newest `keep` kept, restored onto any mesh.
+"""Checkpoints by orbax: saved asynchronously, pruned to the newest `keep`, restored onto any mesh.
 
 Beside each complete checkpoint lies its seal, the SHA-256 of its files. A checkpoint that differs
-from its seal or cannot be read is renamed to `STEP.damaged`, and the previous one is used. With
-many processes, all write to the same directory and restore the same step; process 0 writes seals,
-checks them and renames.
+from its seal or cannot be read is renamed to `STEP.damaged`, and the previous checkpoint is used.
+With many processes, all write to the same directory and restore the same step. Process 0 writes and
+checks the seals, and renames damaged checkpoints.
 """
 
 import contextlib
@@ -80,8 +80,8 @@ class Checkpoints:
     def restore(self, abstract: State) -> State:
         """The newest undamaged checkpoint, with the shapes, dtypes and shardings of `abstract`.
 
-        `abstract` is a tree of ShapeDtypeStruct. Raises UserError if no checkpoint is undamaged and
-        has this structure.
+        `abstract` is a tree of ShapeDtypeStruct. Raises UserError if no undamaged checkpoint has
+        this structure.
         """
         self._finish()
         steps = processes.first(lambda: saved(self.directory))
@@ -103,7 +103,7 @@ class Checkpoints:
         )
 
     def _load(self, step: int, abstract: State) -> tuple[State | None, str | None]:
-        """The state saved at `step`, and the reason if a process could not load it."""
+        """The state saved at `step`, and the reason why a process could not load it, if any."""
         loaded = {}
 
         def load():
@@ -194,8 +194,8 @@ def damage(directory: Path, step: int) -> str | None:
     undamaged unless it is empty.
     """
     path = directory / f"{step}.sha256"
-    now = digests(directory / str(step))
-    if not now:
+    actual = digests(directory / str(step))
+    if not actual:
         return "it is empty"
     try:
         sealed = json.loads(path.read_text())
@@ -204,8 +204,8 @@ def damage(directory: Path, step: int) -> str | None:
     except ValueError:
         return "its seal is garbled"
     for name in sealed:
-        if name not in now:
+        if name not in actual:
             return f"{name} is missing"
-        if now[name] != sealed[name]:
+        if actual[name] != sealed[name]:
             return f"{name} has changed"
     return None

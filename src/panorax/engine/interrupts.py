@@ -9,8 +9,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interrupts:
     """Context manager that records the first signal in `received`, which is 0 until then.
 
-    A second signal ends the process at once. Outside the main thread, which alone receives signals
-    in Python, this changes nothing.
+    A second signal ends the process at once. Only the main thread can handle signals in Python; in
+    any other thread this records nothing.
     """
 
     def __init__(self):

@@ -22,7 +22,7 @@ from panorax.engine.metrics import Log
 from panorax.parallel import processes
 from panorax.parallel.sharding import Placement
 
-CPU_LEVEL = 1  # LLVM's level: a quarter less compile time than level 3, for equal speed
+CPU_LEVEL = 1  # LLVM's optimisation level: as fast as level 3, with a quarter less compile time
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Clock:
         return time.perf_counter() - self.started
 
     def compile(self, f: Callable, *args, **jit_options):
-        """Compiles `jax.jit(f)` for these arguments and counts the time; on a CPU at CPU_LEVEL."""
+        """Compiles `jax.jit(f)` for these arguments, at CPU_LEVEL on a CPU, and adds the time."""
         return self._compile(CPU_LEVEL, f, args, jit_options)
 
     def once(self, f: Callable, *args, **jit_options):
@@ -47,17 +47,17 @@ class Clock:
         return self._compile(0, f, args, jit_options)(*args)
 
     def _compile(self, cpu_level: int, f: Callable, args: tuple, jit_options: dict):
-        before = time.perf_counter()
+        started = time.perf_counter()
         options = (
             {"xla_backend_optimization_level": cpu_level} if jax.default_backend() == "cpu" else {}
         )
         compiled = jax.jit(f, **jit_options).lower(*args).compile(compiler_options=options)
-        self.compiling += time.perf_counter() - before
+        self.compiling += time.perf_counter() - started
         return compiled
 
 
 class Keys(NamedTuple):
-    """The keys of a run: one for each thing that it draws."""
+    """The random keys of a run, one for each purpose."""
 
     init: jax.Array
     train: jax.Array
@@ -85,8 +85,8 @@ def fit(
     """Trains from `state`, which is donated, to `run.steps`; evaluates, logs and saves.
 
     Returns the final state, which is saved, and its evaluation. Raises UserError if the loss is not
-    finite; the newest checkpoint is then from before the failure. Raises Interrupted after SIGINT
-    or SIGTERM to any process, with everything saved.
+    finite or too many steps are skipped; the newest checkpoint then predates the failure. Raises
+    Interrupted after SIGINT or SIGTERM to any process, with everything saved.
     """
     train_step = dropping(system.train_step) if run.on_nan == "skip" else system.train_step
 
@@ -150,17 +150,17 @@ def fit(
             if pending:
                 record(*pending)
             pending, evaluation = (step + n, n, metrics), None
-            due = [
+            evaluation_due, save_due = [
                 every and (step + n) // every > step // every
                 for every in (run.eval_every, run.save_every)
             ]
             step += n
-            if any(due):
+            if evaluation_due or save_due:
                 record(*pending)
                 pending = None
-            if due[0]:
+            if evaluation_due:
                 evaluation = evaluation_of(step, state)
-            if due[1]:
+            if save_due:
                 checkpoints.save(state)
         if pending:
             record(*pending)
@@ -171,17 +171,17 @@ def fit(
 
 
 def dropping(train_step: Callable) -> Callable:
-    """Returns `train_step` changed to keep the state if the loss or the gradient is not finite.
+    """Returns a `train_step` that skips steps whose loss or gradient is not finite.
 
-    Such a step only advances the step counter, and its metrics are 0. Every step has the metric
-    `skipped`, which is 1 for a skipped step.
+    A skipped step only advances the step counter, and its metrics are 0. The new metric `skipped`
+    is 1 for a skipped step and 0 for any other.
     """
 
     def step(state, batch, key):
-        after, metrics = train_step(state, batch, key)
+        updated, metrics = train_step(state, batch, key)
         finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics.get("grad_norm", 0.0))
         select = lambda new, old: jnp.where(finite, new, old)
-        state = jax.tree.map(select, after, state.replace(step=after.step))
+        state = jax.tree.map(select, updated, state.replace(step=updated.step))
         metrics = jax.tree.map(lambda x: select(x, jnp.zeros_like(x)), metrics)
         return state, metrics | {"skipped": 1.0 - finite}
 
@@ -189,13 +189,13 @@ def dropping(train_step: Callable) -> Callable:
 
 
 def _diverged(step: int, n: int, loss: float, skipped: int, checkpoints: Checkpoints) -> str:
-    last = checkpoints.latest()
+    newest = checkpoints.latest()
     if skipped:
         reason = f"{skipped} steps were skipped up to step {step}"
     else:
         reason = f"the loss is {loss} within steps {step - n + 1}-{step}"
-    if last is None:
-        good = "no checkpoint was saved before it"
+    if newest is None:
+        fallback = "no checkpoint was saved before it"
     else:
-        good = f"the checkpoint of step {last} in {checkpoints.directory} is good"
-    return f"{reason}; {good}; try a lower learning rate, a longer warm-up or stronger clipping"
+        fallback = f"the checkpoint of step {newest} in {checkpoints.directory} is good"
+    return f"{reason}; {fallback}; try a lower learning rate, a longer warm-up or stronger clipping"

@@ -7,7 +7,7 @@ from pathlib import Path
 from panorax.core import figures, files
 from panorax.engine.progress import Bar
 
-CURVES = 6  # panels of curves.png, at most
+CURVES = 6  # largest number of panels of curves.png
 
 
 class Log:
@@ -48,7 +48,7 @@ class Log:
         self._bar.update(step, metrics["loss"])
 
     def evaluation(self, step: int, metrics: dict[str, float]) -> None:
-        """Records and prints an evaluation; one that was recorded before is only printed."""
+        """Records and prints the evaluation at `step`; if it is recorded already, only prints."""
         if step not in self._evaluated:
             self._write(step, "eval", metrics)
         values = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
@@ -75,15 +75,15 @@ class Silence:
 
 
 def read_metrics(path: Path) -> list[dict]:
-    """The records of a metrics.jsonl, without a last line that a crash cut short."""
+    """The records of a metrics.jsonl, without a last line that a crash left incomplete."""
     lines = path.read_text().split("\n") if path.exists() else []
     return [json.loads(line) for line in lines[:-1] if line]
 
 
 def draw_curves(records: list[dict]):
-    """A Figure of metrics against the step, evaluations as dots.
+    """A Figure of metrics against the step: training as a line, evaluations as dots.
 
-    Each of at most `CURVES` metrics has a panel; metrics that are evaluated come first.
+    Each metric has a panel. At most `CURVES` metrics are drawn, evaluated metrics first.
     """
     names = list(dict.fromkeys(k for r in records for k in r if k not in ("step", "split")))
     evaluated = [name.removeprefix("eval_") for name in names if name.startswith("eval_")]

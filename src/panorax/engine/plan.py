@@ -25,12 +25,12 @@ from panorax.parallel.sharding import MESH_AXES, mesh_sizes, placement, planned_
 
 @dataclass(frozen=True)
 class Chip:
-    """An accelerator, as specified by its maker."""
+    """An accelerator, as specified by its vendor."""
 
     memory: float
-    """bytes"""
+    """size of the memory, in bytes"""
     peak: float
-    """operations per second of dense bf16 matrix products"""
+    """peak rate of dense bf16 matrix products, in operations per second"""
 
 
 CHIPS = {
@@ -45,7 +45,7 @@ CHIPS = {
 
 
 def plan(system: System, sizes: dict[str, int]) -> dict[str, float]:
-    """Bytes per device of each kind, and `flops`, the operations of one step on all devices.
+    """Bytes per device by kind of memory, and `flops`, the operations of a step on all devices.
 
     sizes: the size of every mesh axis. Raises UserError if the mesh does not divide the batch.
     """
@@ -66,7 +66,8 @@ def plan(system: System, sizes: dict[str, int]) -> dict[str, float]:
         traced = _shard(state, tensor_only)
         program = jax.make_jaxpr(system.train_step)(traced, batch, key)
     except (TypeError, ValueError):
-        # The model takes sizes from its config, not from its parameters: whole ones bound the peak.
+        # The model takes sizes from its config, so it cannot be traced on shards. Whole parameters
+        # bound the peak from above.
         traced = state
         program = jax.make_jaxpr(system.train_step)(traced, batch, key)
     activations = max(cost.peak_bytes(program) - _bytes(traced.params), 0)
@@ -96,9 +97,10 @@ def report(
 ) -> dict:
     """The plan for `devices` chips: memory, whether it fits, and time per step.
 
-    mesh: as `data=2,fsdp=4`; by default `fsdp=DEVICES`. memory: bytes of a device, by default the
-    chip's. utilisation: share of the chip's peak that a step reaches. Raises UserError if the mesh
-    does not have `devices` devices or does not divide the batch.
+    mesh: text such as `data=2,fsdp=4`; "" means `fsdp=DEVICES`.
+    memory: bytes per device; None for the memory of the chip.
+    utilisation: share of the chip's peak that a step reaches.
+    Raises UserError if the mesh does not have `devices` devices or does not divide the batch.
     """
     sizes = mesh_sizes(mesh or f"fsdp={devices}")
     if math.prod(sizes.values()) != devices:
@@ -160,7 +162,10 @@ def _shard(tree: State, shardings: State) -> State:
 
 
 def _largest_layer(params, spec) -> list[jax.ShapeDtypeStruct]:
-    """The parameters gathered at a time: one layer of the stacked ones, else the largest."""
+    """The arrays that `fsdp` gathers at a time: one layer if layers are stacked, else the largest.
+
+    `params` gives shapes, `spec` the axes.
+    """
     declared = jax.tree.leaves(spec, is_leaf=is_parameter)
     stacked = [
         x
@@ -181,7 +186,7 @@ def _bytes(tree) -> int:
 
 
 def _si(x: float) -> str:
-    """Three digits and a decimal prefix, as `1.23 G`."""
+    """Three digits and a decimal prefix, such as `1.23 G`."""
     prefixes = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
     power = min(max(int(math.log10(x) // 3), 0), len(prefixes) - 1) if x >= 1 else 0
     return f"{x / 1000**power:.3g} {prefixes[power]}"

@@ -16,18 +16,18 @@ WIDTH = 80  # columns of the redrawn line, at most
 
 
 def is_live(out: TextIO) -> bool:
-    """True if lines of `out` can be redrawn: it is a terminal that moves its cursor."""
+    """True if `out` is a terminal that can redraw a line."""
     return out.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 def say(line: str, out: TextIO) -> None:
-    """Prints one line at once."""
+    """Prints one line and flushes it."""
     print(line, file=out, flush=True)
 
 
 @contextlib.contextmanager
 def working(task: str, out: TextIO) -> Iterator[None]:
-    """Shows `task` while the block runs: with a spinner and the elapsed time on a terminal."""
+    """Shows `task` while the block runs, on a terminal with a spinner and the elapsed time."""
     if not is_live(out):
         say(f"{task} ...", out)
         yield
@@ -43,7 +43,7 @@ class Bar:
     """Progress of a training loop: step, loss, steps per second and time left.
 
     On a terminal it is a bar that is redrawn in place, elsewhere a plain line every `EVERY`
-    seconds. The rate counts from the first chunk on, whose time is mostly compilation.
+    seconds. The rate excludes the first chunk, whose time is mostly compilation.
     """
 
     def __init__(self, out: TextIO):
@@ -52,7 +52,7 @@ class Bar:
         self._measured_from = None
 
     def open(self) -> None:
-        """Shows that programs are compiled, until the first `update`."""
+        """Shows `compiling ...` until the first `update`."""
         if is_live(self._out):
             from rich.progress import BarColumn
 
@@ -98,7 +98,7 @@ class Bar:
 
 
 def clock(seconds: float) -> str:
-    """Hours, minutes and seconds, as `2:42:00`."""
+    """Hours, minutes and seconds, such as `2:42:00`."""
     return str(datetime.timedelta(seconds=round(seconds)))
 
 

@@ -33,7 +33,7 @@ STARTED = "%Y%m%d-%H%M%S"
 def run(name: str, module: ModuleType, cfg, directory: Path, resume: bool, mesh: str) -> dict:
     """Runs `cfg` in `directory` and returns the content of result.json.
 
-    The claims are those of the config `module`.
+    module: config module, whose CLAIMS are checked.  mesh: text such as `data=2,fsdp=2`.
     """
     clock, source = Clock(), provenance()
     implementation = config.module_of(cfg)
@@ -73,8 +73,8 @@ def train(
 ) -> tuple[Result, dict]:
     """Trains a system in `directory`, from its newest checkpoint if there is one.
 
-    Returns metrics and figures, and facts of the run. Process 0 makes the report from the whole
-    state, which must fit on one device.
+    Returns metrics and figures, and the seed, steps, parameter count and mesh of the run. Process 0
+    makes the report from the whole state, which must fit on one device.
     """
     clock = clock or Clock()
     keys = keys_of(run.seed)
@@ -109,7 +109,7 @@ def train(
 def reported(system: System, state: State, key, directory: Path, out: TextIO) -> Result:
     """The system's report on its final state, with the curves of training.
 
-    `out` shows that the report runs.
+    Progress goes to `out`.
     """
     with progress.working("report", out):
         report = system.report(state, key)
@@ -132,8 +132,9 @@ def initial(system: System, key: jax.Array, shardings: State, clock: Clock) -> S
 def check_data(system: System, directory: Path, ways: int, mesh: str) -> None:
     """Reads the data on every process and keeps `system.files()` in `directory`.
 
-    Raises UserError if the data cannot be read, differ from the data of a resumed run, differ
-    between processes, or if `ways` does not divide the rows of a batch.
+    ways: number of parts into which the mesh splits a batch.  mesh: its text, for the error.
+    Raises UserError if `ways` does not divide the rows of a batch, or if the data cannot be read,
+    differ from the data of a resumed run, or differ between processes.
     """
 
     def digest():
@@ -194,7 +195,7 @@ def write(directory: Path, result: Result, record: dict) -> None:
 def default_directory(name: str) -> Path:
     """A new directory runs/<name>/<time>.
 
-    After a clock was set back, the time is a second after the newest run, so that names stay in
+    If the clock was set back, the time is one second after the newest run, so that names stay in
     order.
     """
     now = datetime.fromtimestamp(time.time())

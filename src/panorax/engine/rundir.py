@@ -22,39 +22,40 @@ MAY_CHANGE = ("run", "optim")
 
 @contextlib.contextmanager
 def entered(directory: Path, cfg, resume: bool, step: Callable[[], int | None]) -> Iterator[None]:
-    """Holds `directory` for the run of `cfg`, a new run or with `resume` the run that it holds.
+    """Locks `directory` for a new run of `cfg` or, with `resume`, for the run that it holds.
 
-    step: returns the newest saved step of the resumed run, None if there is none.
+    step: function that returns the newest saved step of the resumed run, None if there is none.
 
-    Raises UserError if the directory cannot be written, another process holds it, a new run finds a
-    run there, or a resumed run finds none or another one. A new run that ends with UserError before
-    its first step leaves no files.
+    Raises UserError if the directory cannot be written or another process holds it. A new run also
+    raises it if the directory holds a run, a resumed run if the directory holds no run or a
+    different run. A new run that ends with UserError before it opens `metrics.jsonl` leaves no
+    files.
     """
-    written = directory / "config.json"
-    if written.exists() and not resume:
+    config_path = directory / "config.json"
+    if config_path.exists() and not resume:
         raise UserError(
             f"{directory} already holds a run; --resume continues it, "
             "another --workdir starts a new one"
         )
-    if resume and not written.exists():
+    if resume and not config_path.exists():
         raise UserError(f"{directory} holds no run to resume")
     with writing(directory):
         new = not directory.exists()
         directory.mkdir(parents=True, exist_ok=True)
         with _locked(directory):
-            before = set(directory.iterdir())
+            existing = set(directory.iterdir())
             if resume:
-                changed = differences(config.from_json(written.read_text()), cfg)
+                changed = differences(config.from_json(config_path.read_text()), cfg)
                 refuse(directory, changed, may_change=MAY_CHANGE if hasattr(cfg, "run") else None)
                 resumed = {"step": step() or 0, "changed": changed}
                 with (directory / "resumes.jsonl").open("a") as file:
                     file.write(json.dumps(resumed, default=str) + "\n")
-            replace(written, config.to_json(cfg))
+            replace(config_path, config.to_json(cfg))
             try:
                 yield
             except UserError:
                 if not resume and not (directory / "metrics.jsonl").exists():
-                    _forget(set(directory.iterdir()) - before)
+                    _forget(set(directory.iterdir()) - existing)
                     if new:
                         directory.rmdir()
                 raise
@@ -79,10 +80,11 @@ def differences(before, after) -> dict[str, tuple]:
 
 
 def refuse(directory: Path, changed: dict[str, tuple], may_change: tuple[str, ...] | None) -> None:
-    """Raises UserError if a changed option makes it another run.
+    """Raises UserError if a changed option would make the resumed run a different run.
 
-    may_change: nested parts of the config that may change, beside options without a dot. None for
-    a study, where nothing may change: its finished parts belong to one config.
+    changed: the result of `differences`.
+    may_change: nested parts of the config that may change, besides options without a dot. None for
+    a study, which may change no option, because its finished parts belong to one config.
     """
     fixed = [
         name
@@ -93,20 +95,20 @@ def refuse(directory: Path, changed: dict[str, tuple], may_change: tuple[str, ..
     ]
     if not fixed:
         return
-    differences = ", ".join(
+    listed = ", ".join(
         f"{name} was {changed[name][0]} and is now {changed[name][1]}" for name in fixed[:3]
     )
     if may_change is None:
         rule = "a study resumes with the options it was started with"
     else:
         rule = f"only {', '.join(may_change)} and options without a dot may change"
-    raise UserError(f"cannot resume {directory}: {differences}; {rule}")
+    raise UserError(f"cannot resume {directory}: {listed}; {rule}")
 
 
 def keep(directory: Path, files: dict[str, str]) -> None:
-    """Writes the files that a run keeps beside its config.
+    """Writes the files that a run keeps beside its config, texts by name.
 
-    Raises UserError if a resumed run would change one.
+    Raises UserError if a resumed run would change a file.
     """
     for name, text in files.items():
         path = directory / name

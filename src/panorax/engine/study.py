@@ -1,7 +1,7 @@
 """Runs a study part by part in a run directory; a resumed study keeps its finished parts.
 
-A finished part is `parts/NAME.json` (metrics and seconds), written last and at once; its figures
-lie in the run directory. An interrupted part starts again.
+A finished part is a file `parts/NAME.json` with metrics and seconds, written atomically after the
+figures, which lie in the run directory. An interrupted part starts again.
 """
 
 import json
@@ -24,14 +24,14 @@ from panorax.parallel import processes
 def measure(
     parts: Mapping[str, Part], key: jax.Array, directory: Path, out: TextIO | None = None
 ) -> tuple[Result, dict[str, float]]:
-    """The metrics of all parts, and the seconds that each took.
+    """Measures all parts; returns their metrics, and the seconds of each part.
 
     Parts that `directory` holds are read, not run. Progress goes to `out`, stdout by default.
     Figures are written, not returned. With many processes, all run every part and process 0 writes.
     """
     out = out or sys.stdout
     kept = {}
-    for i, (name, own) in enumerate(keys_of(parts, key).items()):
+    for i, (name, part_key) in enumerate(keys_of(parts, key).items()):
         title = f"part {i + 1} of {len(parts)}, {name}"
         file = directory / "parts" / f"{name}.json"
         kept[name] = processes.first(
@@ -42,7 +42,7 @@ def measure(
             continue
         started = time.perf_counter()
         with working(title, out):
-            result = parts[name](own)
+            result = parts[name](part_key)
         seconds = round(time.perf_counter() - started, 1)
         kept[name] = {"metrics": result.metrics, "seconds": seconds}
         processes.first(lambda: _keep(file, kept[name], result))

@@ -26,7 +26,7 @@ class Config:
 
 
 def spec(cfg: Config, inputs: int, outputs: int, classes: int):
-    """Parameters for `inputs` numbers and one of `classes` labels in, `outputs` numbers out."""
+    """Parameters of the map from `inputs` numbers and one of `classes` labels to `outputs`."""
     table = jax.nn.initializers.normal(1.0)
     return {
         "label": P((classes, cfg.label_width), ("labels", "embed"), table),
@@ -44,7 +44,7 @@ def net(cfg: Config, shape: tuple[int, ...], out: tuple[int, ...], classes: int)
 def apply(
     params, x: Float[Array, " B *shape"], label_B: Int[Array, " B"], out: tuple[int, ...]
 ) -> Float[Array, " B *out"]:
-    """Affine maps with leaky ReLU (slope 0.2) between, of the flat x and the label's embedding."""
+    """An MLP with leaky ReLU (slope 0.2) of the flattened x and the embedding of the label."""
     relu = functools.partial(jax.nn.leaky_relu, negative_slope=0.2)
     inputs = jnp.concatenate([x.reshape(len(x), -1), params["label"][label_B]], -1)
     return mlp.dense(params["out"], mlp.apply(params["torso"], inputs, relu)).reshape(-1, *out)

@@ -5,7 +5,7 @@ one vector c. Each branch f of a block (attention, feed-forward) is modulated by
 
     x <- x + g(c) f(norm(x) (1 + s(c)) + b(c))
 
-The maps from c are initially zero, so each block starts as the identity and the network as 0.
+The maps from c are initially zero, so each block starts as the identity and the output as 0.
 Source: Peebles & Xie 2023, arXiv:2212.09748, section 3.2.
 """
 

@@ -1,13 +1,13 @@
 """The U-Net of denoising diffusion: a velocity or noise field on images.
 
-The path runs down through levels of ever coarser grids, through a middle, and up again. Each block
-of the upward path also reads the output of the matching block of the downward path. A block is
+The downward path runs through levels of ever coarser grids to a middle; the upward path returns.
+Each block of the upward path also reads an output of the downward path on its grid. A block is
 
     h <- skip(h) + conv(silu(norm(conv(silu(norm(h))) + c)))
 
 with a linear map c of the embedded time and class. On some levels, and in the middle,
 self-attention over all positions follows. The last convolution of each branch and of the network is
-initially zero, so the network starts as 0. Parameters and outputs match diffusers' `UNet2DModel`.
+initially zero, so the output starts as 0. Parameters and outputs match diffusers' `UNet2DModel`.
 Source: Ho et al. 2020, arXiv:2006.11239, appendix B.
 """
 
@@ -36,9 +36,9 @@ class Config:
     channels: tuple[Count, ...] = (32, 64)
     """channels of each level, from the finest grid to the coarsest"""
     blocks: Count = 1
-    """residual blocks of a level on the downward path; the upward path has one more"""
+    """number of residual blocks of a level on the downward path; the upward path has one more"""
     attention: tuple[bool, ...] = (False, True)
-    """self-attention after the blocks of each level; the middle always has it"""
+    """switch of each level for self-attention after its blocks; the middle always has attention"""
     head_dim: Count = 16
     """width of an attention head [K]"""
     groups: Count = 8

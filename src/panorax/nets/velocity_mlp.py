@@ -18,7 +18,7 @@ class Config:
     hidden: tuple[Count, ...] = (256, 256, 256)
     """widths of the hidden layers"""
     time_width: Count = 64
-    """width of the features of time and of the class embedding; even"""
+    """width of the time features and of the class embedding, an even number"""
 
 
 def spec(cfg: Config, shape: tuple[int, ...], classes: int):

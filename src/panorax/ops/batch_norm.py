@@ -44,8 +44,8 @@ def batch_norm(
     mean = jnp.mean(x32, axes)
     var = jnp.mean(jnp.square(x32 - jnp.broadcast_to(mean, x.shape)), axes)
     batch = Running(mean, var * (n / (n - 1)))
-    after = jax.tree.map(lambda r, s: (1 - momentum) * r + momentum * s, running, batch)
-    return _normalised(x32, mean, var, scale, bias, eps).astype(x.dtype), after
+    updated = jax.tree.map(lambda r, s: (1 - momentum) * r + momentum * s, running, batch)
+    return _normalised(x32, mean, var, scale, bias, eps).astype(x.dtype), updated
 
 
 def batch_norm_evaluation(

@@ -2,8 +2,8 @@
 
 The definition is `panorax.ops.attention.attention` under a causal or sliding-window mask. Only the
 logits of one block of queries and keys are materialised at a time. Blocks without a visible key are
-skipped, which halves the work of self-attention. Each query accumulates over the blocks its largest
-logit m, the sum l of e^(logit - m), and the sum o of e^(logit - m) v:
+skipped, which halves the work of self-attention. For each query, the loop over blocks accumulates
+the largest logit m, the sum l of e^(logit - m), and the sum o of e^(logit - m) v:
 
     m' = max(m, max_s logit_s)
     l' = e^(m - m') l + sum_s e^(logit_s - m')
@@ -26,13 +26,13 @@ from jaxtyping import Array, Float, Int
 from panorax.ops.attention import attention, sliding_window_mask, soft_cap
 
 LEAST = float(jnp.finfo(jnp.float32).min)
-NEVER = jnp.iinfo(jnp.int32).max
+NEVER = jnp.iinfo(jnp.int32).max  # position of padded keys; as a window, unlimited
 BLOCK = {"cpu": 128, "gpu": 1024, "tpu": 1024}
 product = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
 
 
 def block_size() -> int:
-    """Positions per block: as many as fit the caches of a core, or fill an accelerator."""
+    """Positions per block: few enough for the caches of a core, enough to fill an accelerator."""
     return BLOCK[jax.default_backend()]
 
 
@@ -48,8 +48,8 @@ def causal_attention(
 ):
     """`blockwise_attention`, or `attention` with a mask if the queries or the keys fit one block.
 
-    scale: by default 1 / sqrt(K). Blocks are larger if the batch has few rows and heads, so that
-    each block does the same work.
+    Arguments are those of `blockwise_attention`; `scale` is by default 1 / sqrt(K). Blocks are
+    larger if the batch has few rows and heads, so that each block does the same work.
     """
     (B, T, H, K), S, size = q_BTHK.shape, k_BSGK.shape[1], block_size()
     qkv = (q_BTHK, k_BSGK, v_BSGK)
@@ -72,10 +72,10 @@ def blockwise_attention(
     cap: float | None = None,
     blocks: tuple[int, int] = (64, 64),
 ) -> Float[Array, "B T H K"]:
-    """softmax(scale q k^T) v over keys among the last `window` positions up to the query's.
+    """softmax(scale q k^T) v over the keys in the last `window` positions, the query's included.
 
     query_BT, key_BS: nonnegative positions in any order. A query without a visible key returns 0.
-    cap: soft cap of the logits.  blocks: numbers of queries and of keys per block.
+    cap: soft cap of the logits.  blocks: number of queries and number of keys per block.
     Softmax and sums are float32; the result has the dtype of v. Only reverse-mode differentiation
     is defined, by a custom backward pass. Raises ValueError if G does not divide H.
     """
@@ -111,11 +111,11 @@ def _streamed(
         o, m, l = carry
         k_BGSK, v_BGSK = block(j)
         logits, visible = _logits(q_BGRTK, k_BGSK, query_BT, key_BS, window, scale, cap)
-        after = jnp.maximum(m, jnp.max(jnp.where(visible, logits, LEAST), -1))
-        p = jnp.where(visible, jnp.exp(logits - after[..., None]), 0)
-        shrink = jnp.exp(m - after)
+        m_new = jnp.maximum(m, jnp.max(jnp.where(visible, logits, LEAST), -1))
+        p = jnp.where(visible, jnp.exp(logits - m_new[..., None]), 0)
+        shrink = jnp.exp(m - m_new)
         o = o * shrink[..., None] + product("BGRTS,BGSK->BGRTK", p.astype(v_BGSK.dtype), v_BGSK)
-        return o, after, l * shrink + jnp.sum(p, -1)
+        return o, m_new, l * shrink + jnp.sum(p, -1)
 
     zeros = jnp.zeros(q_BGRTK.shape[:-1])
     start = (jnp.zeros(q_BGRTK.shape), zeros + LEAST, zeros)
@@ -170,14 +170,14 @@ def _forward(inputs: _Inputs, positions: _Positions, scale, cap, rows, keys):
     return out_BGRTK, _Residuals(inputs, positions, out_BGRTK, log_sum)
 
 
-def _backward(scale, cap, rows, keys, kept: _Residuals, d_BGRTK):
-    q_BGRTK, k_BGSK, v_BGSK = kept.inputs
-    query_BT, key_BS, window = kept.positions
-    log_sum = kept.log_sum
-    through_BGRT1 = product("BGRTK,BGRTK->BGRT", d_BGRTK, kept.out_BGRTK)[..., None]
+def _backward(scale, cap, rows, keys, residuals: _Residuals, d_BGRTK):
+    q_BGRTK, k_BGSK, v_BGSK = residuals.inputs
+    query_BT, key_BS, window = residuals.positions
+    log_sum = residuals.log_sum
+    delta_BGRT1 = product("BGRTK,BGRTK->BGRT", d_BGRTK, residuals.out_BGRTK)[..., None]
 
     def block_of_rows(carry, i):
-        q, d, through = (_part(x, i, rows) for x in (q_BGRTK, d_BGRTK, through_BGRT1))
+        q, d, delta = (_part(x, i, rows) for x in (q_BGRTK, d_BGRTK, delta_BGRT1))
         query = _part(query_BT, i, rows, -1)
 
         def add(j, key, carry):
@@ -186,7 +186,7 @@ def _backward(scale, cap, rows, keys, kept: _Residuals, d_BGRTK):
             logits, visible = _logits(q, k, query, key, window, scale, cap)
             p = jnp.where(visible, jnp.exp(logits - log_sum[i][..., None]), 0)
             slope = scale if cap is None else scale * (1 - jnp.square(logits / cap))
-            ds = (p * (product("BGRTK,BGSK->BGRTS", d, v) - through) * slope).astype(q.dtype)
+            ds = (p * (product("BGRTK,BGSK->BGRTS", d, v) - delta) * slope).astype(q.dtype)
             dk = _added(dk, product("BGRTS,BGRTK->BGSK", ds, q), j, keys)
             dv = _added(dv, product("BGRTS,BGRTK->BGSK", p.astype(d.dtype), d), j, keys)
             return dq + product("BGRTS,BGSK->BGRTK", ds, k), dk, dv

@@ -17,9 +17,9 @@ from panorax.ops.losses import cross_entropy
 def masked(
     logits: Float[Array, "*batch A"], legal: Bool[Array, "*batch A"]
 ) -> Float[Array, "*batch A"]:
-    """Logits with -1e9 at illegal actions: their probability is 0, entropy and gradients finite.
+    """Logits with -1e9 at illegal actions: probability 0, with finite entropy and gradients.
 
-    The smallest float would overflow once its logsumexp is subtracted.
+    The most negative float would overflow when logsumexp is subtracted from it.
     """
     return jnp.where(legal, logits, -1e9)
 

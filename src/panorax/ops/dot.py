@@ -1,7 +1,7 @@
-"""The product of activations with a weight, through which every layer multiplies by a matrix.
+"""The product of activations and a weight, by which every layer multiplies.
 
-A weight is an array or another leaf type, such as a low-rank adapter or a quantised matrix. A leaf
-type registers its product with `product.register`.
+A weight is an array, or an instance of a type that registers its own product with
+`product.register`, such as a low-rank adapter or a quantised matrix.
 """
 
 import functools
@@ -26,7 +26,7 @@ def product(w, x, inputs: int, dtype):
     """Implements `dot` for the type of `w`. This default flattens an array to one matrix product.
 
     The gradient of the weight is then the matrix product x^T dy. If batch and time stayed two axes,
-    XLA would first copy x and dy transposed on a CPU, which takes a small layer twice the time.
+    XLA on a CPU would first transpose copies of x and dy, which doubles the time of a small layer.
     """
     I = math.prod(w.shape[:inputs])
     y = jnp.matmul(x.reshape(-1, I), w.reshape(I, -1).astype(x.dtype), preferred_element_type=dtype)

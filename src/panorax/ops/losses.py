@@ -1,4 +1,4 @@
-"""Losses per element, in nats and float32; the caller averages them."""
+"""Losses in nats and float32, per element except where the name or docstring says mean."""
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ def cross_entropy(
 def next_token_loss(
     logits_BTV: Float[Array, "B T V"], tokens_BT1: Int[Array, "B T1"]
 ) -> Float[Array, ""]:
-    """Mean cross entropy of tokens 1 .. T; `logits_BTV[:, t]` predicts token t + 1."""
+    """Mean cross entropy of tokens 1 .. T of T + 1; `logits_BTV[:, t]` predicts token t + 1."""
     return jnp.mean(cross_entropy(logits_BTV, tokens_BT1[:, 1:]))
 
 
@@ -52,7 +52,7 @@ def focal(
 ) -> Float[Array, "*batch"]:
     """-a_y (1 - p_y)^gamma log p_y with the probability p_y of the label y, which is 0 or 1.
 
-    a_1 = alpha and a_0 = 1 - alpha. Examples that are already classified well have little weight.
+    a_1 = alpha and a_0 = 1 - alpha. Examples that are classified well have little weight.
     Source: Lin et al. 2017, arXiv:1708.02002, equation 5.
     """
     nll = binary_cross_entropy(logit, label)

@@ -37,7 +37,8 @@ def group_norm(
 ) -> Float[Array, "B *space C"]:
     """Standardises each of `groups` equal blocks of channels over its channels and all positions.
 
-    Raises ValueError if `groups` does not divide C. Source: Wu & He 2018.
+    The result is multiplied by `scale` and shifted by `bias` per channel. Raises ValueError if
+    `groups` does not divide C. Source: Wu & He 2018.
     """
     if x.shape[-1] % groups:
         raise ValueError(f"{groups} groups do not divide {x.shape[-1]} channels")

@@ -11,8 +11,8 @@ def permutations(key: jax.Array, count: int, n: int) -> jax.Array:
 
     Up to 4,096 items are permuted by sorting uint32 numbers with random high bits and the index of
     the item in the low bits. On a CPU this is ten times faster than `jax.random.permutation`, which
-    sorts pairs. Two items draw equal random bits, at least 20, with probability at most 1e-6; their
-    order is then not random.
+    sorts pairs. At least 20 random bits order two items. The bits of two items are equal with
+    probability at most 1e-6; the two items then stay in order.
     """
     if n > SORTED_AT_ONCE:
         return jax.vmap(lambda key: jax.random.permutation(key, n))(jax.random.split(key, count))

@@ -69,7 +69,7 @@ class LinearRope(Rope):
 
 @checked
 class DynamicNTKRope(Rope):
-    """NTK-aware interpolation, whose theta grows once a text is longer than `context` tokens:
+    """Dynamic NTK-aware interpolation: theta grows once a text is longer than `context` tokens:
 
         theta' = theta * (factor * length / context - (factor - 1))^(K / (K - 2))
 
@@ -78,7 +78,7 @@ class DynamicNTKRope(Rope):
     """
 
     factor: Positive = 1.0
-    """growth of the stretch of theta with the length of the text"""
+    """increase of the stretch of theta for each further `context` tokens of text"""
     context: Count = 2048
     """length of the pre-training context, in tokens"""
 
@@ -105,11 +105,11 @@ class YarnRope(Rope):
     fast: Positive = 32.0
     """rotations over the context above which a pair keeps its frequency"""
     slow: Positive = 1.0
-    """rotations over the context below which a pair is divided by `factor`"""
+    """rotations over the context below which the frequency of a pair is divided by `factor`"""
     attention: Positive | None = None
-    """factor that multiplies queries and keys; None for 0.1 log(factor) + 1"""
+    """factor that multiplies queries and keys; None for 0.1 log(factor) + 1, at least 1"""
     whole: bool = True
-    """round the first and last blended index outwards to integers"""
+    """rounding of the first and last blended index outwards to integers"""
 
     def __post_init__(self):
         super().__post_init__()
@@ -140,19 +140,19 @@ class YarnRope(Rope):
 
 @checked
 class Llama3Rope(Rope):
-    """The scaling of Llama 3.1: as YaRN, but linear in the number of rotations between the limits.
+    """The scaling of Llama 3.1: YaRN's frequencies, blended linearly in the number of rotations.
 
     Source: Llama 3, arXiv:2407.21783.
     """
 
     factor: Positive = 8.0
-    """ratio by which the frequencies of slow pairs are divided"""
+    """divisor of the frequencies of slow pairs"""
     context: Count = 8192
     """length of the pre-training context, in tokens"""
     fast: Positive = 4.0
     """rotations over the context above which a pair keeps its frequency"""
     slow: Positive = 1.0
-    """rotations over the context below which a pair is divided by `factor`"""
+    """rotations over the context below which the frequency of a pair is divided by `factor`"""
 
     def __post_init__(self):
         super().__post_init__()
@@ -171,8 +171,8 @@ def sinusoidal(
 ) -> Float[Array, "*shape width"]:
     """[cos(p w_i), sin(p w_i)] with w_i = max_period^(-2i / width), cosines first, not interleaved.
 
-    The highest frequency is 1 radian per unit, so scale up a time in [0, 1]. Raises ValueError if
-    `width` is odd. Source: Vaswani et al. 2017, section 3.5.
+    The highest frequency is 1 radian per unit, so a time in [0, 1] must be scaled up first. Raises
+    ValueError if `width` is odd. Source: Vaswani et al. 2017, section 3.5.
     """
     if width % 2:
         raise ValueError(f"sinusoidal features need an even width, got {width}")

@@ -12,7 +12,7 @@ from panorax.core.ranges import NonNegative, PositiveShare, Share, Whole, checke
 
 @checked
 class Sampling:
-    """Temperature, and the filters that follow in the order of the fields."""
+    """Options of sampling, applied in the order of the fields."""
 
     temperature: NonNegative = 1.0
     """divisor of the logits; 0 takes the argmax"""
@@ -21,7 +21,7 @@ class Sampling:
     top_p: PositiveShare = 1.0
     """probability mass of the most probable tokens kept; 1 keeps all"""
     min_p: Share = 0.0
-    """smallest probability kept, as a share of the largest one; 0 keeps all"""
+    """smallest probability kept, as a share of the largest probability; 0 keeps all"""
 
 
 def top_k(logits: Float[Array, "*batch V"], k: int) -> Float[Array, "*batch V"]:

@@ -47,7 +47,7 @@ class Solution:
     """Solution of an initial value problem at the end time."""
 
     x: Any
-    """x at the end time, or at the last accepted step"""
+    """x at the end time, or after the last accepted step if `reached` is False"""
     evaluations: Array
     """number of evaluations of f"""
     accepted: Array
@@ -75,7 +75,7 @@ class _Step(NamedTuple):
     """State of `dopri5` before a step."""
 
     t: Array
-    """time"""
+    """current time"""
     h: Array
     """next step size"""
     x: Any
@@ -100,9 +100,10 @@ def dopri5(
     """x(t1) from x(t0) = x0 by the 5(4) pair of Dormand & Prince 1980, with adaptive steps.
 
     Let e be the root mean square of error / (atol + rtol max(|x|, |x_new|)) over all entries. A
-    step is accepted if e <= 1. The next step is 0.9 e^(-1/5) times as long, clipped to 0.2 and 10.
+    step is accepted if e <= 1. The next step is 0.9 e^(-1/5) times as long, clipped to [0.2, 10].
     A step with values that are not finite is rejected and shrinks. A step costs six evaluations of
-    f, because the last stage is the first stage of the next step.
+    f, because its last stage is the first stage of the next step. `max_steps` bounds the number of
+    steps tried, including rejected steps.
     Source: Hairer, Norsett & Wanner, Solving ODEs I, section II.4.
     """
     t0, t1 = jnp.asarray(t0, jnp.float32), jnp.asarray(t1, jnp.float32)
@@ -114,12 +115,12 @@ def dopri5(
         new, ks = runge_kutta(f, x, t, h, state.slope)
         error = _scaled_error(_weighted(h, E, ks), x, new, rtol, atol)
         error = jnp.where(jnp.isfinite(error), error, 1e10)
-        good = error <= 1
-        keep = lambda a, b: jax.tree.map(lambda a, b: jnp.where(good, a, b), a, b)
+        accept = error <= 1
+        select = lambda a, b: jax.tree.map(lambda a, b: jnp.where(accept, a, b), a, b)
         factor = jnp.clip(0.9 * jnp.maximum(error, 1e-10) ** -0.2, 0.2, 10.0)
-        t = jnp.where(good, jnp.where(h == remaining, t1, t + h), t)
-        slope = keep(ks[-1], state.slope)
-        return _Step(t, h * factor, keep(new, x), slope, state.tried + 1, state.accepted + good)
+        t = jnp.where(accept, jnp.where(h == remaining, t1, t + h), t)
+        slope = select(ks[-1], state.slope)
+        return _Step(t, h * factor, select(new, x), slope, state.tried + 1, state.accepted + accept)
 
     unfinished = lambda state: (state.t != t1) & (state.tried < max_steps)
     start = _Step(t0, _first_step(x0, k0, t1 - t0, rtol, atol), x0, k0, 0, 0)
@@ -137,7 +138,7 @@ def runge_kutta(f: Callable, x, t: Scalar, h: Scalar, k1) -> tuple[Any, list]:
 
 
 def _first_step(x, k, span, rtol, atol):
-    """0.01 |x| / |f| in scaled norms, at most the whole span."""
+    """First step size: 0.01 |x| / |f| in scaled norms, at most the whole span."""
     zero = jax.tree.map(jnp.zeros_like, x)
     size, slope = (_scaled_error(v, x, zero, rtol, atol) for v in (x, k))
     step = 0.01 * jnp.maximum(size, 1e-3) / jnp.maximum(slope, 1e-10)

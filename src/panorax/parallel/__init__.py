@@ -1,1 +1,1 @@
-"""Meshes, sharding rules and processes: steps run on many devices, and models do not know it."""
+"""Meshes, sharding rules and processes: run a step on many devices without changing the model."""

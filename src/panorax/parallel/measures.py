@@ -42,7 +42,7 @@ def devices_in_a_row(n: int, axis: str) -> Mesh:
 
 
 def bytes_on_a_device(tree) -> int:
-    """Largest number of bytes of the arrays of `tree` on one device."""
+    """Bytes of the arrays of `tree` on the device of this process that holds the most of them."""
     occupied = {}
     for shard in (shard for x in jax.tree.leaves(tree) for shard in x.addressable_shards):
         occupied[shard.device] = occupied.get(shard.device, 0) + shard.data.nbytes

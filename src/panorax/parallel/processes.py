@@ -87,14 +87,15 @@ def _alone() -> None:
 
 
 def is_first() -> bool:
-    """True on process 0, which alone writes and prints."""
+    """True on process 0, which alone prints and writes all files except checkpoints."""
     return jax.process_index() == 0
 
 
 def everyone(f: Callable[[], Any]) -> list:
-    """The values of `f()`, which JSON can hold, on all processes in their order.
+    """Calls `f()` on every process and returns all values in process order, on every process.
 
-    If `f()` raises UserError on any process, all raise the error of the lowest such process.
+    The values must be JSON-serialisable. If `f()` raises UserError on any process, all processes
+    raise the error of the first such process.
     """
     if jax.process_count() == 1:
         return [f()]
@@ -135,7 +136,7 @@ def all_here(error: type[BaseException] | None) -> bool:
 
 
 def put(tree, sharding: jax.sharding.Sharding):
-    """Arrays of this sharding from host arrays that are equal on all processes.
+    """Places a tree of host arrays, equal on all processes, with `sharding`.
 
     Each process copies the shards of its own devices.
     """
@@ -148,7 +149,10 @@ def put(tree, sharding: jax.sharding.Sharding):
 
 
 def gathered(tree, replicated: jax.sharding.Sharding):
-    """A whole copy of a tree of arrays on one device of each process, whose memory must hold it."""
+    """Copies a whole tree of arrays to one device of each process, whose memory must hold it.
+
+    With one process, returns `tree` unchanged.
+    """
     if jax.process_count() == 1:
         return tree
     whole = jax.jit(lambda tree: tree, out_shardings=replicated)(tree)
@@ -156,11 +160,11 @@ def gathered(tree, replicated: jax.sharding.Sharding):
 
 
 class Vote:
-    """The maximum of a number over all processes, which call it together between chunks of work.
+    """The maximum of a number over all processes, which call this together between chunks of work.
 
-    The devices compute it after the chunks that are queued, and the next call reads it, so that no
-    host waits. With many processes a call therefore returns the maximum of the previous call, and 0
-    the first time.
+    The devices compute the maximum after the queued chunks, and the next call reads it, so that no
+    host waits. With many processes, a call therefore returns the maximum of the previous call, and
+    the first call returns 0.
     """
 
     def __init__(self):
@@ -176,8 +180,8 @@ class Vote:
             np.full(jax.device_count(), number, np.int32),
             NamedSharding(mesh, PartitionSpec("devices")),
         )
-        before, self._cast = self._cast, _largest(ballots)
-        return 0 if before is None else int(before)
+        previous, self._cast = self._cast, _largest(ballots)
+        return 0 if previous is None else int(previous)
 
 
 @jax.jit

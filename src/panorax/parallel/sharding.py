@@ -61,9 +61,9 @@ def mesh_sizes(text: str = "") -> dict[str, int]:
 def make_mesh(text: str = "") -> Mesh:
     """The mesh of a text such as `data=2,fsdp=2`.
 
-    An empty text means one device, or with many processes all devices along `data`. Raises
-    UserError for an invalid text, for more devices than there are, or with many processes for
-    fewer: a process without devices in the mesh could not run its programs.
+    An empty text means one device or, with many processes, all devices along `data`. Raises
+    UserError for an invalid text, or if there are too few devices. With many processes the mesh
+    must use all devices, because a process without devices in the mesh cannot run its programs.
     """
     processes, available = jax.process_count(), jax.device_count()
     sizes = mesh_sizes(text or (f"data={available}" if processes > 1 else ""))
@@ -114,7 +114,7 @@ def partition(axes: tuple[str | None, ...], shape: tuple[int, ...], mesh: Mesh) 
 
 
 def largest_divisible(sizes, n: int) -> int | None:
-    """Index of the largest of `sizes` that `n` divides, None if there is none or n is 1."""
+    """Index of the largest positive size that `n` divides, None if there is none or n is 1."""
     fits = [i for i, size in enumerate(sizes) if n > 1 and size and size % n == 0]
     return max(fits, key=lambda i: sizes[i], default=None)
 
@@ -148,7 +148,7 @@ def optimizer_shardings(opt, params, placed, mesh: Mesh):
 
     An array gets the sharding of the parameter that it follows: both have the same shape, and the
     keys of the parameter's path occur in the array's path in order, with the same last key. This
-    finds moments at any nesting: in a chain, of two players, of a trained subset. Any other array
+    finds moments at any nesting: in a chain, per player, of a trained subset. Any other array
     (a factor of K-FAC, a row of Adafactor) is split along its largest axis that `fsdp` divides.
 
     placed: shardings of `params`.

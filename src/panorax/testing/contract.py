@@ -58,7 +58,7 @@ class StudyContract:
             return _smoke_run(self._module, self._cfg, Path(folder) / "run", files)
 
     def smoke_run_measures_every_metric_of_its_claims(self):
-        """Every claim names a metric of the smoke run, except for digits, which stand for sizes."""
+        """Every claim names a metric of the smoke run; digits, which give sizes, may differ."""
         without_digits = lambda names: {
             "".join(c for c in name if not c.isdigit()) for name in names
         }
@@ -148,9 +148,9 @@ class SystemContract:
                 return record, checkpoints.restore(self._on_one_device)
 
     def step_keeps_the_state_as_it_is(self):
-        """At full size, a step keeps shapes and dtypes of the state, and has a scalar "loss".
+        """At full size, a step keeps the shapes and dtypes of the state, and has a scalar "loss".
 
-        Weak types count: a step that makes one strong is compiled again at its second call.
+        It keeps weak types too: a step that makes a weak type strong would be compiled twice.
         """
         step = self._full.train_step
         after, metrics = jax.eval_shape(step, self._full_state, self._full.batch, self._key)
@@ -160,7 +160,7 @@ class SystemContract:
         assert "loss" in metrics and all(m.shape == () for m in metrics.values())
 
     def is_planned_at_full_size(self):
-        """At full size, the plan has the bytes of every part."""
+        """At full size, the plan has a positive size for every part; `extra` may be 0."""
         needs = plan(self._full, mesh_sizes("fsdp=2"))
         assert needs["parameters"] <= 4 * count(self._full.spec) < 2.2 * needs["parameters"]
         assert all(x > 0 for part, x in needs.items() if part != "extra") and needs["extra"] >= 0
@@ -183,7 +183,7 @@ class SystemContract:
             assert split >= 0.9 * total, f"{split} of {total} bytes are split"
 
     def same_seed_same_bits(self):
-        """Two runs of one key are bit-equal; another key gives other parameters."""
+        """Two runs of one key are bit-equal; a different key gives different parameters."""
         chex.assert_trees_all_equal(
             self._trained, self._steps(self._begin(self._key), self._batches())
         )
@@ -206,7 +206,7 @@ class SystemContract:
             chex.assert_trees_all_close(params, alone.params, rtol=1e-3, atol=1e-4)
 
     def eight_devices_equal_one(self):
-        """Data, fully sharded and tensor parallelism together change parameters by rounding.
+        """Data, fully sharded and tensor parallelism together change parameters only by rounding.
 
         The engine's run on eight devices is compared with the same steps on one, so that the check
         also covers the engine's keys, batches and checkpoints.
@@ -244,7 +244,7 @@ class SystemContract:
         assert mean(losses[-20:]) < 0.8 * mean(losses[:20])
 
     def batches_are_a_function_of_the_step(self):
-        """A step has one batch, of the declared shapes; another step has another batch."""
+        """A step always has the same batch, of the declared shapes; the next batch differs."""
         batches, declared = self._system.batches, self._system.batch
         if not jax.tree.leaves(declared):
             assert not jax.tree.leaves(batches(0))

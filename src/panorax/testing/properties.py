@@ -15,8 +15,8 @@ import numpy as np
 def assert_causal(f: Callable, x: jax.Array, position: int, axis: int = 1) -> None:
     """Asserts that `f(x)` at `position` along `axis` depends on `x` up to `position` only.
 
-    The gradient of a random projection of this output must be exactly zero after `position` and not
-    zero at it. `x` is floating point: for tokens, pass their embeddings.
+    The gradient of a random projection of this output must be exactly zero after `position` and
+    nonzero at `position`. `x` is floating point: for tokens, pass their embeddings.
     """
     rng = np.random.default_rng(0)
 
@@ -72,8 +72,8 @@ def assert_chunks_equal_whole(
 ) -> None:
     """Asserts that `step(state, x) -> (state, y)` over pieces of `x` equals one call over `x`.
 
-    For recurrent states, key/value caches and scans. `x` is cut at the positions `cuts` along
-    `axis`.
+    This tests recurrent states, key/value caches and scans. `x` is cut at the positions `cuts`
+    along `axis`.
     """
     last, whole = step(state, x)
     outputs = []

@@ -21,14 +21,14 @@ SEEDS = st.integers(0, 2**31 - 1)
 
 
 def arrays(shape: tuple[int, ...], dtype=np.float32, scale: float = 1.0) -> st.SearchStrategy:
-    """Normal arrays of one shape with standard deviation `scale`."""
+    """Arrays of one shape, normal with standard deviation `scale`."""
     return SEEDS.map(
         lambda seed: (scale * np.random.default_rng(seed).normal(size=shape)).astype(dtype)
     )
 
 
 def parameters(spec, scale: float = 0.5) -> st.SearchStrategy:
-    """Parameter trees of a spec, all normal, also parameters that are initialised with zeros."""
+    """Parameter trees of a spec, normal even where the initialiser of a parameter gives zeros."""
 
     def draw(seed: int):
         rng = np.random.default_rng(seed)
@@ -47,7 +47,7 @@ def keys() -> st.SearchStrategy:
 def configs(draw, kind: type, largest: int = 8, **fixed):
     """Configs of a dataclass type, with numbers in their ranges and of magnitude up to `largest`.
 
-    Fields in `fixed` keep their value. Configs that raise ValueError are not drawn.
+    Fields in `fixed` have these values. Configs that raise ValueError are not drawn.
     """
     hints = typing.get_type_hints(kind, include_extras=True)
     values = {

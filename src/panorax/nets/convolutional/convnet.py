@@ -53,7 +53,7 @@ def spec(channels: tuple[int, ...]) -> tuple[dict[str, P], ...]:
 def apply(params, x: Float[Array, "B Y X I"]) -> Float[Array, "B O"]:
     """Applies relu(conv(x)) for each convolution, then the mean over positions.
 
-    Every convolution but the first has stride 2.
+    Every convolution except the first has stride 2.
     """
     for i, layer in enumerate(params):
         x = jax.nn.relu(conv(layer, x, stride=1 + (i > 0)))

@@ -4,15 +4,15 @@ A block adds its branch to its input:
 
     h <- relu(skip(h) + branch(h))
 
-Batch normalisation follows each convolution of the branch, and a relu each but the last:
+Batch normalisation follows each convolution of the branch; a relu then follows, except at the end:
 
     basic:       3x3 (stride), 3x3            W channels after each
     bottleneck:  1x1, 3x3 (stride), 1x1       W, W and 4 W channels; the stride as in ResNet v1.5
 
-The first block of each stage after the first stage halves the grid. `skip` is the identity, or a
+Each stage after the first stage halves the grid in its first block. `skip` is the identity, or a
 1x1 convolution with batch normalisation if the block changes the grid or the number of channels. A
-mean over positions and a linear map follow the last block. Convolutions have no bias, and initial
-weights of standard deviation sqrt(2 / fan-out).
+mean over positions and a linear map follow the last block. Convolutions have no bias; their initial
+weights have standard deviation sqrt(2 / fan-out).
 
 The running averages of batch normalisation are the state of the network. With stochastic depth
 (Huang et al. 2016, arXiv:1603.09382), training drops the branch of block l = 1 .. L from each image
@@ -53,9 +53,9 @@ class Config:
     """first layer: 7x7 convolution and 3x3 max pooling of stride 2 each (imagenet), or a 3x3
     convolution of stride 1 (small) or 2 (strided)"""
     zero_branches: bool = False
-    """zero initial scale of each branch's last batch normalisation; blocks start as the identity"""
+    """zero initial scale of each branch's last batch normalisation, so that branches start as 0"""
     stochastic_depth: Share = 0.0
-    """probability, below 1, that training drops the last branch of an image; earlier branches are
+    """probability, below 1, that training drops the last branch for an image; earlier branches are
     dropped less often"""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """dtype of the activations; parameters and statistics are float32"""
@@ -93,7 +93,7 @@ def stem(cfg: Config, channels: int) -> Layer:
 
 
 def stages(cfg: Config) -> list[list[Block]]:
-    """The blocks of each stage. All blocks of a stage after its first are equal."""
+    """The blocks of each stage. All blocks of a stage after its first block are equal."""
     inputs, blocks = cfg.widths[0], []
     for i, (width, n) in enumerate(zip(cfg.widths, cfg.blocks, strict=True)):
         blocks.append([])
@@ -115,13 +115,13 @@ def _block(kind, inputs, width, stride):
 def spec(cfg: Config, shape: tuple[int, int, int], classes: int):
     """Parameters for images of `shape` (Y, X, C) and `classes` labels.
 
-    All blocks of a stage after its first are stacked.
+    All blocks of a stage after its first block are stacked.
     """
     scale = ZEROS if cfg.zero_branches else ONES
 
     def block(layers: Block):
-        *others, last = layers.branch
-        tree = {"branch": (*map(_layer_spec, others), _layer_spec(last, scale))}
+        *leading, last = layers.branch
+        tree = {"branch": (*map(_layer_spec, leading), _layer_spec(last, scale))}
         return tree | ({"skip": _layer_spec(layers.skip)} if layers.skip else {})
 
     outputs = cfg.widths[-1] * EXPANSION[cfg.block]
@@ -214,7 +214,7 @@ def max_pool(x_BYXC: Float[Array, "B Y X C"]) -> Float[Array, "B Y2 X2 C"]:
 
 
 def _stage(params, running, layers: list[Block], h_BYXC, factors_LB, norm):
-    """Runs the first block, then scans the others. None for `factors_LB` drops no branch."""
+    """Runs the first block, then scans the others. `factors_LB` is None if no branch is dropped."""
     at = lambda i: jax.tree.map(lambda f: f[i], factors_LB)
     h_BYXC, first = _residual(params["first"], running["first"], layers[0], h_BYXC, at(0), norm)
     if len(layers) == 1:

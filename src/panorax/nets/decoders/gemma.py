@@ -1,12 +1,12 @@
 """Gemma 1 and 2 (arXiv:2403.08295, arXiv:2408.00118).
 
-Gemma scales the embedding by sqrt(D), multiplies in its norms by 1 + w, and gates with GELU.
+Gemma scales the embedding by sqrt(D), its norms scale by 1 + w, and its gates use GELU.
 Gemma 2 also normalises the output of each sublayer:
 
     x <- x + norm(attention(norm(x))),    x <- x + norm(mlp(norm(x)))
 
-It bounds attention and output logits by cap tanh(x / cap), and alternates layers with windowed and
-with full causal attention.
+It bounds attention and output logits by cap tanh(x / cap), and alternates layers of windowed and of
+full causal attention.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ class Model(llama.Model):
     post_norms: bool = True
     """RMS norm of the output of each sublayer (Gemma 2)"""
     query_scale: Positive | None = None
-    """divisor s of the attention logits q k / sqrt(s); None for the head width K"""
+    """number s in the attention logits q k / sqrt(s); None for the head width K"""
     attention_cap: Positive | None = 50.0
     """soft cap of the attention logits; None disables it"""
     logit_cap: Positive | None = 30.0
@@ -64,16 +64,16 @@ def embed(params, tokens_BT: Int[Array, "B T"], cfg: Model) -> Float[Array, "B T
 
 def block(x_BTD, layer, rotate, attend, cfg: Model):
     """One layer, as in `panorax.nets.decoders.llama`."""
-    after = lambda name, h_BTD: norm(h_BTD, layer[name], cfg) if cfg.post_norms else h_BTD
+    post_norm = lambda name, h_BTD: norm(h_BTD, layer[name], cfg) if cfg.post_norms else h_BTD
     h_BTD = norm(x_BTD, layer["attn_norm"], cfg)
     q_BTHK, k_BTGK, v_BTGK = llama.project(h_BTD, layer, cfg)
     scale = (cfg.query_scale or cfg.head_size) ** -0.5
     q_BTHK, k_BTGK = rotate(q_BTHK), rotate(k_BTGK)
     out_BTHK, cache = attend(q_BTHK, k_BTGK, v_BTGK, scale=scale, cap=cfg.attention_cap)
-    x_BTD = x_BTD + after("attn_post_norm", dot(out_BTHK, layer["o"], 2))
+    x_BTD = x_BTD + post_norm("attn_post_norm", dot(out_BTHK, layer["o"], 2))
     h_BTD = norm(x_BTD, layer["mlp_norm"], cfg)
     inner_BTF = jax.nn.gelu(dot(h_BTD, layer["gate"])) * dot(h_BTD, layer["up"])
-    return x_BTD + after("mlp_post_norm", dot(inner_BTF, layer["down"])), cache
+    return x_BTD + post_norm("mlp_post_norm", dot(inner_BTF, layer["down"])), cache
 
 
 def unembed(params, x_BTD, cfg: Model) -> Float[Array, "B T V"]:

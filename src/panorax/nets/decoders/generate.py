@@ -1,6 +1,6 @@
 """Generation with a key/value cache, by any family of `panorax.nets.decoders.decoder`.
 
-One compiled program reads the prompts, another generates a chunk of tokens.
+One compiled program reads the prompts; a second program generates a chunk of tokens.
 """
 
 import itertools
@@ -26,7 +26,7 @@ class Decoding:
     token: newest token of each row, not yet in the cache, (B,).
     done: True for rows that are complete, (B,).
     cache: keys and values of all tokens before the newest.
-    drawn: number of tokens sampled so far.
+    drawn: number of tokens sampled so far in each row.
     """
 
     token: jax.Array
@@ -55,7 +55,7 @@ def prefill(
     cfg,
     sampling: Sampling,
 ):
-    """Runs the prompts and samples the first token after each.
+    """Runs the prompts and samples the first token after each; returns the `Decoding`.
 
     prompt_BT: tokens, padded on the right.  length_B: prompt length of each row, at least 1.
     room: tokens that the cache holds beyond T.
@@ -71,7 +71,7 @@ def advance(
 ):
     """Returns the next `n` tokens of each row, (B, n), and the decoding after them.
 
-    Each token costs one pass of one token through the model.
+    The first of these tokens is `decoding.token`. Each token costs one forward pass of one token.
     """
 
     def body(decoding, _):
@@ -102,23 +102,23 @@ def decode(
     sampling: Sampling,
     chunk: int = 16,
 ) -> Iterator[np.ndarray]:
-    """Yields up to `new` tokens after each prompt in pieces (B, chunk), as they are generated.
+    """Yields up to `new` tokens after each prompt as they are generated, in arrays (B, <= chunk).
 
-    Generation ends early once each row has sampled a token of `ends`; after it, a row repeats the
-    first of `ends`. Prompts of different lengths share a batch. Widths are rounded up, so that
-    prompts of similar length share a program. Each step reads the whole cache, whose room therefore
+    Generation ends early once each row has sampled a token of `ends`; after that token, a row
+    repeats the first of `ends`. Prompts of different lengths share a batch. Widths are rounded up,
+    so that prompts of similar length share a program. Each step reads the whole cache, so its room
     starts small and doubles when it is full.
     """
     width, pieces = -(-max(map(len, prompts)) // 16) * 16, -(-new // chunk)
     padded = np.array([[*row, *[0] * (width - len(row))] for row in prompts], np.int32)
     lengths = np.array([len(row) for row in prompts], np.int32)
     static = {"ends": ends, "cfg": cfg, "sampling": sampling}
-    whole = width + pieces * chunk
-    room = min(whole, max(SMALLEST_ROOM, width + chunk))
+    full_room = width + pieces * chunk
+    room = min(full_room, max(SMALLEST_ROOM, width + chunk))
     decoding = _prefill(params, padded, lengths, key, room=room - width, **static)
     for piece in range(pieces):
         if width + (piece + 1) * chunk > room:
-            room = min(whole, 2 * room)
+            room = min(full_room, 2 * room)
             decoding = decoding.replace(cache=_grown(decoding.cache, room=room))
         tokens_BN, decoding = _advance(params, decoding, key, n=chunk, **static)
         yield np.asarray(tokens_BN)[:, : new - piece * chunk]

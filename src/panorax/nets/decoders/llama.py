@@ -82,7 +82,7 @@ class Model:
 def spec(cfg: Model):
     """All parameters, with the layers stacked along L.
 
-    As in GPT-2, the initial deviation of the projections `o` and `down` is divided by sqrt(2 L),
+    As in GPT-2, the initial standard deviation of `o` and `down` is divided by sqrt(2 L),
     because the residual stream sums 2 L branches.
     """
     D, H, G, K, F = cfg.d_model, cfg.n_heads, cfg.n_kv_heads, cfg.head_size, cfg.d_ff
@@ -114,7 +114,7 @@ def embed(params, tokens_BT: Int[Array, "B T"], cfg: Model) -> Float[Array, "B T
 
 
 def project(h_BTD, layer, cfg: Model):
-    """Queries, keys and values before rotation."""
+    """Queries (B, T, H, K) before rotation; keys before rotation and values, (B, T, G, K)."""
     q_BTHK = dot(h_BTD, layer["q"])
     k_BTGK = dot(h_BTD, layer["k"])
     v_BTGK = dot(h_BTD, layer["v"])
@@ -125,7 +125,8 @@ def block(x_BTD, layer, rotate, attend, cfg: Model, project=project):
     """One layer. Returns its output and the cache that `attend` returned.
 
     rotate: function that applies positions to queries or keys.
-    attend: function (q, k, v) -> (values, cache).  project: function of queries, keys and values.
+    attend: function (q, k, v) -> (values, cache).
+    project: function (h, layer, cfg) -> (q, k, v).
     """
     h_BTD = rms_norm(x_BTD, layer["attn_norm"], cfg.norm_eps)
     q_BTHK, k_BTGK, v_BTGK = project(h_BTD, layer, cfg)

@@ -35,7 +35,7 @@ def gru_spec(inputs: int, width: int) -> dict[str, P]:
 def gru_cell(
     params, h_BD: Float[Array, "B D"], projected_BF: Float[Array, "B F"]
 ) -> Float[Array, "B D"]:
-    """One step from the memory h and the projected input x W + b, with F = 3D."""
+    """One step from the hidden state h and the projected input x W + b, with F = 3D."""
     xr, xz, xn = jnp.split(projected_BF, 3, -1)
     hr, hz, hn = jnp.split(dot(h_BD, params["u"]) + params["c"][None], 3, -1)
     r, z = jax.nn.sigmoid(xr + hr), jax.nn.sigmoid(xz + hz)
@@ -45,9 +45,9 @@ def gru_cell(
 def gru(
     params, h_BD: Float[Array, "B D"], x_BTI: Float[Array, "B T I"], reset_BT: Bool[Array, "B T"]
 ) -> tuple[Float[Array, "B D"], Float[Array, "B T D"]]:
-    """Returns the last memory and the memories after each step.
+    """Returns the last hidden state and the hidden states after each step.
 
-    reset_BT: True sets the memory to zero before the step.
+    reset_BT: True sets the hidden state to zero before the step.
     """
     projected_BTF = dot(x_BTI, params["w"]) + params["b"][None, None]
 
