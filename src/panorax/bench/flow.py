@@ -54,7 +54,7 @@ class Config:
     """The network and the sizes of a round."""
 
     net: unet.Config = unet.Config()
-    """the U-Net, by default that of generative/flow_matching_unet"""
+    """the U-Net; by default the network of generative/flow_matching_unet"""
     batch: Count = 128
     """images per training step [B]"""
     steps: Count = 20
@@ -68,7 +68,7 @@ class Config:
 
 
 def config(setting: dict) -> flow_matching.Config:
-    """The config of the system that contenders run; `setting` has been through JSON."""
+    """The config of the system that contenders run, from a `setting` decoded from JSON."""
     net = unet.Config(
         **{name: tuple(x) if isinstance(x, list) else x for name, x in setting["net"].items()}
     )
@@ -108,7 +108,7 @@ def benchmark(cfg: Config, folder: Path) -> Table:
 
 
 def prepare(setting: dict, folder: Path) -> None:
-    """Writes what contenders share.
+    """Writes the files that contenders share.
 
     weights.npz: parameters under diffusers' names, each moved away from its initial value.
     batches.npz: batches with the noise, times and dropped labels that our step draws.

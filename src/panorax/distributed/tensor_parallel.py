@@ -12,7 +12,7 @@ input of a pair passes f, its output passes g:
     f: forward the identity, backward an all-reduce
     g: forward an all-reduce, backward the identity
 
-Neither needs a custom rule in JAX. Inside `shard_map` (check_vma=True) the type of a value knows
+Neither needs a custom rule in JAX. Inside `shard_map` (check_vma=True) the type of a value records
 whether it varies over devices. g is `psum`, from varying to invariant; its transpose gives the same
 cotangent to every device. f is `pcast`, from invariant to varying; its transpose is the sum. JAX
 inserts f wherever an invariant value meets a varying one. Attention has three such products, which
@@ -332,7 +332,7 @@ def memory(key, cfg: Config) -> Result:
 
 
 def study(cfg: Config) -> dict[str, Part]:
-    """Training on one device and on many, what devices exchange, and what each holds."""
+    """Training on one device and on many, the collectives, and the memory of each device."""
     return {
         "training": functools.partial(training, cfg=cfg),
         "communication": functools.partial(communication, cfg=cfg),

@@ -1,4 +1,4 @@
-"""Eigenvalues that stand out, and the overlap of eigenspaces."""
+"""Outlier eigenvalues, and the overlap of eigenspaces."""
 
 import jax.numpy as jnp
 import numpy as np

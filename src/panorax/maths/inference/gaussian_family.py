@@ -40,7 +40,7 @@ class Gaussian:
     log_scale: Float[Array, " D"]
     """log of the diagonal of L"""
     lower: Float[Array, "D D"] | None
-    """matrix whose strict lower triangle is that part of L; None for a mean field"""
+    """matrix with the strict lower triangle of L, other entries unused; None for a mean field"""
 
     def factor(self) -> Float[Array, "D D"]:
         """The factor L."""

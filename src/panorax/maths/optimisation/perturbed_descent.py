@@ -52,8 +52,10 @@ def jins(
     smooth: Lipschitz constant of the gradient.
     hessian_lipschitz: Lipschitz constant of the Hessian.
     accuracy: gradient norm at the end.
+    dimension: number of coordinates.
     gap: upper bound on f(start) - min f.
     failure: probability with which the guarantee may fail.
+    c: absolute constant of the theorem.
 
     Within steps of order log^4(dimension) gap smooth / accuracy^2, the descent ends where
     |grad| <= accuracy and no curvature is below -sqrt(hessian_lipschitz accuracy).
@@ -89,11 +91,11 @@ class _Perturbation(NamedTuple):
     """The last perturbation."""
 
     x: Float[Array, " d"]
-    """point before it"""
+    """point before the perturbation"""
     value: Float[Array, ""]
-    """f at that point"""
+    """f at the point before the perturbation"""
     step: Int[Array, ""]
-    """step in which it was added"""
+    """step of the perturbation"""
 
 
 class _State(NamedTuple):

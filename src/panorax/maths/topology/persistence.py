@@ -15,7 +15,7 @@ Three facts keep the work small.
 (2) Apparent pairs: if s is the latest facet of its earliest coface, the two are a pair of length 0.
 An edge ab is in such a pair if and only if its lune {c: ac and bc before ab} is not empty; its
 partner is (ab, c) with the smallest such c. The remaining edges form the relative neighbourhood
-graph (Toussaint 1980), of order N. It contains the minimum spanning tree, whose edges are the
+graph (Toussaint 1980), of about N edges. It contains the minimum spanning tree, whose edges are the
 deaths of H0 and are cleared.
 
 (3) Columns are never stored. V, the sum of the simplices added so far, is a boolean tensor. The
