@@ -73,8 +73,7 @@ class Config:
     value_weight: NonNegative = 0.5
     """weight of the value loss [c1]"""
     value_clip: Positive | None = None
-    """radius of PPO2's value clipping; the larger of the clipped and unclipped error counts. None
-    disables it"""
+    """radius of PPO2's value clipping (max of clipped and unclipped error); None disables it"""
     entropy_weight: NonNegative = 0.0
     """weight of the entropy bonus [c2]"""
     reward_scale: Positive = 1.0

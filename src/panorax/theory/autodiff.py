@@ -195,7 +195,7 @@ class Gaps(NamedTuple):
     gradient: float
     """largest difference of an entry of the gradient, over the largest entry"""
     slope: float
-    """difference of a directional derivative from <gradient, direction>, over the latter"""
+    """relative difference of a directional derivative from <gradient, direction>"""
 
 
 def gaps(key, network: Network) -> Gaps:

@@ -53,7 +53,7 @@ class Config:
 def log_ball_cube_ratio(d: Num[Array, "*n"]) -> Float[Array, "*n"]:
     """log of the share of the unit cube in d dimensions that its inscribed ball fills.
 
-    From d = 64 the share itself is below the smallest float32.
+    From d = 64 the share itself is below the smallest normal float32.
     """
     d = jnp.asarray(d, jnp.float32)
     return 0.5 * d * jnp.log(jnp.pi) - gammaln(0.5 * d + 1) - d * jnp.log(2.0)

@@ -1,4 +1,4 @@
-"""First-order optimisers: zig-zag in a long valley, and weight decay beside or inside the gradient.
+"""First-order optimisers: zig-zag in a long valley, and decoupled weight decay beside L2 penalties.
 
 The update rules are in `panorax.maths.optimisation.update_rules`. On the bowl
 f(x) = (x_1^2 + k x_2^2) / 2 gradient descent at its best rate crosses the valley in every step.
@@ -34,7 +34,7 @@ from panorax.ops.losses import cross_entropy
 DECAYED = {"adamw": adamw, "adam_l2": adam_l2}
 TITLES = {"adamw": "AdamW", "adam_l2": "Adam with an L2 penalty"}
 ENOUGH = 1e-6
-"""value at which an optimiser has arrived on the bowl, as a share of the first"""
+"""value of f at which an optimiser has converged on the bowl, relative to f at the start"""
 COUNTED, DRAWN = 20, 40
 """first steps on the bowl in which sign changes are counted, and first steps that are drawn"""
 
@@ -58,7 +58,7 @@ class Config:
     rates: tuple[Positive, ...] = (1e-3, 3e-3, 1e-2)
     """learning rates of the grid"""
     decays: tuple[Positive, ...] = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0)
-    """weight decays of the grid for both optimisers; the first stands for no decay"""
+    """weight decays of the grid for both optimisers; the first counts as no decay"""
     seeds: Count = 10
     """networks trained at each point of the grid"""
     seed: Whole = 0

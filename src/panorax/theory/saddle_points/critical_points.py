@@ -58,7 +58,7 @@ class Search(NamedTuple):
         return float(self.minima.sum() / max(self.points.sum(), 1))
 
     def error(self, expected: float) -> float:
-        """Standard error of `share` about `expected`; fields are independent, their points not."""
+        """Standard error of `share` about `expected`, from residuals of the independent fields."""
         residual = self.minima - expected * self.points
         return float((residual**2).sum() ** 0.5 / max(self.points.sum(), 1))
 
@@ -128,7 +128,7 @@ def energy_deviations(theory: Theory, search: Search) -> list[float]:
 def search_metrics(
     theory: dict[int, Theory], expected: dict[int, float], searches: dict[int, Search]
 ) -> dict[str, float]:
-    """Counts, shares and values of the points found; `expected` is their number in one field."""
+    """Counts, shares and values of the points found; `expected` is the mean number per field."""
     share_z, miscount, energy_z = [], [], []
     for d, each in searches.items():
         minima = theory[d].minima

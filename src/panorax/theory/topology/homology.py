@@ -27,7 +27,7 @@ from panorax.maths.topology.diagrams import (
 from panorax.maths.topology.persistence import diagrams, distances, filtration, spanning_forest
 
 ROUNDING = 1e-9
-"""length up to which a bar is rounding"""
+"""largest length of a bar that counts as rounding error"""
 TITLES = {"circle": "circle", "eight": "figure eight", "sphere": "sphere", "torus": "torus"}
 DRAWN_DIGITS = (0, 1)
 """digits whose diagrams are measured one by one and drawn"""
@@ -41,8 +41,8 @@ def longer_than_rounding(diagram: np.ndarray) -> np.ndarray:
 def circle_metrics(diagrams_of_circle: list[np.ndarray], points: int) -> dict[str, float]:
     """Bars of evenly spaced points on a circle, beside their closed form.
 
-    H1 has one bar, born at 2 sin(pi / n), dead at sqrt(3) if 3 divides n; n / 3 - 1 bars of H2 are
-    born there.
+    If 3 divides n, H1 has one bar, from 2 sin(pi / n) to sqrt(3), where n / 3 - 1 bars of H2 are
+    born.
     """
     loops, hollows = (longer_than_rounding(diagram) for diagram in diagrams_of_circle[1:])
     birth, death = loops[0]
@@ -85,7 +85,7 @@ def shapes(key, circle: int, eight: int, sphere: int, torus: int) -> Result:
 
 
 class Comparison(NamedTuple):
-    """The distance of two diagrams, and the largest one that the stability theorem allows."""
+    """The distance of two diagrams, and the largest distance that the stability theorem allows."""
 
     distance: float
     """bottleneck distance of the diagrams"""
@@ -120,7 +120,7 @@ def stability(key, clouds: int) -> Result:
 
 
 def digits(key, n: int) -> Result:
-    """The first n training digits: classes along the spanning tree, and a diagram a class.
+    """The first n training digits: classes along the spanning tree, and one diagram per class.
 
     Nothing is random: `key` is not used.
     """
