@@ -2,7 +2,7 @@
 
 Paper: Li et al. 2020 (arXiv:2006.15704).
 Command: panorax run distributed/data_parallel
-On a CPU the eight devices share its cores: counts and values are those of eight devices, not speed.
+On a CPU the eight devices share the cores: counts and values are exact, speed is meaningless.
 """
 
 from panorax.core.claims import Claim

@@ -2,7 +2,7 @@
 
 Paper: Shoeybi et al. 2019 (arXiv:1909.08053).
 Command: panorax run distributed/tensor_parallel
-On a CPU the eight devices share its cores: counts and values are those of eight devices, not speed.
+On a CPU the eight devices share the cores: counts and values are exact, speed is meaningless.
 """
 
 from panorax.core.claims import Claim

@@ -154,7 +154,7 @@ def alone(turn: Callable[[], dict]) -> tuple[dict, float]:
     """Takes a turn up to `TRIES` times, until other programs use at most `FOREIGN` of the cores.
 
     Returns the answer of the least disturbed turn, and the share of the cores that other programs
-    used meanwhile.
+    used during that turn.
     """
     tries = []
     while len(tries) < TRIES and (not tries or tries[-1][1] > FOREIGN):

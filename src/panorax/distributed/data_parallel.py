@@ -129,7 +129,7 @@ def data_parallel_by_pmap(cfg: Config, mesh: Mesh):
 
 
 def train(step: Callable, state: State, tokens, key, steps: int) -> tuple[State, np.ndarray]:
-    """The state after `steps` updates, and the loss before each of them."""
+    """The state after `steps` updates, and the loss before each update, (steps,) in nats."""
     losses = []
     for _ in range(steps):
         state, metrics = step(state, tokens, key)

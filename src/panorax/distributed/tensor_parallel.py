@@ -182,7 +182,7 @@ def loss_fn(params, tokens_BT1: Int[Array, "B T1"], model: llama.Model) -> Float
 def train(params, tokens, loss: Callable, cfg: Config):
     """Parameters after `steps` updates of Adam, and the loss before each, (steps,).
 
-    Adam is elementwise, so it updates parts of arrays and whole arrays alike.
+    Adam is elementwise, so a device can update its part of each array.
     """
     updates = jnp.arange(cfg.steps)
     return descend(
@@ -233,7 +233,7 @@ def set_up(key, cfg: Config) -> Setup:
 
 
 def on_devices(setup: Setup, function: Callable, out_specs, mesh: Mesh | None = None) -> Callable:
-    """`function(params, tokens)` on the devices of `mesh`, by default those of `setup`."""
+    """`function(params, tokens)` on the devices of `mesh`, by default `setup.mesh`."""
     in_specs = (setup.specs, PartitionSpec())
     mapped = jax.shard_map(
         function, mesh=mesh or setup.mesh, in_specs=in_specs, out_specs=out_specs

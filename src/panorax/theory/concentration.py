@@ -6,7 +6,8 @@ Gaussian vector follows the chi distribution: its mean sqrt(2) Gamma((d+1)/2) / 
 to sqrt(d), its variance d - mean^2 is close to 1/2 in every dimension, and P(norm <= x) is
 P(d/2, x^2/2), the regularised incomplete Gamma function.
 
-Each exact value stands beside a Monte Carlo estimate with its 95% interval (`_low`, `_high`).
+The study compares each exact value with a Monte Carlo estimate (`_sampled`) and the 95% interval of
+the estimate (`_low`, `_high`).
 
     largest_z               largest |sampled - exact| in standard errors
     largest_norm_distance   largest Kolmogorov distance of the sampled norms from the chi

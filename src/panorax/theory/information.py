@@ -134,11 +134,11 @@ def critic_bounds(key, dimensions: int, cfg: Config) -> dict[str, np.ndarray]:
 def ksg_metrics(estimates: ByDimension, cfg: Config) -> dict[str, float]:
     """Bias of KSG in every dimension, and the metrics of the claims."""
     bias = {d: e.bias(cfg) for d, e in estimates.items()}
-    each = {(d, nats): bias[d][i] for d in bias for i, nats in enumerate(cfg.nats)}
+    by_case = {(d, nats): bias[d][i] for d in bias for i, nats in enumerate(cfg.nats)}
     covered = np.array(cfg.nats) <= 2 * cfg.moderate
     last = estimates[max(cfg.dims)].value[-1].mean()
     return {
-        **family("ksg_{}d_bias_{:g}", each),
+        **family("ksg_{}d_bias_{:g}", by_case),
         "ksg_error": float(np.abs(bias[min(cfg.dims)][covered]).max()),
         "ksg_high_dimension_share": float(last / cfg.nats[-1]),
     }

@@ -6,7 +6,7 @@ Each step multiplies the distance to the minimum by (k - 1)/(k + 1), with moment
 1 - sqrt(2 / k).
 
 Adam with a penalty d/2 |p|^2 divides the decay d p by the size of the gradients, so weights with
-large gradients hardly decay. AdamW decays all weights alike
+large gradients hardly decay. AdamW decays all weights at the same rate
 (Loshchilov & Hutter 2019, arXiv:1711.05101).
 """
 

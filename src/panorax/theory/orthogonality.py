@@ -1,4 +1,4 @@
-"""Orthogonality: the angle between random directions, and how many are nearly orthogonal at once.
+"""Orthogonality: angles between random directions, and the number of nearly orthogonal directions.
 
 The cosine c between two independent directions, uniform on the sphere in d dimensions, has
 

@@ -37,7 +37,7 @@ SCIPY = {"newton_cg": "Newton-CG", "bfgs": "BFGS", "lbfgs": "L-BFGS-B", "trust_r
 @checked
 class Config:
     dims: tuple[Count, ...] = (2, 10, 100)
-    """dimensions of Rosenbrock's valley, at most four of them"""
+    """dimensions of Rosenbrock's valley, one to four values"""
     tolerance: Positive = 1e-6
     """largest absolute entry of the gradient at which a method stops"""
     penalty: Positive = 1.0

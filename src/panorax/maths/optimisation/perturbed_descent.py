@@ -26,7 +26,7 @@ from panorax.core import struct
 
 
 class Noise(NamedTuple):
-    """When perturbed descent adds noise, and how much."""
+    """Size and timing of the noise that perturbed descent adds."""
 
     radius: float
     """radius of the ball"""

@@ -74,7 +74,7 @@ def shapes(key, circle: int, eight: int, sphere: int, torus: int) -> Result:
         "sphere": clouds_of.sphere(rng, sphere),
         "torus": clouds_of.torus(rng, torus),
     }
-    top = {"eight": 1}  # the others are measured up to H2
+    top = {"eight": 1}  # all other shapes are measured up to H2
     by_shape = {shape: diagrams(distances(x), top.get(shape, 2)) for shape, x in clouds.items()}
     titled = {TITLES[shape]: each for shape, each in by_shape.items()}
     random = {shape: each for shape, each in by_shape.items() if shape != "circle"}

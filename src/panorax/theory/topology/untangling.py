@@ -41,7 +41,7 @@ def linked_rings(pairs: int, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Two classes of `pairs` unit circles in R^3, n points each: two float32 (pairs n, 3) arrays.
 
     Circles of the first class lie in the x-y plane. A circle of the second class, in the x-z plane,
-    goes through each of them.
+    passes through each of these circles.
     """
     angle = 2 * np.pi * np.arange(n) / n
     zero = np.zeros(n)
