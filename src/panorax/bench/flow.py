@@ -2,11 +2,11 @@
 
 Compares training and sampling by Heun's method, then full and depthwise convolutions alone.
 
-XLA has a fast program for one form of convolution: channels last, kernels as (rows, columns, in,
-out). Outside a loop XLA converts other forms to it. Inside a scan of training steps the gradients
-that autodiff makes keep other forms and run as plain loops. `panorax.ops.convolution` writes both
-gradients in the fast form, and convolutions then run at matrix-product speed. They take more than
-half of a step; the rest is norms, layout copies for the kernel gradients, and SiLUs.
+XLA has a fast program for one layout of convolutions: channels last, kernels as (rows, columns, in,
+out). Outside a loop XLA converts other layouts to it. Inside a scan of training steps the gradients
+that autodiff makes keep other layouts and run as plain loops. `panorax.ops.convolution` writes both
+gradients in the fast layout, and convolutions then run at matrix-product speed. They take more than
+half of a step; the remainder is norms, layout copies for the kernel gradients, and SiLUs.
 
 XLA in JAX 0.10.2 gives a convolution one core per 64 output channels, so one core does most of the
 work. One device per core (`--mesh data=2`) uses both.

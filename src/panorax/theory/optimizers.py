@@ -116,8 +116,8 @@ def bowl_metrics(paths: dict[str, np.ndarray], cfg: Config) -> dict[str, float]:
     steps, turns = {}, {}
     for name, points in paths.items():
         values = bowl_values(points, cfg.condition)
-        arrived = np.flatnonzero(values < ENOUGH * values[0])
-        steps[name] = arrived[0] if len(arrived) else cfg.bowl_steps
+        converged = np.flatnonzero(values < ENOUGH * values[0])
+        steps[name] = converged[0] if len(converged) else cfg.bowl_steps
         steep = points[: COUNTED + 1, 1]
         turns[name] = np.sum(steep[:-1] * steep[1:] < 0)
     return {

@@ -139,10 +139,10 @@ def minimised(problem: Problem, tolerance: float) -> Outcome:
     runs = {}
     for name, minimise in MINIMISERS.items():
         solve = functools.partial(minimise, problem.f, steps=STEPS, tolerance=tolerance)
-        reached = jax.jit(solve)(problem.start)
-        values = np.asarray(reached.values)
-        slope = float(jnp.max(jnp.abs(reached.gradient)))
-        runs[name] = Run(int(reached.steps), values[np.isfinite(values)] - lowest, slope)
+        minimum = jax.jit(solve)(problem.start)
+        values = np.asarray(minimum.values)
+        slope = float(jnp.max(jnp.abs(minimum.gradient)))
+        runs[name] = Run(int(minimum.steps), values[np.isfinite(values)] - lowest, slope)
     return Outcome(runs, {name: result.nit for name, result in scipys.items()})
 
 
@@ -174,9 +174,9 @@ def newton(key, cfg: Config) -> Result:
     """Order of convergence of Newton's method on the logistic regression."""
     f, start, _ = problems(cfg)["logistic"]
     with jax.enable_x64(True):
-        reached = jax.jit(lambda x: MINIMISERS["newton"](f, x, tolerance=1e-13))(start)
-        values = np.asarray(reached.values)
-    errors = np.sqrt(np.maximum(values[np.isfinite(values)] - float(reached.value), 0))
+        minimum = jax.jit(lambda x: MINIMISERS["newton"](f, x, tolerance=1e-13))(start)
+        values = np.asarray(minimum.values)
+    errors = np.sqrt(np.maximum(values[np.isfinite(values)] - float(minimum.value), 0))
     errors = errors[errors > 1e-13]
     return Result({"newton_order": order(errors)}, {"newton.png": draw_newton(errors)})
 

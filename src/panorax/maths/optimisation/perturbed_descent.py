@@ -9,8 +9,8 @@ A perturbation of radius r has a component of about r / sqrt(d) along a directio
 Each step of rate e multiplies the component by 1 + e g, so the escape takes about
 log(sqrt(d) / r) / (e g) steps. Plain descent from a random start also escapes a strict saddle. In a
 chain of d saddles (Du et al. 2017, arXiv:1705.10412), however, each saddle throws it closer to the
-stable manifold of the next. The time at each saddle is a multiple of the time at the one before, so
-the total is exponential in d. Perturbed descent takes about equally many steps at each saddle.
+stable manifold of the next. The time at each saddle is a multiple of the time at the previous
+saddle, so the total is exponential in d. Perturbed descent takes about equally many steps at each.
 """
 
 import math

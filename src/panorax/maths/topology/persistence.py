@@ -5,8 +5,8 @@ longest edge. Edges are ranked by length, ties in any order. A triangle is (r, v
 r and the third vertex v; a tetrahedron is (r, v, w) with v > w. All simplices are ordered by these
 tuples, and the faces of a simplex precede it. Ripser (Bauer 2021, arXiv:1908.02518) reduces the
 coboundaries d s of the simplices s, the last s first. The pivot of a column is its earliest
-simplex. While a later column has the same pivot, that column is added. The reduction pairs the
-birth s with the death pivot.
+simplex. While the column of a later s has the same pivot, it is added. The reduction pairs s, a
+birth, with the pivot of its reduced column, a death.
 
 Three facts keep the work small.
 

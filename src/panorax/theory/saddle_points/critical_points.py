@@ -155,8 +155,8 @@ def goe_metrics(positive: dict[int, float], samples: int) -> dict[str, float]:
         abs(positive[d] - p) / (p * (1 - p) / samples) ** 0.5
         for d, p in fields.ALL_POSITIVE.items()
     ]
-    hit = [d for d, p in positive.items() if p > 0]
-    rate = float(np.polyfit(hit, [-np.log(positive[d]) for d in hit], 2)[0])
+    observed = [d for d, p in positive.items() if p > 0]
+    rate = float(np.polyfit(observed, [-np.log(positive[d]) for d in observed], 2)[0])
     return {
         "goe_closed_form_z": float(max(deviations)),
         "goe_rate": rate,

@@ -125,13 +125,13 @@ def digits(key, n: int) -> Result:
     Nothing is random: `key` is not used.
     """
     pictures, label = (part[:n] for part in datasets.digit_vectors()[:2])
-    apart = distances(pictures)
-    classes = class_diagrams(apart, label)
-    touching = [apart[np.ix_(label == c, label != c)].min() for c in range(10)]
+    distance_NN = distances(pictures)
+    classes = class_diagrams(distance_NN, label)
+    touching = [distance_NN[np.ix_(label == c, label != c)].min() for c in range(10)]
     components = [betti(each[0], t) for each, t in zip(classes, touching, strict=True)]
     drawn = {c: classes[c] for c in DRAWN_DIGITS}
     metrics = {
-        "digits_tree_within_a_class": within_a_class(apart, label),
+        "digits_tree_within_a_class": within_a_class(distance_NN, label),
         "digits_largest_loop_ratio": max(largest_ratio(each[1]) for each in classes),
         "digits_mean_components_where_classes_touch": float(np.mean(components)),
         **family("digit_{}_loops", {c: len(each[1]) for c, each in drawn.items()}),
