@@ -11,7 +11,7 @@ from panorax.nets.decoders.llama import Model
 
 PAPER = "Rajbhandari et al. 2020"
 LAYERS = 4
-# one row per stage: all-reduces, reduce-scatters, all-gathers; one all-reduce includes the loss
+# one row per stage: all-reduces (loss included), reduce-scatters, all-gathers
 EXCHANGES = (
     (1, 0, 0),
     (1, 0, 2),
