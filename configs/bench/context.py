@@ -1,4 +1,4 @@
-"""Training on 1,024 to 8,192 tokens of context on a CPU, beside PyTorch eager.
+"""Training with contexts of 1,024 to 8,192 tokens on a CPU, beside PyTorch eager.
 
 Memory grows linearly with the context. Competitor: the same Llama (`panorax.bench.torch_llama`)
 in torch 2.13.0, whose attention is a flash kernel.
@@ -24,7 +24,7 @@ CLAIMS = (
             f"{context}_largest_loss_difference",
             "<",
             1e-5,
-            f"Panorax: its first five losses equal PyTorch's within 1e-5 nats at {context} tokens",
+            f"Panorax: the first five losses equal PyTorch's within 1e-5 nats at {context} tokens",
         )
         for context in Config().contexts
     ),

@@ -19,20 +19,21 @@ CLAIMS = tuple(
             f"batch{batch}_panorax_ratio",
             ">=",
             1.2,
-            f"Panorax: 192 new tokens at batch {batch} come 1.2 times as fast as from the PyTorch"
-            " loop",
+            f"Panorax: generation of 192 tokens at batch {batch} is 1.2 times as fast as the"
+            " PyTorch loop",
         ),
         Claim(
             f"batch{batch}_ratio_of_panorax_to_transformers",
             ">=",
             2.0,
-            f"Panorax: 192 new tokens at batch {batch} come twice as fast as from `transformers`",
+            f"Panorax: generation of 192 tokens at batch {batch} is twice as fast as"
+            " `transformers`",
         ),
         Claim(
             f"batch{batch}_tokens_that_differ",
             "<=",
             0,
-            f"Panorax: at batch {batch} both competitors choose the same greedy tokens",
+            f"Panorax: at batch {batch} both competitors generate the same greedy tokens",
         ),
     )
 )

@@ -16,13 +16,13 @@ CLAIMS = (
         "tsne_panorax_ratio",
         ">=",
         1.0,
-        "Panorax: 1,000 steps of t-SNE take no longer than scikit-learn's",
+        "Panorax: 1,000 steps of t-SNE take no longer than with scikit-learn",
     ),
     Claim(
         "umap_panorax_ratio",
         ">=",
         1.0,
-        "Panorax: 500 epochs of UMAP take no longer than umap-learn's",
+        "Panorax: 500 epochs of UMAP take no longer than with umap-learn",
     ),
     Claim(
         "tsne_panorax_kl",
@@ -40,7 +40,7 @@ CLAIMS = (
         "tsne_recall_gain",
         ">=",
         0.0,
-        "Panorax: t-SNE keeps at least scikit-learn's share of 15 neighbours",
+        "Panorax: t-SNE preserves at least scikit-learn's share of the 15 nearest neighbours",
     ),
     Claim(
         "umap_trustworthiness_gain",
@@ -53,7 +53,8 @@ CLAIMS = (
         "umap_recall_gain",
         ">=",
         0.0,
-        "Panorax: UMAP keeps at least umap-learn's share of 15 neighbours, median over rounds",
+        "Panorax: UMAP preserves at least umap-learn's share of the 15 nearest neighbours, median"
+        " over rounds",
     ),
 )
 

@@ -58,7 +58,7 @@ CLAIMS = tuple(
             f"{name}_largest_loss_difference",
             "<",
             0.05,
-            f"Panorax: the first five bfloat16 losses of both at size {name} agree within 0.05",
+            f"Panorax: the first five bfloat16 losses at size {name} equal PyTorch's within 0.05",
         ),
     )
 )

@@ -1,7 +1,7 @@
 """Persistent homology beside Ripser: 500 points up to H1, 120 points on a sphere up to H2.
 
-Both go from points to diagrams on the same core, and the diagrams are compared. Competitor: ripser
-0.6.15 (Bauer's Ripser, C++); ours is numpy.
+Both compute diagrams from points on the same core, and the diagrams are compared. Competitor:
+ripser 0.6.15 (Bauer's Ripser, C++); ours is numpy.
 
 Command: panorax bench bench/topology (needs `pip install 'panorax[bench]'`)
 """
@@ -32,8 +32,8 @@ CLAIMS = (
             f"{case}_largest_difference",
             "<",
             1e-5,
-            f"Panorax: births and deaths of {cloud} equal Ripser's, which are single precision,"
-            " within 1e-5",
+            f"Panorax: births and deaths of {cloud} equal Ripser's, in single precision, within"
+            " 1e-5",
         )
         for case, cloud in CASES.items()
     ),

@@ -32,7 +32,7 @@ CLAIMS = (
         "tiny_panorax_ratio",
         ">=",
         4,
-        "Panorax: 2 layers of width 32, the size of a test, train 4 times as fast as PyTorch",
+        "Panorax: 2 layers of width 32, a test's size, train 4 times as fast as PyTorch",
     ),
     *(
         Claim(

@@ -2,7 +2,7 @@
 
 Paper: Li et al. 2020 (arXiv:2006.15704).
 Command: panorax run distributed/data_parallel
-On a CPU the eight devices share its cores: counts and numbers hold for eight, speed does not.
+On a CPU the eight devices share the cores: counts and values are exact, speed is meaningless.
 """
 
 from panorax.core.claims import Claim
@@ -12,7 +12,10 @@ from panorax.nets.decoders.llama import Model
 PAPER = "Li et al. 2020, section 3.2"
 CLAIMS = (
     Claim(
-        "all_reduces_per_update", "==", 1, f"{PAPER}.4: accumulated gradients are synchronised once"
+        "all_reduces_per_update",
+        "==",
+        1,
+        f"{PAPER}.4: accumulated gradients are all-reduced once per update",
     ),
     Claim("other_collectives", "==", 0, f"{PAPER}: devices exchange nothing but gradients"),
     Claim(
@@ -25,13 +28,13 @@ CLAIMS = (
         "bytes_all_reduced_beside_gradients",
         "<=",
         4,
-        "this study: beside the gradients, once each, only the float32 loss is all-reduced",
+        "Panorax: besides each gradient once, only the float32 loss is all-reduced",
     ),
     Claim(
         "bytes_differing_between_devices",
         "==",
         0,
-        f"{PAPER}.1: equal starts and equal gradients keep the copies equal bit for bit",
+        f"{PAPER}.1: equal initial parameters and equal gradients keep the copies bitwise equal",
     ),
     Claim(
         "largest_loss_difference",
@@ -47,7 +50,7 @@ CLAIMS = (
         "relative to how far they moved",
     ),
     Claim(
-        "parameter_distance_pmap", "<", 1e-4, "this study: pmap makes the same updates as shard_map"
+        "parameter_distance_pmap", "<", 1e-4, "Panorax: pmap makes the same updates as shard_map"
     ),
 )
 ORACLE = "the same updates on one device; optax.adam on the gradient of the whole batch"

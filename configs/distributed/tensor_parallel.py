@@ -2,7 +2,7 @@
 
 Paper: Shoeybi et al. 2019 (arXiv:1909.08053).
 Command: panorax run distributed/tensor_parallel
-On a CPU the eight devices share its cores: counts and numbers hold for eight, speed does not.
+On a CPU the eight devices share the cores: counts and values are exact, speed is meaningless.
 """
 
 from panorax.core.claims import Claim
@@ -34,16 +34,16 @@ CLAIMS = (
         "==",
         3,
         f"{PAPER}: outside the layers, the embedding and the maximum and sums of the cross entropy "
-        "are all-reduced, logits never",
+        "are all-reduced, never the logits",
     ),
     Claim(
         "all_reduces_outside_layers",
         "==",
         4,
-        f"{PAPER}: the backward pass adds one all-reduce outside the layers, f of the output "
-        "embedding",
+        f"{PAPER}: outside the layers, the backward pass adds one all-reduce, at the input of the "
+        "output embedding",
     ),
-    Claim("other_collectives", "==", 0, f"{PAPER}: devices gather nothing"),
+    Claim("other_collectives", "==", 0, f"{PAPER}: all-reduce is the only collective"),
     Claim(
         "largest_share_of_a_matrix",
         "==",
@@ -66,19 +66,19 @@ CLAIMS = (
         "largest_loss_difference",
         "<",
         1e-5,
-        "this study: the split model computes the same loss as one device (float32)",
+        "Panorax: the split model computes the same loss as one device (float32)",
     ),
     Claim(
         "gradient_distance",
         "<",
         1e-5,
-        "this study: the split model has the same gradient as one device, relative to its norm",
+        "Panorax: the split model has the same gradient as one device, relative to its norm",
     ),
     Claim(
         "parameter_distance",
         "<",
         1e-3,
-        "this study: parameters after 20 updates are the same as on one device, relative to "
+        "Panorax: parameters after 20 updates are the same as on one device, relative to "
         "how far they moved",
     ),
 )

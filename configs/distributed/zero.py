@@ -2,7 +2,7 @@
 
 Paper: Rajbhandari et al. 2020 (arXiv:1910.02054).
 Command: panorax run distributed/zero
-On a CPU the eight devices share its cores: counts and numbers hold for eight, speed does not.
+On a CPU the eight devices share the cores: counts and values are exact, speed is meaningless.
 """
 
 from panorax.core.claims import Claim
@@ -11,7 +11,7 @@ from panorax.nets.decoders.llama import Model
 
 PAPER = "Rajbhandari et al. 2020"
 LAYERS = 4
-# a row a stage: all-reduces, reduce-scatters, all-gathers; the loss joins the gradients' all-reduce
+# one row per stage: all-reduces (loss included), reduce-scatters, all-gathers
 EXCHANGES = (
     (1, 0, 0),
     (1, 0, 2),
@@ -34,7 +34,7 @@ CLAIMS = (
             f"excess_stage{s}",
             "<",
             "padding_bound",
-            f"this study: bytes of stage {s} exceed the formula by the padding of rows only",
+            f"Panorax: bytes of stage {s} exceed the formula only by the padding of rows",
         )
         for s in STAGES
     ),
@@ -54,7 +54,7 @@ CLAIMS = (
             "<",
             SENT[s] + 0.001,
             f"{PAPER}, section 7.2: stage {s} sends at most {SENT[s]} numbers per parameter"
-            + (", here with a whole all-reduce" if s == 1 else ""),
+            + (", here with an all-reduce instead of a reduce-scatter" if s == 1 else ""),
         )
         for s in STAGES
     ),
@@ -62,27 +62,27 @@ CLAIMS = (
         "largest_distance_between_stages",
         "==",
         0,
-        "this study: all stages add the same numbers in the same order, so that parameters after "
-        "20 updates agree bit for bit",
+        "Panorax: all stages add the same numbers in the same order; parameters after 20 updates "
+        "are bitwise equal",
     ),
     Claim(
         "largest_loss_difference",
         "<",
         0.01,
-        "this study: losses are the same as on one device, in nats per token (20 steps, bfloat16)",
+        "Panorax: losses are the same as on one device, in nats per token (20 steps, bfloat16)",
     ),
     Claim(
         "largest_gradient_distance",
         "<",
         0.02,
-        "this study: the gradient is the same as on one device, relative to its norm "
+        "Panorax: the gradient is the same as on one device, relative to its norm "
         "(bfloat16 rounds to 1 part in 256)",
     ),
     Claim(
         "largest_parameter_distance",
         "<",
         0.05,
-        "this study: parameters after 20 updates are the same as on one device, relative to "
+        "Panorax: parameters after 20 updates are the same as on one device, relative to "
         "how far they moved (bfloat16)",
     ),
 )
@@ -103,7 +103,7 @@ def get_config() -> Config:
 
 
 def smoke() -> Config:
-    """Three devices, which divide none of the rows."""
+    """Three devices; no row length is a multiple of 3."""
     model = Model(
         vocab=64, d_model=32, n_layers=2, n_heads=4, n_kv_heads=2, d_ff=65, dtype="bfloat16"
     )

@@ -18,7 +18,7 @@ CLAIMS = (
         "worst_frechet",
         "<",
         "gaussian_frechet",
-        "Panorax: samples of every seed are closer to held-out digits than a Gaussian per class",
+        "Panorax: samples of every seed are closer to held-out digits than one Gaussian per class",
     ),
     Claim(
         "worst_frechet",

@@ -30,7 +30,7 @@ CLAIMS = (
         "start_gap",
         "==",
         0.0,
-        "Hu et al. 2021, section 4.1: at b = 0, LoRA computes the base exactly",
+        "Hu et al. 2021, section 4.1: at b = 0, LoRA computes exactly the base model",
     ),
     Claim(
         "merged_gap",

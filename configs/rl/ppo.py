@@ -12,7 +12,7 @@ from panorax.rl.ppo import Config
 SOLVED = "gymnasium: CartPole-v1 is solved at a mean return of 475 over 100 episodes"
 CLAIMS = (
     Claim("eval_return", ">=", 475.0, SOLVED),
-    Claim("min_eval_return_over_5_seeds", ">=", 475.0, f"{SOLVED}; here by every one of 5 seeds"),
+    Claim("min_eval_return_over_5_seeds", ">=", 475.0, f"{SOLVED}; here by each of 5 seeds"),
 )
 ORACLE = (
     "torch: PPO loss and distributions; stable-baselines3: advantages; gymnasium: dynamics; "

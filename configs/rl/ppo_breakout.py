@@ -15,7 +15,7 @@ from panorax.rl.ppo import Config
 WALL = "Panorax: PPO breaks 20 of a wall's 30 bricks; random actions break less than one"
 CLAIMS = (
     Claim("eval_return", ">=", 20.0, WALL),
-    Claim("min_eval_return_over_3_seeds", ">=", 20.0, f"{WALL}; for every one of 3 seeds"),
+    Claim("min_eval_return_over_3_seeds", ">=", 20.0, f"{WALL}; for each of 3 seeds"),
 )
 
 

@@ -1,4 +1,4 @@
-"""PPO on bsuite's memory chain: a GRU keeps a cue for 20 steps, which needs memory.
+"""PPO on bsuite's memory chain: a GRU policy remembers a cue for 20 steps.
 
 Papers: Osband et al. 2020 (arXiv:1908.03568), Schulman et al. 2017 (arXiv:1707.06347).
 Command: panorax run rl/ppo_memory
@@ -10,10 +10,10 @@ from panorax.rl.environments.from_gymnax import Config as Gymnax
 from panorax.rl.policies.gru import Config as GRU
 from panorax.rl.ppo import Config
 
-KEPT = "Panorax: a GRU answers right (reward 1, else -1); no memory earns 0 on average"
+KEPT = "Panorax: a GRU policy recalls the cue (reward 1, else -1); a memoryless policy averages 0"
 CLAIMS = (
     Claim("eval_return", ">=", 0.95, KEPT),
-    Claim("min_eval_return_over_5_seeds", ">=", 0.95, f"{KEPT}; for every one of 5 seeds"),
+    Claim("min_eval_return_over_5_seeds", ">=", 0.95, f"{KEPT}; for each of 5 seeds"),
 )
 
 

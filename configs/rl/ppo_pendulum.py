@@ -10,12 +10,12 @@ from panorax.rl.environments.from_gymnax import Config as Gymnax
 from panorax.rl.ppo import Config
 
 UPRIGHT = (
-    "Panorax: PPO swings up and balances; the swing alone costs about 150, "
-    "hanging or spinning over 1000"
+    "Panorax: PPO swings the pendulum up and balances it; the swing-up alone returns about -150, "
+    "hanging or spinning below -1000"
 )
 CLAIMS = (
     Claim("eval_return", ">=", -200.0, UPRIGHT),
-    Claim("min_eval_return_over_3_seeds", ">=", -200.0, f"{UPRIGHT}; for every one of 3 seeds"),
+    Claim("min_eval_return_over_3_seeds", ">=", -200.0, f"{UPRIGHT}; for each of 3 seeds"),
 )
 
 

@@ -11,13 +11,13 @@ CLAIMS = (
         "largest_gradient_gap",
         "<",
         1e-5,
-        "Panorax: gradients of four networks equal JAX's, relative to the largest entry",
+        "Panorax: gradients of four networks equal JAX's (error relative to the largest entry)",
     ),
     Claim(
         "largest_slope_gap",
         "<",
         1e-4,
-        "Panorax: directional derivatives of four networks equal JAX's, relative",
+        "Panorax: directional derivatives of four networks equal JAX's (relative error)",
     ),
     Claim(
         "largest_reverse_over_loss",
@@ -44,8 +44,8 @@ CLAIMS = (
         "memory_growth_reverse",
         ">",
         "memory_growth_forward",
-        "Griewank & Walther 2008, chapter 3: memory of reverse mode grows with depth, because "
-        "every layer's values are kept",
+        "Griewank & Walther 2008, chapter 3: memory of reverse mode grows faster with depth than "
+        "memory of forward mode, because every layer's values are kept",
     ),
 )
 ORACLE = "jax.jvp and jax.vjp"

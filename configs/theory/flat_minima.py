@@ -7,13 +7,13 @@ Expect: small batches and SAM end flatter, and do not generalise better.
 from panorax.core.claims import Claim
 from panorax.theory.flat_minima import Config
 
-COURSE = "volume 0, section 0.13"
+COURSE = "course notes, volume 0, section 0.13"
 LOW = "(lower end of the 95% interval of the paired difference over 5 seeds)"
 CLAIMS = (
+    Claim("largest_loss", "<=", 0.02, "Panorax: no run stops above the target loss of 0.02 nats"),
     Claim(
-        "largest_loss", "<=", 0.02, "this study: no run stops above the target loss of 0.02 nats"
+        "smallest_loss", ">=", 0.015, "Panorax: no run stops far below the target loss of 0.02 nats"
     ),
-    Claim("smallest_loss", ">=", 0.015, "this study: no run stops far below the target loss"),
     Claim(
         "top_eigenvalue_large_over_small_low",
         ">",
@@ -48,13 +48,13 @@ CLAIMS = (
         "top_eigenvalue_large_over_large_fast_warmup_low",
         ">",
         0.0,
-        f"{COURSE}: a larger rate with warmup makes the minima of large batches flatter {LOW}",
+        f"{COURSE}: a larger learning rate with warmup flattens the minima of large batches {LOW}",
     ),
     Claim(
         "gap_large_over_large_fast_warmup_low",
         ">",
         0.0,
-        f"{COURSE}: a larger rate with warmup makes large batches generalise better {LOW}",
+        f"{COURSE}: large batches generalise better at a larger learning rate with warmup {LOW}",
     ),
 )
 ORACLE = "optax's SAM; a bowl of known sharpness; gradient descent step by step"

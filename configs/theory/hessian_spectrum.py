@@ -1,14 +1,14 @@
-"""The Hessian spectrum of a network with 100,000 parameters on the digits, along training.
+"""The Hessian spectrum of a network with 100,000 parameters during training on the digits.
 
 Command: panorax run theory/hessian_spectrum      about 2 minutes on one core
-Expect: much negative curvature at the start and little at the end. Nine eigenvalues stand out, one
-fewer than classes, and all others are near zero.
+Expect: much negative curvature at the start and little at the end. Nine eigenvalues, one fewer than
+classes, are outliers; all others are near zero.
 """
 
 from panorax.core.claims import Claim
 from panorax.theory.hessian_spectrum import Config
 
-COURSE = "volume 0, section 0.14"
+COURSE = "course notes, volume 0, section 0.14"
 SAGUN_PAPYAN = "Sagun et al. 2017, Papyan 2019"
 CLAIMS = (
     Claim(
@@ -21,25 +21,25 @@ CLAIMS = (
         "negative_share_end",
         "<",
         0.25,
-        f"{COURSE}: positive eigenvalues dominate at the end (negative share of the sum of sizes)",
+        f"{COURSE}: positive eigenvalues dominate at the end (negative share of sum |eigenvalue|)",
     ),
     Claim(
         "near_zero_end",
         ">",
         0.9,
-        "Sagun et al. 2017: nearly all eigenvalues are within 1% of the largest around zero",
+        "Sagun et al. 2017: nearly all eigenvalues are below 1% of the largest in absolute value",
     ),
     Claim(
         "outliers_end",
         ">=",
         9,
-        f"{SAGUN_PAPYAN}: at least as many eigenvalues stand out as classes minus one",
+        f"{SAGUN_PAPYAN}: there are at least as many outliers as classes minus one",
     ),
     Claim(
         "outliers_end",
         "<=",
         10,
-        f"{SAGUN_PAPYAN}: at most as many eigenvalues stand out as classes",
+        f"{SAGUN_PAPYAN}: there are at most as many outliers as classes",
     ),
     Claim(
         "gauss_newton_overlap_end",

@@ -1,20 +1,20 @@
-"""Mutual information of Gaussians by KSG and by critics beside the truth, and channel capacity.
+"""Mutual information of Gaussians by KSG and by neural critics, and channel capacity.
 
 Command: panorax run theory/information      about 4 minutes on one core
-Expect: all estimators are right up to 1 nat in one dimension. With more information or in more
-dimensions, each falls short in its own way.
+Expect: all estimators are accurate up to 1 nat in one dimension. With more information or in more
+dimensions, each fails in its own way.
 """
 
 from panorax.core.claims import Claim
 from panorax.theory.information import Config
 
-ONE_NAT = "is right within 0.05 nats in one dimension, up to 1 nat"
+ONE_NAT = "errs by less than 0.05 nats in one dimension, up to 1 nat"
 CLAIMS = (
     Claim(
         "ksg_error",
         "<",
         0.05,
-        "Kraskov et al. 2004: KSG is right within 0.05 nats in one dimension, up to 2 nats",
+        "Kraskov et al. 2004: KSG errs by less than 0.05 nats in one dimension, up to 2 nats",
     ),
     Claim("infonce_error", "<", 0.05, f"van den Oord et al. 2018: InfoNCE {ONE_NAT}"),
     Claim("dv_error", "<", 0.05, f"Donsker & Varadhan 1983: the Donsker-Varadhan bound {ONE_NAT}"),
@@ -24,13 +24,14 @@ CLAIMS = (
         "infonce_highest",
         "<=",
         "log_batch",
-        "van den Oord et al. 2018: InfoNCE never exceeds log batch, here of up to 8 nats",
+        "van den Oord et al. 2018: InfoNCE never exceeds the log of the batch size (true "
+        "information up to 8 nats)",
     ),
     Claim(
         "ksg_high_dimension_share",
         "<",
         0.5,
-        "Gao et al. 2015, arXiv:1411.2003: KSG misses most of 8 nats in 20 dimensions",
+        "Gao et al. 2015, arXiv:1411.2003: KSG finds less than half of 8 nats in 20 dimensions",
     ),
     Claim(
         "dv_spread_over_infonce",
@@ -44,14 +45,14 @@ CLAIMS = (
         ">",
         3.0,
         "McAllester & Stratos 2020, Song & Ermon 2020: the standard deviation of Donsker-Varadhan "
-        "grows with the information, from 0.5 to 8 nats over 3 times",
+        "grows with the information, more than threefold from 0.5 to 8 nats",
     ),
     Claim(
         "capacity_error",
         "<",
         1e-8,
-        "Cover & Thomas, section 7.1: symmetric, erasure and Z channels have these capacities "
-        "(largest error in nats)",
+        "Cover & Thomas, section 7.1: symmetric, erasure and Z channels have the capacities in "
+        "closed form (largest error in nats)",
     ),
     Claim(
         "capacity_gap",

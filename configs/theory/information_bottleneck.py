@@ -1,7 +1,7 @@
-"""The information bottleneck: computed curves beside exact ones, and a variational one on digits.
+"""The information bottleneck: computed and exact curves, and a variational bottleneck on digits.
 
 Command: panorax run theory/information_bottleneck      about 1 minute on one core
-Expect: the computed curves are the exact ones. Accuracy stays up to a beta near 1, then collapses.
+Expect: computed and exact curves coincide. Accuracy stays high up to a beta near 1, then collapses.
 """
 
 from panorax.core.claims import Claim
@@ -75,7 +75,7 @@ CLAIMS = (
         "best_held_out_information",
         ">",
         "held_out_information_at_smallest_beta",
-        "Alemi et al. 2017: some compression generalises better than hardly any",
+        "Alemi et al. 2017: compression generalises better than the smallest beta",
     ),
 )
 ORACLE = "Mrs Gerber's lemma, the Gaussian bottleneck in closed form; scipy's optimiser"

@@ -17,7 +17,8 @@ CLAIMS = (
         "rank_after",
         "==",
         10,
-        "part A, section 2.2: a 100 x 100 matrix of rank 10 maps data of 100 dimensions to 10",
+        "course notes, part A, section 2.2: a 100 x 100 matrix of rank 10 maps data of 100 "
+        "dimensions to 10",
     ),
     Claim(
         "eckart_young_largest_gap",

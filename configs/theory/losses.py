@@ -11,7 +11,7 @@ CLAIMS = (
         "mean_gauss",
         "<",
         "median_gauss",
-        "part A, section 8.1: squared error is the likelihood of Gaussian noise, "
+        "course notes, part A, section 8.1: squared error is the likelihood of Gaussian noise, "
         "whose best estimate is the mean",
     ),
     Claim(
@@ -25,26 +25,26 @@ CLAIMS = (
         "median_outliers",
         "<",
         "mean_outliers",
-        "part A, section 8.1: squared error is sensitive to outliers",
+        "course notes, part A, section 8.1: squared error is sensitive to outliers",
     ),
     Claim(
         "cross_entropy_identity_gap",
         "<",
         1e-5,
-        "part A, section 8.2: cross entropy is entropy plus Kullback-Leibler divergence",
+        "course notes, part A, section 8.2: cross entropy is entropy plus KL divergence",
     ),
     Claim(
         "share_of_positives",
         "<",
         0.0012,
-        "part A, section 8.3: 99.9% of the windows are background",
+        "course notes, part A, section 8.3: 99.9% of the windows are background",
     ),
     Claim(
         "average_precision_focal",
         ">",
         "average_precision_cross_entropy",
-        "part A, section 8.3: focal loss learns from hard examples and detects rare objects "
-        "better than cross entropy (median over seeds)",
+        "course notes, part A, section 8.3: focal loss learns from hard examples and detects rare "
+        "objects better than cross entropy (median over seeds)",
     ),
 )
 ORACLE = "scipy's distributions, scikit-learn's average precision"

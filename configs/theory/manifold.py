@@ -7,31 +7,31 @@ Expect: two dimensions for the swiss roll, about nine for the digits, and arrows
 from panorax.core.claims import Claim
 from panorax.theory.manifold.study import Config
 
-COURSE = "volume 0, section 0.3"
+COURSE = "course notes, volume 0, section 0.3"
 CLAIMS = (
     Claim(
         "two_nn_roll",
         ">=",
         1.85,
-        "Facco et al. 2017: TwoNN finds 2 dimensions of the roll; its edges lower the estimate",
+        "Facco et al. 2017: TwoNN gives the swiss roll 2 dimensions (edges lower the estimate)",
     ),
-    Claim("two_nn_roll", "<=", 2.15, "Facco et al. 2017: TwoNN finds 2 dimensions of the roll"),
+    Claim("two_nn_roll", "<=", 2.15, "Facco et al. 2017: TwoNN gives the swiss roll 2 dimensions"),
     Claim(
         "mle_roll",
         ">=",
         1.85,
-        "Levina & Bickel 2004: the MLE finds 2 dimensions of the roll; edges lower the estimate",
+        "Levina & Bickel 2004: the MLE gives the swiss roll 2 dimensions (edges lower it)",
     ),
-    Claim("mle_roll", "<=", 2.15, "Levina & Bickel 2004: the MLE finds 2 dimensions of the roll"),
+    Claim(
+        "mle_roll", "<=", 2.15, "Levina & Bickel 2004: the MLE gives the swiss roll 2 dimensions"
+    ),
     Claim(
         "mle_sphere_5",
         ">=",
         4.6,
-        "Levina & Bickel 2004: the MLE finds 5 dimensions of a 5-sphere, with a negative bias",
+        "Levina & Bickel 2004: the MLE gives a 5-sphere 5 dimensions, with a negative bias",
     ),
-    Claim(
-        "mle_sphere_5", "<=", 5.2, "Levina & Bickel 2004: the MLE finds 5 dimensions of a 5-sphere"
-    ),
+    Claim("mle_sphere_5", "<=", 5.2, "Levina & Bickel 2004: the MLE gives a 5-sphere 5 dimensions"),
     Claim(
         "two_nn_sphere_10",
         ">=",
@@ -50,7 +50,7 @@ CLAIMS = (
         "autoencoder_roll_1",
         ">=",
         0.05,
-        "this study: an autoencoder with one code coordinate cannot reconstruct the swiss roll",
+        "Panorax: an autoencoder with one code coordinate cannot reconstruct the swiss roll",
     ),
     Claim(
         "autoencoder_roll_2",
@@ -62,7 +62,8 @@ CLAIMS = (
         "autoencoder_digits_10",
         "<",
         "linear_digits_10",
-        "this study: a nonlinear code of 10 numbers reconstructs digits better than 10 components",
+        "Panorax: a nonlinear code of 10 numbers reconstructs digits better than 10 principal "
+        "components",
     ),
     Claim(
         "circle_points_back",
@@ -86,7 +87,7 @@ CLAIMS = (
         "digits_removed_across",
         ">",
         "digits_removed_along",
-        "this study: a denoiser removes more of the noise across the manifold than along it",
+        "Panorax: a denoiser removes more of the noise across the manifold than along it",
     ),
 )
 ORACLE = (

@@ -24,7 +24,8 @@ CLAIMS = (
         "curved_gap_order",
         ">",
         1.9,
-        f"{PAPER}, section 1: under any change of parameters natural steps differ to second order",
+        f"{PAPER}, section 1: under any smooth change of parameters natural steps agree to first "
+        "order (order of their difference)",
     ),
     Claim(
         "kfac_gap",

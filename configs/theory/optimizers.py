@@ -6,7 +6,7 @@ Command: panorax run theory/optimizers      about 3 minutes on one core
 from panorax.core.claims import Claim
 from panorax.theory.optimizers import Config
 
-COURSE = "part A, section 7"
+COURSE = "course notes, part A, section 7"
 CLAIMS = (
     Claim(
         "turns_sgd",
@@ -18,8 +18,8 @@ CLAIMS = (
         "momentum_speedup",
         ">",
         4.0,
-        "Polyak 1964: momentum takes about sqrt(condition / 2) times fewer steps, 7 here before "
-        "start-up",
+        "Polyak 1964: momentum takes about sqrt(condition / 2) times fewer steps, here 7 "
+        "asymptotically",
     ),
     Claim(
         "adamw_gain_in_errors",
@@ -32,7 +32,7 @@ CLAIMS = (
         "accuracy_adamw",
         ">",
         "accuracy_without_decay",
-        "this study: weight decay raises held-out accuracy",
+        "Panorax: weight decay raises held-out accuracy",
     ),
 )
 ORACLE = "optax, step for step"

@@ -7,15 +7,16 @@ from panorax.core.claims import Claim
 from panorax.theory.orthogonality import Config
 
 SPACE = (
-    "volume 0, section 0.2 says that 10 to 20% of pairs have |cosine| < 0.1 in three dimensions; "
-    "the exact share is 10%"
+    "course notes, volume 0, section 0.2: 10 to 20% of pairs have |cosine| < 0.1 in three "
+    "dimensions (exactly 10%)"
 )
 CLAIMS = (
     Claim(
         "near_d10000",
         ">=",
         0.999999,
-        "volume 0, section 0.2: nearly all pairs have |cosine| < 0.1 in 10,000 dimensions",
+        "course notes, volume 0, section 0.2: nearly all pairs have |cosine| < 0.1 in 10,000 "
+        "dimensions",
     ),
     Claim("near_d3", ">=", 0.0999, SPACE),
     Claim("near_d3", "<=", 0.1001, SPACE),

@@ -2,13 +2,13 @@
 
 Command: panorax run theory/saddle_points (about four minutes on one core)
 Expect: the share of minima halves with each of the first dimensions and falls faster later;
-descent stays on saddles, noise leads out.
+descent stays on saddles, descent with noise leaves them.
 """
 
 from panorax.core.claims import Claim
 from panorax.theory.saddle_points.study import Config
 
-COURSE = "volume 0, section 0.11"
+COURSE = "course notes, volume 0, section 0.11"
 CLAIMS = (
     Claim(
         "kac_rice_closed_form_z",
@@ -21,13 +21,14 @@ CLAIMS = (
         "found_largest_z",
         "<",
         4,
-        "Kac-Rice formula: shares of minima found by Newton's method agree in 1 to 5 dimensions",
+        "Kac-Rice formula: shares of minima found by Newton's method agree with it in 1 to 5 "
+        "dimensions (in standard errors)",
     ),
     Claim(
         "largest_miscount",
         "<",
         0.1,
-        "Kac-Rice formula: Newton's method finds as many critical points as there are",
+        "Kac-Rice formula: Newton's method finds as many critical points as it predicts",
     ),
     Claim(
         "minima_rate_early",
@@ -39,7 +40,7 @@ CLAIMS = (
         "minima_rate_late",
         ">",
         0.6931,
-        "Bray & Dean 2007: in many dimensions minima become rare faster than by halving",
+        "Bray & Dean 2007: in many dimensions each dimension more than halves the share of minima",
     ),
     Claim(
         "minima_rate_late",
@@ -78,7 +79,8 @@ CLAIMS = (
         "energy_largest_z",
         "<",
         4,
-        "Bray & Dean 2007: the mean values of critical points of each index (in standard errors)",
+        "Bray & Dean 2007: the mean value of the critical points of each index follows the "
+        "Kac-Rice formula (in standard errors)",
     ),
     Claim(
         "saddle_left_without_noise",
@@ -109,13 +111,13 @@ CLAIMS = (
         "<",
         1.41,
         "Du et al. 2017: with noise, steps grow at most as the square of the number of saddles, "
-        "2^(2/4) a saddle",
+        "2^(2/4) per saddle from 4 to 8",
     ),
     Claim(
         "factors_wrong_index",
         "==",
         0,
-        "closed form: the index of every critical point of a matrix factorisation",
+        "closed form: every critical point of a matrix factorisation has the predicted index",
     ),
     Claim(
         "factors_not_strict",
@@ -127,7 +129,7 @@ CLAIMS = (
         "factors_left_over_least",
         "<",
         1.001,
-        "this study: from the saddle at 0, noisy descent ends in the global minimum",
+        "Panorax: from the saddle at 0, noisy descent ends in the global minimum",
     ),
     Claim(
         "zero_accuracy_descent",

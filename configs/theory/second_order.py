@@ -24,13 +24,14 @@ CLAIMS = (
         "median_steps_over_scipy",
         "<",
         1.2,
-        "scipy.optimize: every method takes about as many steps as scipy's (median ratio)",
+        "Panorax: every method takes about as many steps as scipy's (median ratio)",
     ),
     Claim(
         "newton_order",
         ">",
         1.8,
-        "volume 0, section 0.12: near the minimum each step of Newton's method squares the error",
+        "course notes, volume 0, section 0.12: near the minimum each step of Newton's method "
+        "squares the error",
     ),
     Claim(
         "rosenbrock_2_newton_steps",

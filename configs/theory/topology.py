@@ -1,4 +1,4 @@
-"""Persistent homology of shapes, digits and a network's layers; Cover's count of dichotomies.
+"""Persistent homology of shapes, digits and network layers; Cover's count of dichotomies.
 
 Command: panorax run theory/topology (about 75 seconds on one core)
 """
@@ -39,9 +39,9 @@ CLAIMS = (
         "topology: a figure eight has two loops (over the longest interval of scales)",
     ),
     Claim("sphere_betti_1", "==", 0, "topology: a sphere has no loop"),
-    Claim("sphere_betti_2", "==", 1, "topology: a sphere has one hollow"),
+    Claim("sphere_betti_2", "==", 1, "topology: a sphere has one void"),
     Claim("torus_betti_1", "==", 2, "topology: a torus has two loops"),
-    Claim("torus_betti_2", "==", 1, "topology: a torus has one hollow"),
+    Claim("torus_betti_2", "==", 1, "topology: a torus has one void"),
     Claim(
         "stability_share_moved",
         "<=",
@@ -58,13 +58,14 @@ CLAIMS = (
         "digits_largest_loop_ratio",
         "<",
         2,
-        "Bobrowski, Kahle & Skraba 2017: loops of noise have a death / birth near 1, as in digits",
+        "Bobrowski, Kahle & Skraba 2017: the loops of the digits are noise, with death / birth "
+        "near 1",
     ),
     Claim(
         "digits_tree_within_a_class",
         ">",
         0.9,
-        "this study: 90% of the edges of the spanning tree of the digits join a class with itself",
+        "Panorax: 90% of the edges of the digits' spanning tree join two digits of one class",
     ),
     Claim(
         "tanh_betti_data",
@@ -84,17 +85,13 @@ CLAIMS = (
         3,
         f"{RINGS}: a trained ReLU network lowers the total Betti number of a class, here to half",
     ),
-    Claim(
-        "tanh_right", ">=", 0.99, f"{RINGS}: a tanh network of width 12 tells linked rings apart"
-    ),
-    Claim(
-        "relu_right", ">=", 0.99, f"{RINGS}: a ReLU network of width 12 tells linked rings apart"
-    ),
+    Claim("tanh_right", ">=", 0.99, f"{RINGS}: a tanh network of width 12 separates linked rings"),
+    Claim("relu_right", ">=", 0.99, f"{RINGS}: a ReLU network of width 12 separates linked rings"),
     Claim(
         "narrow_most_right",
         "<",
         1,
-        "Olah 2014: no tanh network of width 3 separates linked rings: it cannot leave R^3",
+        "Olah 2014: no tanh network of width 3 separates linked rings, because it cannot leave R^3",
     ),
     Claim(
         "cover_counts_missed",

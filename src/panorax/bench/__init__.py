@@ -6,7 +6,7 @@ Each contender runs in a process of its own and idles while another has its turn
 turns reverses every round, and a turn that other programs disturbed is repeated. A ratio divides
 two rates of one round; the table gives its median and range over the rounds.
 
-All contenders do the same work. The timed processes themselves report the numbers that show it:
-first losses, greedy tokens, returns. Compilation is counted separately. The other programs are an
-extra: `pip install 'panorax[bench]'`.
+All contenders do the same work. The timed processes themselves report the evidence: first losses,
+greedy tokens, returns. Compilation is counted separately. The other programs are an extra:
+`pip install 'panorax[bench]'`.
 """

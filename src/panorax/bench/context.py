@@ -30,7 +30,7 @@ class Config:
     d_ff: Count = 172
     """hidden width of the MLP [F]"""
     contexts: tuple[Count, ...] = (1024, 2048, 4096, 8192)
-    """contexts in tokens, each twice the one before"""
+    """contexts in tokens, each twice the previous"""
     steps: Count = 5
     """training steps per round, at least 5"""
     rounds: Count = 5

@@ -2,11 +2,11 @@
 
 Compares training and sampling by Heun's method, then full and depthwise convolutions alone.
 
-XLA has a fast program for one form of convolution: channels last, kernels as (rows, columns, in,
-out). Outside a loop XLA converts other forms to it. Inside a scan of training steps the gradients
-that autodiff makes keep other forms and run as plain loops. `panorax.ops.convolution` writes both
-gradients in the fast form, and convolutions then run at matrix-product speed. They take more than
-half of a step; the rest is norms, layout copies for the kernel gradients, and SiLUs.
+XLA has a fast program for one layout of convolutions: channels last, kernels as (rows, columns, in,
+out). Outside a loop XLA converts other layouts to it. Inside a scan of training steps the gradients
+that autodiff makes keep other layouts and run as plain loops. `panorax.ops.convolution` writes both
+gradients in the fast layout, and convolutions then run at matrix-product speed. They take more than
+half of a step; the remainder is norms, layout copies for the kernel gradients, and SiLUs.
 
 XLA in JAX 0.10.2 gives a convolution one core per 64 output channels, so one core does most of the
 work. One device per core (`--mesh data=2`) uses both.
@@ -54,7 +54,7 @@ class Config:
     """The network and the sizes of a round."""
 
     net: unet.Config = unet.Config()
-    """the U-Net, by default that of generative/flow_matching_unet"""
+    """the U-Net; by default the network of generative/flow_matching_unet"""
     batch: Count = 128
     """images per training step [B]"""
     steps: Count = 20
@@ -68,7 +68,7 @@ class Config:
 
 
 def config(setting: dict) -> flow_matching.Config:
-    """The config of the system that contenders run; `setting` has been through JSON."""
+    """The config of the system that contenders run, from a `setting` decoded from JSON."""
     net = unet.Config(
         **{name: tuple(x) if isinstance(x, list) else x for name, x in setting["net"].items()}
     )
@@ -108,7 +108,7 @@ def benchmark(cfg: Config, folder: Path) -> Table:
 
 
 def prepare(setting: dict, folder: Path) -> None:
-    """Writes what contenders share.
+    """Writes the files that contenders share.
 
     weights.npz: parameters under diffusers' names, each moved away from its initial value.
     batches.npz: batches with the noise, times and dropped labels that our step draws.

@@ -27,14 +27,14 @@ TIMES = 50
 
 @checked
 class Config:
-    """Sizes, contenders, and the matrix product that is the measure."""
+    """Sizes, contenders, and the reference matrix product."""
 
     sizes: tuple[tuple[str, training.Size], ...]
     """name and size of each case"""
     contenders: tuple[str, ...] = ("panorax", "torch, compiled")
     """keys of `panorax.bench.training.CONTENDERS`; ratios divide by the last"""
     matrix: Count = 8192
-    """rows of the square matrices that are multiplied"""
+    """rows of the square matrices in the reference product"""
     backend: str = "gpu"
     """JAX backend that the comparison requires"""
     rounds: Count = 5

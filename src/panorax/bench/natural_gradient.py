@@ -5,9 +5,9 @@ start from the same parameters, train on the same batches, and use the best sett
 found. Each trains until its mean loss over a window is below the target; an untimed run finds the
 number of steps first.
 
-A step of K-FAC costs more than a step of Adam: its statistics take a second backward pass, its step
-length takes two forward passes, and every fifth step inverts the factors, the largest of them for
-200 units.
+A step of K-FAC costs more than a step of Adam. Its statistics take a second backward pass. On the
+autoencoder, the step length takes two forward passes, and every fifth step inverts the factors of
+up to 201 rows. On the classifier, every second step inverts them.
 """
 
 from pathlib import Path
@@ -37,7 +37,7 @@ CONTENDERS = {"panorax": HERE + "by_kfac", "optax adam": HERE + "by_adam"}
 
 @checked
 class Config:
-    """Problems and targets of theory/natural_gradient, with the settings that its record names.
+    """Problems and targets of theory/natural_gradient, with the best settings in its record.
 
     A pair holds the value for the autoencoder and the value for the classifier.
     """
@@ -51,9 +51,9 @@ class Config:
     most: tuple[Count, Count] = (2000, 100)
     """largest number of steps"""
     target: tuple[Positive, Positive] = (1.0, 0.05)
-    """mean loss to reach"""
+    """mean loss to reach, in nats"""
     window: tuple[Count, Count] = (10, 5)
-    """steps that the mean loss averages"""
+    """number of steps over which the loss is averaged"""
     damping: tuple[Positive, Positive] = (0.001, 0.01)
     """damping of K-FAC"""
     rate: tuple[Positive, Positive] = (0.005, 0.03)

@@ -120,7 +120,7 @@ def generation(size: dict, folder: Path):
             prompts,
             jax.random.key(0),
             new=size["new"],
-            ends=(size["vocab"],),  # a token that never comes
+            ends=(size["vocab"],),  # an id outside the vocabulary
             cfg=cfg.model,
             sampling=Sampling(temperature=0.0),
         )

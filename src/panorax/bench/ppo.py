@@ -77,7 +77,7 @@ class Config:
     """The cases of the comparison."""
 
     cases: tuple[tuple[str, Setting], ...]
-    """name, a key of CONTENDERS, and setting of each case"""
+    """name (a key of CONTENDERS) and setting of each case"""
     seeds_of: str | None = "clean"
     """case whose setting is trained with many seeds at once; None skips this comparison"""
     solved: str | None = "zoo"
@@ -112,7 +112,7 @@ def benchmark(cfg: Config, folder: Path) -> Table:
 
 
 def _add(table: Table, case: str, measured: dict[str, Measured], against: str) -> None:
-    """Adds rows, and the lowest mean return: all contenders must learn, or act at random."""
+    """Adds the rows of a case, and the lowest mean return of its contenders."""
     table.add(case, measured, against)
     returns = [rounds.facts["return"] for rounds in measured.values()]
     table.metrics[f"{case}_lowest_return"] = min(returns)

@@ -14,7 +14,7 @@ from pathlib import Path
 from panorax.core.errors import UserError
 
 FOREIGN = 0.1  # largest share of the cores that other programs may use during a turn
-TRIES = 3
+TRIES = 3  # largest number of attempts at a turn
 
 
 @dataclass
@@ -151,10 +151,10 @@ def start(
 
 
 def alone(turn: Callable[[], dict]) -> tuple[dict, float]:
-    """Takes a turn until other programs use at most `FOREIGN` of the cores, at most `TRIES` times.
+    """Takes a turn up to `TRIES` times, until other programs use at most `FOREIGN` of the cores.
 
     Returns the answer of the least disturbed turn, and the share of the cores that other programs
-    used meanwhile.
+    used during that turn.
     """
     tries = []
     while len(tries) < TRIES and (not tries or tries[-1][1] > FOREIGN):

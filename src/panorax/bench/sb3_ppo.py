@@ -35,7 +35,7 @@ def _model(setting: dict, seed: int) -> PPO:
 
 
 def training(setting: dict, folder: Path):
-    """`learn`, for the steps of a round."""
+    """Training by `PPO.learn`, one round at a time."""
     model, facts = _model(setting, 0), {"version": stable_baselines3.__version__}
     rollout = setting["n_envs"] * setting["length"]
     steps = -(-setting["round"] // rollout) * rollout

@@ -255,7 +255,7 @@ def eigsh(setting: dict, folder: Path, subspace: int | None = None):
 
 
 def eigsh_as_large(setting: dict, folder: Path):
-    """The largest eigenvalues by ARPACK, with a subspace as large as that of `top`."""
+    """The largest eigenvalues by ARPACK, with a subspace as large as in `top`."""
     return eigsh(setting, folder, setting["krylov"])
 
 

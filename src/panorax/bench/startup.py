@@ -5,8 +5,8 @@ tracing and lowering take a fifth and XLA the rest. The number of unrolled layer
 one trial took 2.5 s for four layers and 2.6 s for one.
 
 A program that runs once, such as the initialisation of the parameters, is compiled without
-optimisation (`panorax.engine.loop.Clock.once`), which halves its time. The loop prepares batches,
-metrics and progress while the compiled chunk of steps before runs.
+optimisation (`panorax.engine.loop.Clock.once`), which halves its time. While a compiled chunk of
+steps runs, the loop prepares the next batches and writes metrics and progress.
 """
 
 import io

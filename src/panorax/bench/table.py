@@ -43,8 +43,8 @@ class Table:
     def add_times(self, case: str, answers: dict[str, list[dict]], against: str) -> None:
         """Adds a row per contender from the answers of `panorax.bench.rounds.start`.
 
-        A row has the seconds from process start to the end of the work; the ratio divides the
-        seconds of `against` by them. The metrics `CASE_CONTENDER_seconds`,
+        A row has the seconds from process start to the end of the work. The ratio is the seconds
+        of `against` over the seconds of the contender. The metrics `CASE_CONTENDER_seconds`,
         `CASE_CONTENDER_compile_seconds` and `CASE_CONTENDER_ratio` are medians.
         """
         seconds = {name: [answer["wall"] for answer in each] for name, each in answers.items()}

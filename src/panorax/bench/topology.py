@@ -1,6 +1,6 @@
 """Persistent homology beside Ripser (Bauer 2021), C++ through ripser.py, from points to diagrams.
 
-Both find that nearly all columns are in apparent pairs, and reduce the few others. Ripser is
+Both skip the columns in apparent pairs, nearly all of them, and reduce the others. Ripser is
 compiled and enumerates the cofaces of every edge. Our numpy code tests the lunes of all edges at
 once for emptiness. Nearest neighbours decide all edges outside the relative neighbourhood graph.
 """

@@ -91,7 +91,7 @@ class Llama(nn.Module):
 
 
 def turned(x, cos, sin):
-    """Rotary positions, with the pairs split into two halves."""
+    """Rotary embedding of x (..., T, K), with coordinates i and i + K/2 as a pair."""
     a, b = x.chunk(2, -1)
     return x * cos + torch.cat([-b, a], -1) * sin
 

@@ -20,7 +20,7 @@ def loaded(setting: dict, folder: Path) -> UNet2DModel:
 
 
 def _arrays(path: Path) -> dict[str, torch.Tensor]:
-    """The arrays of a file, images (names x...) with channels first, labels as int64."""
+    """The arrays of a file; images (names starting with x) are channels first, labels int64."""
     with np.load(path) as file:
         tensors = {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in file.items()}
     images = {name for name in tensors if name.startswith("x")}

@@ -5,9 +5,9 @@ time,
 
     g = 1/(N M) sum_i sum_j grad L(theta, batch_ij).
 
-A device computes its inner sum alone; the outer sum is one all-reduce. M does not change what is
-sent: one gradient, as many bytes as the parameters. Every device then makes the same update of the
-same numbers, so the copies of the parameters stay equal bit for bit.
+Each device computes its inner sum alone; the outer sum is one all-reduce. M does not change the
+communication: one gradient, as many bytes as the parameters. Every device then makes the same
+update of the same numbers, so the copies of the parameters stay bitwise equal.
 
 Source: Li et al. 2020, PyTorch Distributed, arXiv:2006.15704, section 3.2.4 (accumulation without
 synchronisation). Their buckets overlap the all-reduce with the backward pass. Here the compiler
@@ -75,7 +75,7 @@ def loss_of(cfg: Config) -> Callable:
 
 
 def train_step(state: State, tokens: Int[Array, "B T1"], key, cfg: Config, accumulate: int):
-    """One update of Adam, on one device or as one of many.
+    """One update of Adam, on a single device or on each of many.
 
     `core.step.update` averages over the mesh axes that the tokens vary over.
     """
@@ -87,7 +87,7 @@ def train_step(state: State, tokens: Int[Array, "B T1"], key, cfg: Config, accum
 
 
 def data_parallel(cfg: Config, mesh: Mesh):
-    """`train_step` on the devices of `mesh`: the state on all, rows of the batch split."""
+    """`train_step` on the devices of `mesh`: the state replicated, the rows of the batch split."""
     everywhere, rows = PartitionSpec(), PartitionSpec("data")
     step = functools.partial(train_step, cfg=cfg, accumulate=cfg.accumulate)
     return jax.jit(
@@ -102,9 +102,9 @@ def data_parallel_by_pmap(cfg: Config, mesh: Mesh):
 
     `jax.pmap` is in maintenance mode, a wrapper over `jit(shard_map)`. pmap wants a leading axis of
     devices; `shard_map` takes whole arrays and a description of their split. The types of
-    `shard_map` know which values are copies, so a forgotten or doubled all-reduce is an error;
-    under pmap the author of a step must average the gradients. `jit` of the plain step with
-    shardings for its arguments does the same again (`panorax run lm/llama --mesh data=8`).
+    `shard_map` record which values are copies, so a forgotten or doubled all-reduce is an error;
+    under pmap the author of a step must average the gradients. A third equivalent is `jit` of the
+    plain step with sharded arguments (`panorax run lm/llama --mesh data=8`).
     """
     tx = optax.adam(cfg.learning_rate)
 
@@ -129,7 +129,7 @@ def data_parallel_by_pmap(cfg: Config, mesh: Mesh):
 
 
 def train(step: Callable, state: State, tokens, key, steps: int) -> tuple[State, np.ndarray]:
-    """The state after `steps` updates, and the loss before each of them."""
+    """The state after `steps` updates, and the loss before each update, (steps,) in nats."""
     losses = []
     for _ in range(steps):
         state, metrics = step(state, tokens, key)
@@ -157,7 +157,7 @@ def start(cfg: Config, key) -> tuple[State, Int[Array, "B T1"]]:
 
 
 def training(key, cfg: Config) -> Result:
-    """The same updates on one device, on many, and on many by pmap.
+    """The same updates on one device, on many by shard_map, and on many by pmap.
 
     Distances of parameters are relative to how far training moves them.
     """
@@ -199,7 +199,7 @@ def communication(key, cfg: Config) -> Result:
 
 
 def study(cfg: Config) -> dict[str, Part]:
-    """Updates on one device and on many, and what the devices exchange."""
+    """Updates on one device and on many, and the collectives of an update."""
     return {
         "training": functools.partial(training, cfg=cfg),
         "communication": functools.partial(communication, cfg=cfg),

@@ -12,7 +12,7 @@ input of a pair passes f, its output passes g:
     f: forward the identity, backward an all-reduce
     g: forward an all-reduce, backward the identity
 
-Neither needs a custom rule in JAX. Inside `shard_map` (check_vma=True) the type of a value knows
+Neither needs a custom rule in JAX. Inside `shard_map` (check_vma=True) the type of a value records
 whether it varies over devices. g is `psum`, from varying to invariant; its transpose gives the same
 cotangent to every device. f is `pcast`, from invariant to varying; its transpose is the sum. JAX
 inserts f wherever an invariant value meets a varying one. Attention has three such products, which
@@ -182,7 +182,7 @@ def loss_fn(params, tokens_BT1: Int[Array, "B T1"], model: llama.Model) -> Float
 def train(params, tokens, loss: Callable, cfg: Config):
     """Parameters after `steps` updates of Adam, and the loss before each, (steps,).
 
-    Adam is elementwise, so it updates parts of arrays and whole arrays alike.
+    Adam is elementwise, so a device can update its part of each array.
     """
     updates = jnp.arange(cfg.steps)
     return descend(
@@ -233,7 +233,7 @@ def set_up(key, cfg: Config) -> Setup:
 
 
 def on_devices(setup: Setup, function: Callable, out_specs, mesh: Mesh | None = None) -> Callable:
-    """`function(params, tokens)` on the devices of `mesh`, by default those of `setup`."""
+    """`function(params, tokens)` on the devices of `mesh`, by default `setup.mesh`."""
     in_specs = (setup.specs, PartitionSpec())
     mapped = jax.shard_map(
         function, mesh=mesh or setup.mesh, in_specs=in_specs, out_specs=out_specs
@@ -332,7 +332,7 @@ def memory(key, cfg: Config) -> Result:
 
 
 def study(cfg: Config) -> dict[str, Part]:
-    """Training on one device and on many, what devices exchange, and what each holds."""
+    """Training on one device and on many, the collectives, and the memory of each device."""
     return {
         "training": functools.partial(training, cfg=cfg),
         "communication": functools.partial(communication, cfg=cfg),

@@ -4,22 +4,23 @@ For every parameter, mixed-precision Adam holds 2 bytes of the parameter and 2 o
 (bfloat16), and 12 of optimiser state (float32: the parameter and both moments). Data parallelism
 keeps all of it on every device. Each stage of ZeRO splits more:
 
-    stage                  exchanged in a step                        bytes a parameter, one device
+    stage                  exchanged in a step                        bytes per parameter and device
     0 nothing split        all-reduce gradients                       2 + 2 + 12       = 16
     1 optimiser state      all-reduce gradients, all-gather params    2 + 2 + 12 / N   = 4 + 12 / N
     2 and gradients        reduce-scatter grads, all-gather params    2 + (2 + 12) / N = 2 + 14 / N
     3 and parameters       all-gather each layer, forward and         (2 + 2 + 12) / N = 16 / N
                            backward; reduce-scatter its gradient
 
-An all-reduce is a reduce-scatter and an all-gather: it sends 2 per parameter, each of these sends
-1. Stages 0, 2 and 3 send 2, 2 and at most 3 (section 7). Stage 1 sends 3 here; a reduce-scatter
-would be enough, and makes it stage 2. In stage 3 a layer is gathered inside the scan over layers,
-in a function that the backward pass recomputes (`jax.checkpoint`), so that one whole layer exists
-at a time. Gradients are scattered layer by layer because the transpose of all-gather is
+An all-reduce sends 2 numbers per parameter, as a reduce-scatter (1) followed by an all-gather (1).
+Stages 0, 2 and 3 send 2, 2 and at most 3 (section 7). Stage 1 sends 3 here; with a reduce-scatter
+in place of its all-reduce it is stage 2. In stage 3 a layer is gathered inside the scan over
+layers, in a function that the backward pass recomputes (`jax.checkpoint`), so that one whole layer
+exists at a time. Gradients are scattered layer by layer because the transpose of all-gather is
 reduce-scatter.
 
-Layout: parameters are two arrays, `layers` (L, n), one row a layer, and `outer` (m,), embedding and
-last norm. Each row is padded with fewer than N zeros to a multiple of N; a device holds 1/N of it.
+Layout: parameters are two arrays, `layers` (L, n), one row per layer, and `outer` (m,), the
+embedding and the last norm. Each row is padded with fewer than N zeros to a multiple of N; a device
+holds 1/N of it.
 The step is two programs, `gradients` and `apply_gradients`, so that the arrays between them can be
 measured. In stage 2 the whole gradient exists for a moment before it is scattered; DeepSpeed
 scatters it in buckets. The CPU's compiler sends bfloat16 as float32, so elements are counted.
@@ -142,9 +143,9 @@ def language_model_loss(
 
 
 def gather(rows, to: str = "varying"):
-    """Each row from its parts; the transpose is `reduce_scatter`.
+    """Gathers each row from its parts; the transpose is `reduce_scatter`.
 
-    With `to="invarying"` the type of the result is equal on all devices.
+    With `to="invarying"` the result is typed as equal on all devices.
     """
     return jax.tree.map(
         lambda x: jax.lax.all_gather(x, "data", axis=x.ndim - 1, tiled=True, to=to), rows
@@ -204,7 +205,7 @@ def adam(opt, grads, t, cfg: Config):
 
 
 class Programs(NamedTuple):
-    """The two programs of a step, and the PartitionSpecs of what they keep."""
+    """The two programs of a step, and the PartitionSpecs of parameters and optimiser state."""
 
     gradients: Callable
     """(params, tokens) -> (loss, grads)"""

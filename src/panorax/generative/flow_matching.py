@@ -12,7 +12,7 @@ Training drops some labels. Samples with guidance w follow the field
 
     v(x, t, none) + w (v(x, t, y) - v(x, t, none)).
 
-w = 1 is the field of the class; Ho & Salimans count w from there, so their w is ours minus 1.
+w = 1 is the conditional field. The w of Ho & Salimans is ours minus 1.
 Source: Lipman et al. 2023, arXiv:2210.02747; Liu et al. 2023, arXiv:2209.03003 (rectified flow);
 Ho & Salimans 2022, arXiv:2207.12598 (guidance).
 """
@@ -58,7 +58,7 @@ class Config:
     ema: Share = 0.999
     """decay of the parameter average that samples; warm-up takes about 9 / (1 - ema) steps"""
     guidance: NonNegative = 2.0
-    """guidance of the report's samples of images [w]"""
+    """guidance of the images sampled in the report [w]; 1 disables it"""
 
     def __post_init__(self):
         if self.guidance != 1 and self.label_dropout == 0:
@@ -98,7 +98,7 @@ def errors(params, extra, batch, key, net: Net, source: Source, cfg: Config, tra
 
 
 def loss_fn(params, extra, batch, key, net: Net, source: Source, cfg: Config):
-    """The squared error above, averaged over all rows."""
+    """The squared error of `errors`, averaged over all rows, in training."""
     error_B, extra = errors(params, extra, batch, key, net, source, cfg, train=True)
     return jnp.mean(error_B), (extra, {})
 

@@ -19,8 +19,8 @@ FEW = 20  # images per class of the collapsed baseline
 def trained_seeds(system: System, run: Run, seeds: int, key: jax.Array) -> Iterator[State]:
     """Yields the state of each seed after `run.steps` steps.
 
-    Each seed has its own initial state, its own keys, and batches that no other seed and not the
-    run itself reads.
+    Each seed has its own initial state, its own keys, and batches that neither the run nor another
+    seed reads.
     """
     init = jax.jit(system.init_state)
 
@@ -42,8 +42,8 @@ def report(state: State, key: jax.Array, gan: System, draw: Callable, cfg) -> Re
     """Quality and variety of samples of the run, of two baselines, and of `cfg.seeds` other seeds.
 
     draw: function (state, key, label) -> samples.  cfg: config with `data`, `run` and `seeds`.
-    The metrics gaussian_... are of a Gaussian per class, collapsed_... of `FEW` images per class,
-    mean_... and worst_... of the mean and the worst over the seeds.
+    Metrics with the prefix gaussian_ measure one Gaussian per class, collapsed_ `FEW` images per
+    class; mean_ and worst_ are the mean and the worst over the seeds.
     """
     key_judge, key_draw, key_seeds = jax.random.split(key, 3)
     judge, draw = images.trained_judge(cfg.data, key_judge), jax.jit(draw)

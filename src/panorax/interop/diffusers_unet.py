@@ -76,7 +76,9 @@ def from_diffusers(arrays: dict, cfg: unet.Config):
 
 
 def arguments(cfg: unet.Config, shape: tuple[int, ...], classes: int) -> dict:
-    """Arguments of the `UNet2DModel` that computes this network, with timestep = 1000 * time."""
+    """Arguments of the `UNet2DModel` that computes this network, with timestep = 1000 * time.
+    shape: (Y, X, C) of an image.  classes: number of labels, "no label" included.
+    """
     kinds = [("Attn" if attends else "") for attends in cfg.attention]
     return {
         "sample_size": tuple(shape[:2]),

@@ -32,7 +32,7 @@ SIZES = {
     "tied": "tie_word_embeddings",
     "head_dim": "head_dim",
 }
-ROPES = {  # our field -> their key, for each rope_type
+ROPES = {  # our field -> Hugging Face key, for each rope_type
     "default": (Rope, {}),
     "linear": (LinearRope, {"factor": "factor"}),
     "dynamic": (DynamicNTKRope, {"factor": "factor", "context": "max_position_embeddings"}),
@@ -79,7 +79,7 @@ def read(config: dict) -> llama.Model:
 
 
 def _renamed(message: str, prefix: str, names: dict[str, str]) -> str:
-    """`message` with the names of our fields replaced by their keys."""
+    """`message` with the names of our fields replaced by Hugging Face keys."""
     for ours, theirs in names.items():
         message = message.replace(prefix + ours.replace("_", "-"), theirs)
     return message
@@ -88,7 +88,7 @@ def _renamed(message: str, prefix: str, names: dict[str, str]) -> str:
 def write(model: llama.Model, context: int) -> dict:
     """The config.json of a model trained on sequences of `context` tokens.
 
-    Raises UserError if no Hugging Face family computes what `model` computes.
+    Raises UserError if no Hugging Face family is equivalent to `model`.
     """
     kind = model_type(model)
     if kind in ("llama", "gemma2") and model.d_model % model.n_heads:
@@ -121,7 +121,7 @@ def _write_rope(rope: Rope) -> dict:
 
 
 def model_type(model: llama.Model) -> str:
-    """The `model_type` of the Hugging Face family that computes what `model` computes.
+    """The `model_type` of the Hugging Face family equivalent to `model`.
 
     Raises UserError if there is none.
     """
@@ -197,7 +197,7 @@ def _rope(keys: Keys) -> Rope:
 
 
 def _rope_field(keys: Keys, ours: str, theirs: str, context: int | None):
-    """One field of a rotary embedding; `context` is the default of its context."""
+    """One field of a rotary embedding; `context` is the default of the field `context`."""
     if ours == "context":
         return keys.size(theirs, context)
     if ours == "whole":

@@ -25,13 +25,13 @@ class Stored(NamedTuple):
     """Place of a tensor on disk."""
 
     path: Path
-    """its file"""
+    """file that holds the tensor"""
     dtype: str
     """dtype as safetensors names it"""
     shape: tuple[int, ...]
-    """its shape"""
+    """shape of the tensor"""
     start: int
-    """offset of its first byte in the file"""
+    """offset of the tensor's first byte in the file"""
 
 
 class Folder:

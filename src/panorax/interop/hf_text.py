@@ -33,7 +33,7 @@ def _library_tokenizer(path: Path):
         tokens = Tokenizer.from_str(path.read_text(encoding="utf-8"))
     except Exception as error:  # the library raises a bare Exception
         raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
-    tokens.no_truncation()  # some files keep these settings of their last use
+    tokens.no_truncation()  # some files store truncation and padding
     tokens.no_padding()
     return tokens
 

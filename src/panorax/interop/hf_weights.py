@@ -1,7 +1,7 @@
 """Weights of Hugging Face folders as parameters of our decoders, and back.
 
-Their matrices are (out, in), one tensor per layer; ours are (in, heads, ...), stacked along the
-layers. `table` gives the names and the order of axes of each parameter, in the letters of
+Hugging Face matrices are (out, in), one tensor per layer; ours are (in, heads, ...), stacked along
+the layers. `table` gives the names and the order of axes of each parameter, in the letters of
 CONVENTIONS.md: `HK D -> DHK` reads a matrix of H K rows and D columns as (D, H, K).
 Each device reads its part of one tensor after another and writes it into the stack in place. The
 host holds one tensor at a time.
@@ -54,7 +54,7 @@ SHARD_BYTES = 5_000_000_000
 
 
 def table(cfg) -> dict[str, list[tuple[str, str]]]:
-    """Their (name, axes) for each of our parameters, one pair per layer.
+    """The Hugging Face (name, axes) of each of our parameters, one pair per layer.
 
     A parameter `q` of the layers is named `layers/q`.
     """
@@ -72,7 +72,8 @@ def table(cfg) -> dict[str, list[tuple[str, str]]]:
 def load(directory: Path, cfg, shardings, dtype=None):
     """Parameters of the model `cfg` from a folder.
 
-    shardings: a tree of NamedSharding.  dtype: of all parameters; None keeps the stored dtypes.
+    shardings: a tree of NamedSharding.
+    dtype: dtype of all parameters; None keeps the stored dtypes.
     All names and shapes are checked before a tensor is read. Raises UserError that names the tensor
     or file if one is missing, damaged, unknown, or of another shape.
     """
@@ -96,10 +97,10 @@ def load(directory: Path, cfg, shardings, dtype=None):
 
 
 class Tensor(NamedTuple):
-    """One of their tensors, to be written."""
+    """A Hugging Face tensor to be written."""
 
     name: str
-    """their name"""
+    """Hugging Face name"""
     axes: str
     """order of the axes, as in `table`"""
     ours: str
@@ -107,15 +108,15 @@ class Tensor(NamedTuple):
     layer: int
     """layer of our parameter, 0 if it is not stacked"""
     size: int
-    """bytes"""
+    """size of the tensor in bytes"""
 
 
 def save(directory: Path, params, cfg, dtype=None, shard_bytes: int = SHARD_BYTES) -> None:
     """Writes the parameters as safetensors under their Hugging Face names.
 
-    dtype: of the stored weights; None keeps their dtypes.
-    shard_bytes: size above which weights are split into several files with an index; a larger
-    tensor has a file of its own.
+    dtype: dtype of the stored weights; None keeps the dtypes of `params`.
+    shard_bytes: largest file in bytes; more weights are split into several files with an index, and
+        a larger tensor has a file of its own.
     """
     flat = _flat(params)
     shards = _shards(flat, cfg, dtype, shard_bytes)

@@ -13,7 +13,7 @@ COMPUTATION = (
     "model.dtype",
     "model.remat",
     "model.unroll",
-)  # options that leave the model as it is
+)  # options that do not change the function of the model
 
 
 def model(directory: Path) -> llama.Model:
@@ -27,7 +27,8 @@ def model(directory: Path) -> llama.Model:
 def save(directory: Path, params, cfg: llama.Model, tokens, context: int, dtype=None) -> None:
     """Writes a new folder that `transformers` loads as the same model and tokenizer.
 
-    context: sequence length of training.  dtype: of the stored weights; None keeps their dtype.
+    context: sequence length of training, in tokens.
+    dtype: dtype of the stored weights; None keeps the dtypes of `params`.
     Raises UserError if the model or the tokenizer has no Hugging Face form, and if the folder is
     not empty or cannot be written.
     """
@@ -56,7 +57,7 @@ def save(directory: Path, params, cfg: llama.Model, tokens, context: int, dtype=
 
 
 def refuse_another_model(cfg: llama.Model, directory: Path) -> None:
-    """Raises UserError if `cfg` computes another model than the folder's weights are for."""
+    """Raises UserError if `cfg` differs from the folder's model in options not in COMPUTATION."""
     theirs, ours = (config.leaves(m, "model.") for m in (model(directory), cfg))
     for name, value in theirs.items():
         if name not in COMPUTATION and ours.get(name) != value:

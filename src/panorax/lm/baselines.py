@@ -25,7 +25,7 @@ def xz_bits_per_byte(train: bytes, held_out: bytes) -> float:
 def ngram_bits_per_byte(train: bytes, held_out: bytes, order: int = 5) -> float:
     """Bits per byte of the held-out text under an interpolated byte n-gram model.
 
-    The longest context is `order` bytes, the smoothing that of Witten and Bell:
+    The longest context is `order` bytes, and the smoothing is Witten-Bell:
 
         p_k(b | c) = (n(cb) + u(c) p_{k-1}(b | c')) / (n(c) + u(c)),   p_{-1} = 1/256,
 
@@ -57,6 +57,6 @@ def _grams(text: bytes, n: int) -> np.ndarray:
 
 
 def _look_up(queries: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The value of the sorted key equal to each query, 0 if no key is."""
+    """The value of each query among the sorted keys; 0 for a query that is no key."""
     place = np.minimum(np.searchsorted(keys, queries), len(keys) - 1)
     return np.where(keys[place] == queries, values[place], 0)

@@ -36,7 +36,7 @@ from panorax.ops.sampling import Sampling
 
 @checked
 class Config:
-    """A decoder and its training. Symbols of the module's docstring are in brackets."""
+    """A decoder and its training."""
 
     model: llama.Model | qwen.Model | gemma.Model = llama.Model()
     """decoder and its sizes"""

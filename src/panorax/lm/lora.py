@@ -64,7 +64,7 @@ class Adapter:
 
 @checked
 class Base:
-    """Training of the base before it is frozen; init-from replaces it, and only `data` is used."""
+    """Training of the base before it is frozen; with init-from only `data` is used."""
 
     data: Text = Text(part="sources")
     """text of the base; its tokenizer also encodes the new text"""
@@ -85,7 +85,8 @@ class Config(language_model.Config):
     adapter: Adapter = Adapter()
     """rank, scale and targets of the factors"""
     compare: bool = True
-    """full fine-tuning in the report, for as many steps; it needs memory for a full state"""
+    """full fine-tuning in the report, for as many steps as LoRA; needs memory for the optimiser
+    state of all parameters"""
     full: Optimizer = AdamW()
     """optimiser of the full fine-tuning"""
 
@@ -128,7 +129,7 @@ def adapted_net(net: Net, cfg: Adapter) -> Net:
 
 
 def trained(system: System, run: Run, mesh, params=None):
-    """Parameters of `system` after `run.steps` steps, started from `params` or from initial values.
+    """Parameters of `system` after `run.steps` steps, from `params` or from random initial values.
 
     All random numbers follow from `run.seed`. `params` is not donated.
     Raises UserError if the last loss is not finite.
@@ -190,7 +191,7 @@ def comparison(base: System, tuned: System, net: Net, state: State, merged, cfg:
 
 
 def gaps(state: State, merged, net: Net, lora: Net, tokens_BT) -> dict[str, float]:
-    """Largest difference of two networks' logits, relative to the largest logit.
+    """Largest differences of the logits of two networks, relative to the largest logit.
 
     `start_gap` compares LoRA at b = 0 with the base, `merged_gap` LoRA with merged parameters.
     """

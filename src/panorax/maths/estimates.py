@@ -22,7 +22,7 @@ def mean_interval(samples: np.ndarray) -> tuple[float, float]:
 
 
 def share_interval(hits: int, n: int) -> tuple[float, float]:
-    """95% confidence interval for the probability p of an event seen `hits` times in n trials.
+    """95% confidence interval for the probability of an event that occurs `hits` times in n trials.
 
     The interval is (p + z^2/2n -+ z sqrt(p (1 - p)/n + z^2/4n^2)) / (1 + z^2/n), p = hits / n
     (Wilson 1927). It stays within [0, 1] and has positive width even for 0 or n hits.

@@ -7,9 +7,9 @@ symmetric Gaussian matrix (GOE) with variance 2 on the diagonal and 1 off it.
 
 Kac and Rice: the mean number of critical points per unit of volume is (2 pi)^-d/2 E|det H|, and the
 share with k negative eigenvalues (index k) is E[|det H|; k negative] / E|det H|. In the joint
-density of f and the eigenvalues t_i of G, |det H| = prod |t_i - f| completes their Vandermonde
-product to that of d + 1 eigenvalues, f among them. For the eigenvalues t_0 < .. < t_d of a GOE
-matrix of size d + 1,
+density of f and the eigenvalues t_i of G, the Vandermonde product of the t_i times |det H| =
+prod |t_i - f| is the Vandermonde product of d + 1 eigenvalues, f among them. For the eigenvalues
+t_0 < .. < t_d of a GOE matrix of size d + 1,
 
     share of index k = E exp(-t_k^2 / 4) / sum_j E exp(-t_j^2 / 4),     t_k the value of f.
 

@@ -1,4 +1,4 @@
-"""Eigenvalues that stand out, and the overlap of eigenspaces."""
+"""Outlier eigenvalues, and the overlap of eigenspaces."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -6,10 +6,10 @@ from jaxtyping import Array, Float
 
 
 def outliers(eigenvalues: np.ndarray, most: int = 20) -> int:
-    """Number of large eigenvalues before the largest gap: k in 2 .. `most` maximises l_k / l_{k+1}.
+    """Number of eigenvalues before the largest gap: the k in 2 .. `most` of largest l_k / l_{k+1}.
 
-    eigenvalues: in falling order; only positive ones count. Raises ValueError if they do not fall
-    or fewer than 3 are positive.
+    eigenvalues: eigenvalues l_k in falling order; only positive ones count. Raises ValueError if
+    they do not fall or fewer than 3 are positive.
     """
     values = np.asarray(eigenvalues, np.float64)
     if not (np.diff(values) <= 0).all() or np.sum(values > 0) < 3:

@@ -73,11 +73,11 @@ class Config:
     value_weight: NonNegative = 0.5
     """weight of the value loss [c1]"""
     value_clip: Positive | None = None
-    """radius of PPO2's value clipping; the larger of the clipped and unclipped error counts"""
+    """radius of PPO2's value clipping (max of clipped and unclipped error); None disables it"""
     entropy_weight: NonNegative = 0.0
     """weight of the entropy bonus [c2]"""
     reward_scale: Positive = 1.0
-    """factor of the rewards in training; reported returns are not scaled"""
+    """factor on the rewards in training; reported returns are not scaled"""
     normalize: bool = False
     """standardisation of observations by their running mean and variance"""
     eval_episodes: Count = 100
@@ -127,7 +127,7 @@ class Batch:
 
 
 def normalized(tree, observed: moments.Moments, cfg: Config):
-    """`tree` with every Observation in it standardised if the config says so."""
+    """`tree` with every Observation in it standardised if `cfg.normalize`."""
     if not cfg.normalize:
         return tree
     is_observation = lambda x: isinstance(x, Observation)

@@ -49,7 +49,7 @@ class Trajectory:
     truncated: jax.Array
     """true if a time limit ended the episode"""
     next_observation: Observation
-    """observation after the action, at the end of an episode its final observation"""
+    """observation after the action; at the end of an episode, its final observation"""
     next_memory: Any
     """memory of the policy after the step"""
 

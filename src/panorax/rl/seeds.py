@@ -1,4 +1,4 @@
-"""One training vmapped over seeds, which separates the algorithm from the luck of one seed."""
+"""Training vmapped over seeds, which separates the algorithm from the luck of a single seed."""
 
 from collections.abc import Callable
 

@@ -1,8 +1,9 @@
 """The cost of a gradient: `panorax.maths.autodiff.chain_rule` on four networks, beside JAX.
 
-A gradient by reverse mode takes at most about 5 times the operations of the function, whatever the
-number of parameters. Forward mode takes one pass for each parameter. Reverse mode pays in memory:
-it keeps every value that a Jacobian needs. Programs are counted as traced (`panorax.maths.cost`).
+A gradient by reverse mode takes at most about 5 times the operations of the function, for any
+number of parameters. Forward mode takes one pass for each parameter. Reverse mode needs more
+memory, because it keeps every value that a Jacobian needs. Programs are counted as traced
+(`panorax.maths.cost`).
 
     *_reverse_over_loss            operations of the gradient / operations of the loss
     *_forward_over_loss            operations of one directional derivative / operations of the loss
@@ -195,7 +196,7 @@ class Gaps(NamedTuple):
     gradient: float
     """largest difference of an entry of the gradient, over the largest entry"""
     slope: float
-    """difference of a directional derivative from <gradient, direction>, over the latter"""
+    """relative difference of a directional derivative from <gradient, direction>"""
 
 
 def gaps(key, network: Network) -> Gaps:

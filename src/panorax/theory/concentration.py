@@ -6,7 +6,8 @@ Gaussian vector follows the chi distribution: its mean sqrt(2) Gamma((d+1)/2) / 
 to sqrt(d), its variance d - mean^2 is close to 1/2 in every dimension, and P(norm <= x) is
 P(d/2, x^2/2), the regularised incomplete Gamma function.
 
-Each exact value stands beside a Monte Carlo estimate with its 95% interval (`_low`, `_high`).
+The study compares each exact value with a Monte Carlo estimate (`_sampled`) and the 95% interval of
+the estimate (`_low`, `_high`).
 
     largest_z               largest |sampled - exact| in standard errors
     largest_norm_distance   largest Kolmogorov distance of the sampled norms from the chi
@@ -53,7 +54,7 @@ class Config:
 def log_ball_cube_ratio(d: Num[Array, "*n"]) -> Float[Array, "*n"]:
     """log of the share of the unit cube in d dimensions that its inscribed ball fills.
 
-    From d = 64 the share itself is below the smallest float32.
+    From d = 64 the share itself is below the smallest normal float32.
     """
     d = jnp.asarray(d, jnp.float32)
     return 0.5 * d * jnp.log(jnp.pi) - gammaln(0.5 * d + 1) - d * jnp.log(2.0)

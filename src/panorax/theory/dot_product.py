@@ -6,7 +6,7 @@ softmax of such scores has
     p = softmax(s),     dp/ds = J = diag(p) - p p^T,
     |J|_F^2 = sum p^2 - 2 sum p^3 + (sum p^2)^2.
 
-As the scores grow, p nears a one-hot vector and J vanishes, and so does every gradient through it.
+As the scores grow, p nears a one-hot vector, and J and every gradient through it vanish.
 Scores divided by sqrt(d) have variance 1, and the laws of p and J hardly depend on d.
 
     variance_largest_outside    largest distance of 1 from the 95% interval of var(s) / d, in widths
@@ -119,7 +119,7 @@ class Row(NamedTuple):
 
 
 def moments(s: Float[Array, "n S"], d: int) -> Moments:
-    """Moments of q . k; the interval uses one score per query, because these are independent."""
+    """Moments of q . k; variance and interval use one score per query, which are independent."""
     s = np.asarray(s, np.float64)
     square = s[:, 0] ** 2 / d
     return Moments(float(np.mean(square)), *mean_interval(square), float(np.mean(s**4) / d**2 - 3))

@@ -10,8 +10,8 @@ with log p(x) - ELBO = KL(q(z | x) | p(z | x)), and L_K tends to log p(x).
 
 If f and m are linear, the model is probabilistic PCA, x ~ N(mu, W W^T + s^2 I). Its likelihood is
 largest at W = U (D - s^2)^(1/2) R, with U and D the leading eigenvectors and eigenvalues of the
-covariance, and s^2 the mean of the others. The encoder can then represent the true posterior, and
-the bound equals the likelihood.
+covariance, and s^2 the mean of the other eigenvalues. The encoder can then represent the true
+posterior, and the bound equals the likelihood.
 
 Source: Kingma & Welling 2014 (arXiv:1312.6114); L_K: Burda et al. 2016 (arXiv:1509.00519);
 probabilistic PCA: Tipping & Bishop 1999; the linear case: Lucas et al. 2019 (arXiv:1911.02469).

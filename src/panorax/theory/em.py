@@ -5,11 +5,11 @@ irises (three components) and on the digits (ten components, first principal dir
 
     largest_fall     the largest decrease of the mean ELBO in any half step, in nats per point
     gap_after_e      the largest |log p(x) - ELBO(r)| after an E step, in nats
-    *_matched_*      the share of points whose component is the one paired with their class
+    *_matched_*      the share of points in the component paired with their class
     *_held_out_*     the mean log likelihood of held-out digits, in nats
 
-Covariances are full, diagonal, or tied (one for all components). k-means, the limit of one
-vanishing variance for all components, is the baseline.
+Covariances are full, diagonal, or tied (one for all components). The baseline is k-means, the limit
+of equal, vanishing variances.
 Source: Dempster, Laird & Rubin 1977; Neal & Hinton 1998; Bishop 2006, sections 9.2 to 9.4.
 """
 
@@ -75,7 +75,7 @@ class Fit(NamedTuple):
         return float(jnp.abs(log_likelihood(self.mixture, x) - bound).max())
 
     def matched(self, x, label: np.ndarray) -> float:
-        """`matched` of the most probable components."""
+        """Share of points whose most probable component is paired with their class."""
         return matched(np.asarray(jnp.argmax(e_step(self.mixture, x), 1)), label)
 
 

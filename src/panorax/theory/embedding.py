@@ -1,16 +1,16 @@
 """Maps of the handwritten digits to the plane: principal components, t-SNE and UMAP.
 
-A map should keep which points are near each other; distances between far groups mean little in
-t-SNE and UMAP. `panorax.maths.clouds.embedding_quality` defines the first three measures.
+A map should preserve neighbourhoods; distances between far clusters mean little in t-SNE and UMAP.
+`panorax.maths.clouds.embedding_quality` defines the first three measures.
 
     trustworthiness_*   1 if no false neighbours appear in the map
-    continuity_*        1 if no neighbours are torn apart
-    recall_*            share of the k nearest neighbours that the map keeps
+    continuity_*        1 if no neighbours are separated
+    recall_*            share of the k nearest neighbours that the map preserves
     named_*             share of points whose nearest neighbour in the map has their label
     tsne_kl             KL divergence that t-SNE minimises, in nats
 
-The baselines are `named_all_pixels`, nearest neighbours in pixel space, and
-`trustworthiness_chance`, a map to Gaussian noise. `umap_again` is UMAP from another key.
+The baselines are `named_all_pixels` (nearest neighbours in pixel space) and
+`trustworthiness_chance` (a map to Gaussian noise). `umap_again` is UMAP from a second key.
 Source: van der Maaten & Hinton 2008; McInnes, Healy & Melville 2018; Venna & Kaski 2001.
 """
 
@@ -70,16 +70,16 @@ class Config:
 
 
 class Quality(NamedTuple):
-    """A map of the digits, and the measures of the neighbourhoods that it keeps."""
+    """A map of the digits, and how well it preserves their neighbourhoods."""
 
     y_N2: jax.Array
     """points of the plane, float32 (points, 2)"""
     trustworthiness: float
     """1 if no false neighbours appear"""
     continuity: float
-    """1 if no neighbours are torn apart"""
+    """1 if no neighbours are separated"""
     recall: float
-    """share of the k nearest neighbours that are kept"""
+    """share of the k nearest neighbours that are preserved"""
     named: float
     """share of points whose nearest neighbour has their label"""
 
@@ -148,7 +148,7 @@ def by_tsne(key, cfg: Config) -> Result:
 
 
 def draw(maps: dict[str, Quality], label: np.ndarray):
-    """The first six maps, with the digits in colour and named at their medians."""
+    """The first six maps, coloured by class, with each class labelled at its median."""
     maps = dict(list(maps.items())[:6])
     figure, axes = figures.panels(min(len(maps), 3), -(-len(maps) // 3))
     for ax in axes:

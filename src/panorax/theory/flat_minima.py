@@ -7,8 +7,8 @@ arXiv:2103.00065), so a larger rate also ends flatter. Warmup permits a larger r
 2021, arXiv:2110.04369). SAM descends the gradient at the worst point nearby (Foret et al. 2021,
 arXiv:2010.01412; `panorax.maths.optimisation.sharpness`).
 
-Every run stops at the first check with a loss at or below the target on all training images. There
-the study measures, for each method:
+Every run stops at the first check with a loss at or below the target on all training images. At
+that point the study measures, for each method:
 
     top_eigenvalue, trace   largest eigenvalue and trace of the Hessian of the training loss
     sharpness               max over |e| <= rho of L(w + e) - L(w), in nats
@@ -55,7 +55,7 @@ COMPARED = ("top_eigenvalue", "sharpness", "trace", "gap", "held_out_error")
 
 
 class Method(NamedTuple):
-    """How a network is trained."""
+    """Settings of SGD."""
 
     batch: int
     """images per step"""
@@ -68,7 +68,7 @@ class Method(NamedTuple):
 
 
 class Minimum(NamedTuple):
-    """The point at which training stopped; all fields have an axis of seeds."""
+    """The point at which training stopped; all fields have shape (seeds,)."""
 
     steps: Array
     """training steps"""

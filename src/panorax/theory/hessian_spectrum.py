@@ -6,8 +6,8 @@ For a loss l of outputs z the Hessian has two parts, H = G + R, with J = dz / dp
     R = 1/N sum_n sum_c (dl / dz_nc) d^2 z_nc / dp^2   of either sign.
 
 R fades with the residual dl/dz, and the negative eigenvalues with it. G is the covariance of N C
-gradients for C classes. The class means of these gradients lie far apart and nearly sum to
-zero. About C - 1 eigenvalues therefore stand out, and all others are near zero.
+gradients for C classes. The class means of these gradients lie far apart and nearly sum to zero.
+About C - 1 eigenvalues are therefore outliers, and all others are near zero.
 
 The spectral density comes from stochastic Lanczos quadrature (`panorax.maths.lanczos`), without
 the Hessian itself. The quadrature of a small network is compared with all its eigenvalues.
@@ -106,7 +106,7 @@ class Summary(NamedTuple):
     negative_share: float
     """sum of |negative eigenvalues| over the sum of all |eigenvalues|"""
     near_zero: float
-    """share of eigenvalues smaller in size than 1% of the largest"""
+    """share of eigenvalues below 1% of the largest in absolute value"""
     largest: float
     """largest eigenvalue"""
     smallest: float
@@ -313,7 +313,7 @@ def draw_comparison(comparison: Comparison):
 
 
 def study(cfg: Config) -> dict[str, Part]:
-    """Spectra along training, and the accuracy of the method on a small network."""
+    """Spectra during training, and the accuracy of the method on a small network."""
     return {
         "training": functools.partial(training, cfg=cfg),
         "small_network": functools.partial(small_network, cfg=cfg),

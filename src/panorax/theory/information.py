@@ -10,8 +10,8 @@ in `panorax.maths.information.blahut_arimoto`. The study measures how each estim
     critics    in one dimension the ratio of densities is a ridge of width e^-I, which a small
                perceptron does not find
 
-KSG gets `points` pairs. Critics train on `steps` batches of fresh pairs and are evaluated on
-others. The capacity of channels is bounded from both sides and compared with the closed forms of
+KSG gets `points` pairs. Critics train on `steps` batches of fresh pairs and are evaluated on new
+pairs. The capacity of channels is bounded from both sides and compared with the closed forms of
 `panorax.maths.information.channels`.
 """
 
@@ -48,7 +48,8 @@ class Config:
     nats: tuple[NonNegative, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
     """true mutual information in nats, rising"""
     moderate: Positive = 1.0
-    """largest information, in nats, that claims about critics cover; for KSG twice this"""
+    """largest true information, in nats, that claims about critics cover; claims about KSG cover
+    twice this"""
     points: Count = 10_000
     """pairs given to KSG"""
     neighbours: Count = 3
@@ -89,8 +90,8 @@ class Estimates(NamedTuple):
     value: np.ndarray
     """estimates in nats (nats, seeds)"""
     spread: np.ndarray
-    """standard deviation of one estimate in nats (nats,): over seeds for KSG, over batches for
-    critics"""
+    """standard deviation of a single estimate, in nats (nats,): over seeds for KSG, over batches
+    for critics"""
 
     def bias(self, cfg: Config) -> np.ndarray:
         """Mean estimate minus the truth, in nats (nats,)."""
@@ -109,7 +110,9 @@ def ksg_estimates(key, dimensions: int, cfg: Config) -> Estimates:
 
 
 def critic_bounds(key, dimensions: int, cfg: Config) -> dict[str, np.ndarray]:
-    """Bounds of trained critics on fresh batches (nats, seeds, batches); all train at once."""
+    """Bounds of trained critics on fresh batches, (nats, seeds, batches) by name.
+    All critics train in one program.
+    """
 
     def bounds(nats, key):
         key_climb, key_evaluate = jax.random.split(key)
@@ -129,20 +132,20 @@ def critic_bounds(key, dimensions: int, cfg: Config) -> dict[str, np.ndarray]:
 
 
 def ksg_metrics(estimates: ByDimension, cfg: Config) -> dict[str, float]:
-    """Bias in every dimension, and the numbers of the claims."""
+    """Bias of KSG in every dimension, and the metrics of the claims."""
     bias = {d: e.bias(cfg) for d, e in estimates.items()}
-    each = {(d, nats): bias[d][i] for d in bias for i, nats in enumerate(cfg.nats)}
+    by_case = {(d, nats): bias[d][i] for d in bias for i, nats in enumerate(cfg.nats)}
     covered = np.array(cfg.nats) <= 2 * cfg.moderate
     last = estimates[max(cfg.dims)].value[-1].mean()
     return {
-        **family("ksg_{}d_bias_{:g}", each),
+        **family("ksg_{}d_bias_{:g}", by_case),
         "ksg_error": float(np.abs(bias[min(cfg.dims)][covered]).max()),
         "ksg_high_dimension_share": float(last / cfg.nats[-1]),
     }
 
 
 def critic_metrics(estimates: dict[str, ByDimension], cfg: Config) -> dict[str, float]:
-    """Bias of every bound in every dimension, and the numbers of the claims."""
+    """Bias of every bound in every dimension, and the metrics of the claims."""
     low, high = min(cfg.dims), max(cfg.dims)
     bias = {
         (name, d, nats): estimates[name][d].bias(cfg)[i]
@@ -213,7 +216,7 @@ def channels(key, cfg: Config) -> Result:
 
 
 def draw_estimates(ax, estimates: ByDimension, cfg: Config):
-    """Mean estimates over the truth, in bands of one standard deviation of one estimate."""
+    """Mean estimates over the truth, in bands of one standard deviation of a single estimate."""
     truth = np.array(cfg.nats)
     ax.plot([0, truth[-1]], [0, truth[-1]], "--", color="gray", lw=1, label="truth")
     for color, (d, (value, spread)) in zip(figures.COLORS, estimates.items()):

@@ -51,7 +51,7 @@ from panorax.ops.losses import cross_entropy
 
 PIXELS, CLASSES = 64, 10
 SHOWN = (0.0, 1e-2, 0.3)
-"""values of beta whose codes are drawn: for each, the first in the config that is not below it"""
+"""values of beta whose codes are drawn, each rounded up to a beta of the config"""
 
 
 @checked
@@ -63,7 +63,7 @@ class Config:
     bins: Count = 32
     """cells per Gaussian on the grid"""
     points: Count = 40
-    """points of each exact curve that are computed"""
+    """points computed on each curve"""
     iterations: Count = 4000
     """largest number of iterations at each point"""
     betas: tuple[Positive, ...] = (
@@ -133,7 +133,7 @@ class Evaluation(NamedTuple):
     loss: Array
     """mean cross entropy in nats"""
     accuracy: Array
-    """share of images whose class the mean prediction gives"""
+    """share of images that the mean prediction classifies correctly"""
     calibration: Array
     """expected calibration error of the mean prediction"""
 
@@ -176,7 +176,7 @@ def exact_curves(cfg: Config) -> dict[str, KnownCurve]:
 
 
 def curve_metrics(known: dict[str, KnownCurve]) -> dict[str, float]:
-    """Distances from the exact curves, and violations of the laws of every curve."""
+    """Distances from the exact curves, and violations of data processing and concavity."""
     gap = {name: np.abs(c.relevance - c.exact(c.compression)).max() for name, c in known.items()}
     return {
         **family("{}_gap", gap),
@@ -278,7 +278,7 @@ def class_entropy() -> float:
 
 
 def digit_metrics(trained: Bottleneck, cfg: Config) -> dict[str, float]:
-    """Means over seeds at each beta, and the numbers of the claims."""
+    """Means over seeds at each beta, and the metrics of the claims."""
     entropy = class_entropy()
     train, held_out = trained.train, trained.held_out
     rate, accuracy = train.rate.mean(1), held_out.accuracy.mean(1)

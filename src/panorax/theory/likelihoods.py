@@ -5,7 +5,7 @@
     classes:         H(p, q) = H(p) + KL(p | q), so cross entropy is smallest at q = p
     rare objects:    FL = -a (1 - p_y)^gamma log p_y, nearly zero for windows classified with ease
 
-Focal loss is tried on the problem of its authors, dense detection: one class of digits is searched
+Focal loss is tested on dense detection, the problem of its authors: one class of digits is searched
 for in windows at every position of pictures, and about one window in a thousand holds a digit of
 this class.
 
@@ -54,7 +54,7 @@ class Config:
     sought: Whole = 8
     """class of digits that is searched for, 0 to 9"""
     rare: Count = 8
-    """digits of that class per picture"""
+    """digits of the class searched for, per picture"""
     others: Count = 16
     """digits of other classes per picture"""
     hidden: Count = 64
@@ -66,7 +66,7 @@ class Config:
     seeds: Count = 5
     """networks trained with each loss"""
     draws: Count = 2000
-    """estimates that each mean squared error averages"""
+    """estimates averaged in each mean squared error"""
     seed: Whole = 0
     """seed of all random numbers"""
 
@@ -158,7 +158,9 @@ def precisions(key, train: Windows, test: Windows, loss: Callable, cfg: Config) 
 
 
 def estimators(key, cfg: Config) -> Result:
-    """Mean and median of Gaussian and Laplace noise of variance 1, and with outliers at 10."""
+    """101 times the mean squared error of mean and median, for three kinds of noise around 0.
+    Gaussian and Laplace noise have variance 1; the third kind is Gaussian with outliers at 10.
+    """
     key_gauss, key_laplace, key_outlier = jax.random.split(key, 3)
     shape = (cfg.draws, SAMPLES)
     gauss = jax.random.normal(key_gauss, shape)

@@ -32,11 +32,11 @@ RANKS = (1, 5, 10, 20, 40)
 @checked
 class Config:
     width: Count = 100
-    """dimensions of the space that the random map takes to itself"""
+    """dimensions of the random map's inputs and outputs"""
     rank: Count = 10
     """rank of the random map, and dimensions of the random subspaces"""
     points: Count = 1000
-    """random points that the map takes"""
+    """random points mapped by the random map"""
     rivals: Count = 200
     """random subspaces compared with the best approximation of the digits"""
     seed: Whole = 0
@@ -62,7 +62,7 @@ def scaling(x: float, y: float) -> Float[Array, "2 2"]:
 
 
 def shear(amount: float) -> Float[Array, "2 2"]:
-    """Shift of every point along x by `amount` times its y. Areas stay."""
+    """Shift of every point along x by `amount` times its y, which preserves areas."""
     return jnp.array([[1.0, amount], [0.0, 1.0]])
 
 
@@ -188,7 +188,7 @@ def draw_grid(ax, a: np.ndarray):
 
 
 def draw_tail(tail: np.ndarray):
-    """Share of the variance of the digits that rank k leaves."""
+    """Share of the variance of the digits outside the best approximation of rank k."""
     figure, (ax,) = figures.panels()
     ax.plot(tail**2, label="best approximation")
     ax.set(title="digits", xlabel="rank k", ylabel="share of variance left")

@@ -1,4 +1,4 @@
-"""First-order optimisers: zig-zag in a long valley, and weight decay beside or inside the gradient.
+"""First-order optimisers: zig-zag in a long valley, and decoupled weight decay beside L2 penalties.
 
 The update rules are in `panorax.maths.optimisation.update_rules`. On the bowl
 f(x) = (x_1^2 + k x_2^2) / 2 gradient descent at its best rate crosses the valley in every step.
@@ -6,7 +6,7 @@ Each step multiplies the distance to the minimum by (k - 1)/(k + 1), with moment
 1 - sqrt(2 / k).
 
 Adam with a penalty d/2 |p|^2 divides the decay d p by the size of the gradients, so weights with
-large gradients hardly decay. AdamW decays all weights alike
+large gradients hardly decay. AdamW decays all weights at the same rate
 (Loshchilov & Hutter 2019, arXiv:1711.05101).
 """
 
@@ -34,7 +34,7 @@ from panorax.ops.losses import cross_entropy
 DECAYED = {"adamw": adamw, "adam_l2": adam_l2}
 TITLES = {"adamw": "AdamW", "adam_l2": "Adam with an L2 penalty"}
 ENOUGH = 1e-6
-"""value at which an optimiser has arrived on the bowl, as a share of the first"""
+"""value of f at which an optimiser has converged on the bowl, relative to f at the start"""
 COUNTED, DRAWN = 20, 40
 """first steps on the bowl in which sign changes are counted, and first steps that are drawn"""
 
@@ -58,7 +58,7 @@ class Config:
     rates: tuple[Positive, ...] = (1e-3, 3e-3, 1e-2)
     """learning rates of the grid"""
     decays: tuple[Positive, ...] = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0)
-    """weight decays of the grid for both optimisers; the first stands for no decay"""
+    """weight decays of the grid for both optimisers; the first counts as no decay"""
     seeds: Count = 10
     """networks trained at each point of the grid"""
     seed: Whole = 0
@@ -116,8 +116,8 @@ def bowl_metrics(paths: dict[str, np.ndarray], cfg: Config) -> dict[str, float]:
     steps, turns = {}, {}
     for name, points in paths.items():
         values = bowl_values(points, cfg.condition)
-        arrived = np.flatnonzero(values < ENOUGH * values[0])
-        steps[name] = arrived[0] if len(arrived) else cfg.bowl_steps
+        converged = np.flatnonzero(values < ENOUGH * values[0])
+        steps[name] = converged[0] if len(converged) else cfg.bowl_steps
         steep = points[: COUNTED + 1, 1]
         turns[name] = np.sum(steep[:-1] * steep[1:] < 0)
     return {

@@ -1,4 +1,4 @@
-"""Orthogonality: the angle between random directions, and how many are nearly orthogonal at once.
+"""Orthogonality: angles between random directions, and the number of nearly orthogonal directions.
 
 The cosine c between two independent directions, uniform on the sphere in d dimensions, has
 
@@ -14,7 +14,8 @@ e^(d w^2 / 4). Exactly orthogonal directions number d.
 
     near_*                    share of pairs with |c| < w: exact, sampled, and its 95% interval
     d_times_variance_*        95% interval of d times the variance of c, which is 1
-    largest_outside           largest distance of an exact share from its interval, in widths of it
+    largest_outside           largest distance of an exact share from its interval, in widths of the
+                              interval
     largest_distance          largest Kolmogorov distance of the sampled cosines from the exact
                               distribution, times sqrt(pairs)
     fit_together              directions that are all within w of orthogonal, by the union bound
@@ -174,7 +175,7 @@ def pairs(key, cfg: Config) -> Result:
 
 
 def together(key, cfg: Config) -> Result:
-    """How many directions fit together, and the largest cosine of many drawn at once."""
+    """Number of nearly orthogonal directions, and the largest cosine of many drawn at once."""
     fit = {d: fit_together(cfg.width, d) for d in cfg.dims}
     metrics = family("fit_together_d{}", fit)
     largest = largest_cosine(key, max(cfg.dims), cfg.together)

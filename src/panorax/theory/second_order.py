@@ -31,15 +31,15 @@ from panorax.maths.optimisation.objectives import beale, rosenbrock
 STEPS = 5000
 """largest number of steps of every method"""
 SCIPY = {"newton_cg": "Newton-CG", "bfgs": "BFGS", "lbfgs": "L-BFGS-B", "trust_region": "trust-ncg"}
-"""scipy's name of each method that it also has"""
+"""scipy's names of the methods that scipy also has"""
 
 
 @checked
 class Config:
     dims: tuple[Count, ...] = (2, 10, 100)
-    """dimensions of Rosenbrock's valley, at most four of them"""
+    """dimensions of Rosenbrock's valley, one to four values"""
     tolerance: Positive = 1e-6
-    """largest entry of the gradient at which a method stops"""
+    """largest absolute entry of the gradient at which a method stops"""
     penalty: Positive = 1.0
     """L2 penalty [lambda]: the logistic loss includes lambda / 2 |coefficients|^2"""
     seed: Whole = 0
@@ -70,7 +70,7 @@ class Run(NamedTuple):
     """f - f* before the first and after every step; f* is exact or the lowest of scipy's
     values"""
     slope: float
-    """largest entry of the gradient, in size, at the end"""
+    """largest absolute entry of the gradient at the end"""
 
 
 class Outcome(NamedTuple):
@@ -96,8 +96,8 @@ def logistic(penalty: float) -> Callable:
 def problems(cfg: Config) -> dict[str, Problem]:
     """The problems by name.
 
-    Above 2 dimensions Rosenbrock's valley starts at 0: from the customary (-1.2, 1, -1.2, ..) a
-    method may end in the second minimum.
+    Above 2 dimensions Rosenbrock's valley starts at 0, because a method that starts at the
+    customary (-1.2, 1, -1.2, ..) may end in the second minimum.
     """
     valley_start = lambda n: np.array([-1.2, 1.0]) if n == 2 else np.zeros(n)
     valleys = {f"rosenbrock_{n}": Problem(rosenbrock, valley_start(n), 0.0) for n in cfg.dims}
@@ -139,10 +139,10 @@ def minimised(problem: Problem, tolerance: float) -> Outcome:
     runs = {}
     for name, minimise in MINIMISERS.items():
         solve = functools.partial(minimise, problem.f, steps=STEPS, tolerance=tolerance)
-        reached = jax.jit(solve)(problem.start)
-        values = np.asarray(reached.values)
-        slope = float(jnp.max(jnp.abs(reached.gradient)))
-        runs[name] = Run(int(reached.steps), values[np.isfinite(values)] - lowest, slope)
+        minimum = jax.jit(solve)(problem.start)
+        values = np.asarray(minimum.values)
+        slope = float(jnp.max(jnp.abs(minimum.gradient)))
+        runs[name] = Run(int(minimum.steps), values[np.isfinite(values)] - lowest, slope)
     return Outcome(runs, {name: result.nit for name, result in scipys.items()})
 
 
@@ -174,9 +174,9 @@ def newton(key, cfg: Config) -> Result:
     """Order of convergence of Newton's method on the logistic regression."""
     f, start, _ = problems(cfg)["logistic"]
     with jax.enable_x64(True):
-        reached = jax.jit(lambda x: MINIMISERS["newton"](f, x, tolerance=1e-13))(start)
-        values = np.asarray(reached.values)
-    errors = np.sqrt(np.maximum(values[np.isfinite(values)] - float(reached.value), 0))
+        minimum = jax.jit(lambda x: MINIMISERS["newton"](f, x, tolerance=1e-13))(start)
+        values = np.asarray(minimum.values)
+    errors = np.sqrt(np.maximum(values[np.isfinite(values)] - float(minimum.value), 0))
     errors = errors[errors > 1e-13]
     return Result({"newton_order": order(errors)}, {"newton.png": draw_newton(errors)})
 

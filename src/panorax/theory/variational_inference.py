@@ -1,8 +1,8 @@
 """Variational inference with Gaussians beside exact posteriors, Monte Carlo, and on a network.
 
 The Gaussian families and the bound are in `panorax.maths.inference.gaussian_family`. For a
-posterior N(mu, P^-1) the best full-rank q is the posterior itself. The best mean-field q has its
-mean and the variances 1 / P_ii, which are too small if coefficients are correlated.
+posterior N(mu, P^-1) the best full-rank q is the posterior itself. The best mean-field q has mean
+mu and the variances 1 / P_ii, which are too small if coefficients are correlated.
 
     linear     linear regression (diabetes), whose posterior is known in closed form
     logistic   logistic regression (breast cancer), beside Hamiltonian Monte Carlo
@@ -76,7 +76,7 @@ class LinearFit(NamedTuple):
     q: Gaussian
     """the approximate posterior"""
     bound: float
-    """its ELBO in nats"""
+    """ELBO of q in nats"""
 
 
 class Chains(NamedTuple):
@@ -184,7 +184,7 @@ def logistic(key, cfg: Config) -> Result:
 
 
 def logistic_metrics(fits: dict[Family, Gaussian], chains: Chains) -> dict[str, float]:
-    """Convergence of the chains, and distances of the fits from their moments."""
+    """Convergence of the chains, and distances of the fits from the moments of the chains."""
     mean, deviation = jnp.mean(chains.draws, 0), jnp.std(chains.draws, 0)
     gap = {name: jnp.abs((q.mean - mean) / deviation).max() for name, q in fits.items()}
     spread = {name: jnp.median(standard_deviations(q) / deviation) for name, q in fits.items()}
@@ -197,7 +197,7 @@ def logistic_metrics(fits: dict[Family, Gaussian], chains: Chains) -> dict[str, 
 
 
 def held_out_metrics(samples: dict[Family, Array], draws: Array) -> dict[str, float]:
-    """Held-out log probability of both families, of the chains, and of their mean alone."""
+    """Held-out log probability of both families, the chains, and the point at the chains' mean."""
     thinned = draws[:: max(1, len(draws) // PREDICTIVE_SAMPLES)]
     predictors = {**samples, "hmc": thinned, "point": jnp.mean(draws, 0)[None]}
     held_out = {name: log_predictive(w) for name, w in predictors.items()}

@@ -54,8 +54,8 @@ class Config:
     border: Literal["black", "reflect"] = "black"
     """pixels beyond the border of a shifted image: black, or the image's reflection"""
     flip: bool = False
-    """mirror training images with probability 1/2, and average the logits of each held-out image
-    and its mirror image in the report"""
+    """mirroring of training images with probability 1/2, and averaging of the logits of each
+    held-out image and its mirror image in the report"""
     mean: tuple[float, ...] = (0.5,)
     """mean of the pixels in [0, 1], for all colours or one per colour"""
     deviation: tuple[Positive, ...] = (0.5,)

@@ -118,7 +118,7 @@ def _broadcast(c, x, shape, broadcast_dimensions, **_):
 
 
 def _slice(c, x, start_indices, limit_indices, strides, **_):
-    """Puts the cotangent where the slice was read, zeros elsewhere."""
+    """The cotangent at the entries of the slice, zeros elsewhere."""
     strides = strides or (1,) * x.ndim
     ends = [
         start + (n - 1) * step + 1 for start, n, step in zip(start_indices, c[0].shape, strides)
@@ -131,7 +131,7 @@ def _slice(c, x, start_indices, limit_indices, strides, **_):
 
 
 def _pad(c, x, value, padding_config, **_):
-    """The cotangent at the entries of x, and the sum of the rest for the padding value."""
+    """The cotangent at the entries of x, and its sum over the padding for the padding value."""
     unpad = [(-low, -high, 0) for low, high, _ in padding_config]
     inner = lax.pad(c[0], jnp.zeros((), c[0].dtype), unpad)[
         tuple(slice(None, None, step + 1) for _, _, step in padding_config)

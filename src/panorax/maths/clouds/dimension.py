@@ -7,8 +7,8 @@ r^d. For the distances T_1 < T_2 < .. of the nearest neighbours of a point:
                     log mu  (Facco et al. 2017)
     Levina-Bickel   log(T_k / T_j) are exponential with mean 1/d, so
                     d(x) = (k - 2) / sum_{j<k} log(T_k / T_j)  (Levina & Bickel 2004);
-                    over N points the inverses are averaged, not the estimates:
-                    d = N (k - 2) / sum_x sum_j log(T_k / T_j), with k - 1 for k - 2
+                    over N points the inverses are averaged, not the estimates, with k - 1 in place
+                    of k - 2: d = N (k - 1) / sum_x sum_{j<k} log(T_k / T_j)
                     (MacKay & Ghahramani 2005)
     local PCA       number of directions that explain a given share of the variance of the k nearest
                     points  (Fukunaga & Olsen 1971)

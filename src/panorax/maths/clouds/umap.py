@@ -25,7 +25,7 @@ from panorax.maths.clouds.neighbors import checked_cloud, nearest
 HALVINGS = 50
 """bisection steps for log sigma"""
 FAR = 4.0
-"""largest move along an axis that one pair causes, in units of the learning rate"""
+"""largest move of a point along an axis by one pair, in units of the learning rate"""
 NEAR = 1e-3
 """constant added to the squared distance in the repulsion, which keeps it finite"""
 
@@ -145,10 +145,10 @@ def draw_apart(
     """Runs `steps` of stochastic gradient descent on rows from `padded_rows`.
 
     In each step every point moves towards a neighbour drawn in proportion to v, and away from
-    `negatives` other points. A random rotation of the order of points selects the latter: it draws
-    every other point with equal probability and reads memory in order. Moves scale with the degree
-    of the point, and count twice towards the neighbour, which would move as well. The learning rate
-    falls linearly from 1 to 0. ab: the parameters (a, b) of the similarity.
+    `negatives` other points. The other points are the points rotated by a random offset, which
+    draws each with equal probability and reads memory in order. Moves scale with the degree of the
+    point. The attraction counts twice, because UMAP also moves the neighbour along each edge. The
+    learning rate falls linearly from 1 to 0. ab: the parameters (a, b) of the similarity.
     """
     n = len(y_N2)
     clipped = lambda factor, difference: jnp.clip(factor[:, None] * difference, -FAR, FAR)

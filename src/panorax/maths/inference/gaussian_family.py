@@ -40,7 +40,7 @@ class Gaussian:
     log_scale: Float[Array, " D"]
     """log of the diagonal of L"""
     lower: Float[Array, "D D"] | None
-    """matrix whose strict lower triangle is that part of L; None for a mean field"""
+    """matrix with the strict lower triangle of L, other entries unused; None for a mean field"""
 
     def factor(self) -> Float[Array, "D D"]:
         """The factor L."""
@@ -67,7 +67,7 @@ def start(dimensions: int, family: Family, scale: float = 0.1) -> Gaussian:
 
 
 def kl_gaussians(mean_q, factor_q, mean_p, factor_p) -> Float[Array, ""]:
-    """KL(N(m_q, L_q L_q^T) | N(m_p, L_p L_p^T)) in nats.
+    """KL(N(m_q, L_q L_q^T) | N(m_p, L_p L_p^T)) in nats; means (D,), lower triangular L (D, D).
 
     Equals (|L_p^-1 L_q|_F^2 + |L_p^-1 (m_p - m_q)|^2 - D) / 2 + log |L_p| - log |L_q|.
     """

@@ -72,7 +72,7 @@ def m_step(
     """The mixture that maximises the ELBO for responsibilities r.
 
     kind: one covariance per component ("full", "diagonal") or one for all ("tied").
-    ridge: added to the variances, so that no component collapses onto one point.
+    ridge: constant added to the variances, so that no component collapses onto one point.
     """
     n_K = jnp.sum(r_NK, 0) + 10 * jnp.finfo(r_NK.dtype).eps
     mean = r_NK.T @ x_ND / n_K[:, None]

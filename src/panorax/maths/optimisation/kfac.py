@@ -143,11 +143,11 @@ def sampled_factors(net: Callable, family: Family, params, x, key):
 def exact_factors(net: Callable, family: Family, params, x):
     """A and G, with G over all labels; costs one backward pass per column of `family.root`."""
     outputs, inputs, pull = record(net, params, x)
-    each = jax.vmap(lambda column: factors(params, inputs, pull(column)))(
+    by_column = jax.vmap(lambda column: factors(params, inputs, pull(column)))(
         jnp.moveaxis(family.root(outputs), 2, 0)
     )
     return map_layers(
-        lambda layer, factor: Factors(factor.a[0], jnp.sum(factor.g, 0)), params, each
+        lambda layer, factor: Factors(factor.a[0], jnp.sum(factor.g, 0)), params, by_column
     )
 
 

@@ -9,8 +9,8 @@ A perturbation of radius r has a component of about r / sqrt(d) along a directio
 Each step of rate e multiplies the component by 1 + e g, so the escape takes about
 log(sqrt(d) / r) / (e g) steps. Plain descent from a random start also escapes a strict saddle. In a
 chain of d saddles (Du et al. 2017, arXiv:1705.10412), however, each saddle throws it closer to the
-stable manifold of the next. The time at each saddle is a multiple of the time at the one before, so
-the total is exponential in d. Perturbed descent takes about equally many steps at each saddle.
+stable manifold of the next. The time at each saddle is a multiple of the time at the previous
+saddle, so the total is exponential in d. Perturbed descent takes about equally many steps at each.
 """
 
 import math
@@ -26,7 +26,7 @@ from panorax.core import struct
 
 
 class Noise(NamedTuple):
-    """When perturbed descent adds noise, and how much."""
+    """Size and timing of the noise that perturbed descent adds."""
 
     radius: float
     """radius of the ball"""
@@ -52,8 +52,10 @@ def jins(
     smooth: Lipschitz constant of the gradient.
     hessian_lipschitz: Lipschitz constant of the Hessian.
     accuracy: gradient norm at the end.
+    dimension: number of coordinates.
     gap: upper bound on f(start) - min f.
     failure: probability with which the guarantee may fail.
+    c: absolute constant of the theorem.
 
     Within steps of order log^4(dimension) gap smooth / accuracy^2, the descent ends where
     |grad| <= accuracy and no curvature is below -sqrt(hessian_lipschitz accuracy).
@@ -89,11 +91,11 @@ class _Perturbation(NamedTuple):
     """The last perturbation."""
 
     x: Float[Array, " d"]
-    """point before it"""
+    """point before the perturbation"""
     value: Float[Array, ""]
-    """f at that point"""
+    """f at the point before the perturbation"""
     step: Int[Array, ""]
-    """step in which it was added"""
+    """step of the perturbation"""
 
 
 class _State(NamedTuple):

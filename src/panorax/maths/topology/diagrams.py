@@ -1,6 +1,6 @@
 """Statistics of persistence diagrams: Betti numbers, total persistence, bottleneck distance.
 
-A diagram is an array (n, 2) of birth and death.
+A diagram is an array (n, 2) with a row (birth, death) per bar.
 
     Betti number at t     #{bars: birth <= t < death}
     total persistence     sum (death - birth)^p over finite bars

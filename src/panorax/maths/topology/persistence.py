@@ -5,8 +5,8 @@ longest edge. Edges are ranked by length, ties in any order. A triangle is (r, v
 r and the third vertex v; a tetrahedron is (r, v, w) with v > w. All simplices are ordered by these
 tuples, and the faces of a simplex precede it. Ripser (Bauer 2021, arXiv:1908.02518) reduces the
 coboundaries d s of the simplices s, the last s first. The pivot of a column is its earliest
-simplex. While a later column has the same pivot, that column is added. The reduction pairs the
-birth s with the death pivot.
+simplex. While the column of a later s has the same pivot, it is added. The reduction pairs s, a
+birth, with the pivot of its reduced column, a death.
 
 Three facts keep the work small.
 
@@ -15,7 +15,7 @@ Three facts keep the work small.
 (2) Apparent pairs: if s is the latest facet of its earliest coface, the two are a pair of length 0.
 An edge ab is in such a pair if and only if its lune {c: ac and bc before ab} is not empty; its
 partner is (ab, c) with the smallest such c. The remaining edges form the relative neighbourhood
-graph (Toussaint 1980), of order N. It contains the minimum spanning tree, whose edges are the
+graph (Toussaint 1980), of about N edges. It contains the minimum spanning tree, whose edges are the
 deaths of H0 and are cleared.
 
 (3) Columns are never stored. V, the sum of the simplices added so far, is a boolean tensor. The

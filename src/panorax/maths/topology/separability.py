@@ -7,9 +7,9 @@ as many of these as in d - 1 dimensions:
 
     C(N + 1, d) = C(N, d) + C(N, d - 1)      =>      C(N, d) = 2 sum_{k < d} binom(N - 1, k).
 
-All 2^N are separable for N <= d, and exactly half of them for N = 2 d, the capacity. A feature map
-phi into more dimensions makes more dichotomies separable, with the number of features as d. The
-map phi(x) = (1, x) gives hyperplanes that need not contain the origin.
+All 2^N are separable for N <= d, and exactly half for N = 2 d, the capacity. A feature map phi into
+more dimensions makes more dichotomies separable; d is then the number of features. The map
+phi(x) = (1, x) gives hyperplanes that need not contain the origin.
 Source: Cover 1965; Minsky & Papert 1969 (the parity of b bits needs products of b bits).
 """
 
@@ -118,7 +118,7 @@ def separable_share(
     """(hits, D): the number of separable dichotomies among `trials` random ones, and the dimension.
 
     Each trial draws n normal points in R^d and random labels. With a degree, the points are mapped
-    by `monomials` first. D is the dimension in which they are separated.
+    by `monomials` first. D is the number of features, d without a degree.
     """
     hits = 0
     for _ in range(trials):

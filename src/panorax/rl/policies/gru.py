@@ -22,7 +22,7 @@ class Config:
     width: Count = 64
     """width of the dense layer and of the memory"""
     span: Count = 16
-    """steps of backpropagation through time, from the memory that the rollout had there"""
+    """steps of backpropagation through time, each sequence starting from the rollout's memory"""
     activation: Literal["tanh", "relu"] = "tanh"
     """nonlinearity of the dense layer"""
 

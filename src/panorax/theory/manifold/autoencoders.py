@@ -27,7 +27,7 @@ from panorax.nets import mlp
 def reconstruct(
     params, x: Float[Array, "*batch D"], mask_Z: Float[Array, " Z"]
 ) -> Float[Array, "*batch D"]:
-    """g(f(x)) with the code multiplied by `mask_Z`: a 0 closes a coordinate of the code."""
+    """g(f(x)) with the code multiplied by `mask_Z`; a 0 removes a coordinate of the code."""
     code = mlp.perceptron(params["encoder"], x, jax.nn.silu)
     masked = code * mask_Z.reshape((1,) * (code.ndim - 1) + (-1,))
     return mlp.perceptron(params["decoder"], masked, jax.nn.silu)

@@ -160,7 +160,7 @@ def around_roll(
 
 
 def field_roll(key, noise: float, **network) -> Result:
-    """The field of a denoiser of the swiss roll: does it point back to the roll?"""
+    """Direction of the field of a denoiser of the swiss roll: the share that points to the roll."""
     measured = RollField(*map(np.asarray, around_roll(key, noise, **network)))
     inward = -measured.along_N * np.sign(measured.displacement_N)
     metrics = {
@@ -194,7 +194,7 @@ class DigitNoise(NamedTuple):
     added_ND: Float[Array, "N D"]
     """noise added to each digit"""
     removed_ND: Float[Array, "N D"]
-    """noise that the denoiser subtracts"""
+    """noise that the denoiser removes from each digit"""
     tangent_NdD: Float[Array, "N d D"]
     """orthonormal directions along the manifold, from the differences to near digits"""
 

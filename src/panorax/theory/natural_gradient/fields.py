@@ -1,4 +1,4 @@
-"""Natural gradients by the Fisher matrix and by the empirical one, on a line fitted to points.
+"""Natural gradients with the exact and with the empirical Fisher matrix, for a line fit.
 
 A line t = p_0 + p_1 x + noise of variance v is fitted by least squares. The Fisher matrix of the
 model, which assumes variance 1, is the Hessian E [1 x]^T [1 x]: a natural step of rate 1 ends at
@@ -29,7 +29,7 @@ from panorax.maths.optimisation.fisher import (
 GRID = np.linspace(-3, 3, 13)
 """values of p_0 - 1 and p_1 - 1; the true line has p = (1, 1)"""
 STARTS = ((-2.6, -1.0), (2.6, 2.6), (2.6, -1.8), (-1.5, 2.8))
-"""starts of the paths, less (1, 1)"""
+"""starts of the paths, relative to (1, 1)"""
 TITLES = {
     "gradient": "gradient",
     "natural": "natural gradient",
@@ -62,7 +62,7 @@ class Rule(NamedTuple):
 
 
 class Flow(NamedTuple):
-    """Where a rule leads."""
+    """Directions and paths of a rule."""
 
     arrows_G2: np.ndarray
     """-direction at the nodes of the grid"""
@@ -130,7 +130,7 @@ def length_ratio(rule: Rule, least) -> float:
 
 
 def sampled_gap(fit: Line, key) -> float:
-    """Relative distance from the Fisher matrix of its estimate by 100 sampled labels a point."""
+    """Relative error of the Fisher matrix estimated from 100 sampled labels per point."""
     sampled = jax.jit(lambda p: sampled_fisher_matrix(fit.outputs, GAUSSIAN, p, key, samples=100))(
         fit.least
     )
@@ -140,7 +140,7 @@ def sampled_gap(fit: Line, key) -> float:
 def fields(key, points: int) -> Result:
     """Both Fisher matrices and the descent along them, at noise variance 1 (right) and 4 (wrong).
 
-    All but `empirical_over_fisher_right_noise` is measured at variance 4.
+    All metrics but `empirical_over_fisher_right_noise` are measured at variance 4.
     """
     key_line, key_sampled = jax.random.split(key)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key_line)))

@@ -1,7 +1,7 @@
 """Invariance of natural gradients and K-FAC to the parameters, and exact blocks of K-FAC.
 
     theta = T zeta + c   F_zeta = T^T F T and g_zeta = T^T g, so T F_zeta^-1 g_zeta = F^-1 g:
-                         a natural step changes the function alike in zeta and in theta
+                         a natural step in zeta changes the function as a step in theta does
     theta = h(zeta)      the two steps agree to first order in their length: the difference
                          falls as the square of the length
     K-FAC                invariant if each layer sees its inputs through an affine map Omega and
@@ -43,8 +43,9 @@ DAMPINGS = np.array([0.0, 0.1])
 def tapped_perceptron(params, taps, x, maps=None, activation: Callable = jnp.tanh):
     """A perceptron with an affine last layer: `(outputs, inputs of the layers)`.
 
-    taps: one array a layer, added to its outputs.  maps: one `(Omega, Phi)` a layer, which then
-    sees Omega [a; 1] in place of [a; 1] and gives Phi s in place of s.
+    taps: one array per layer, added to the outputs of the layer.
+    maps: one `(Omega, Phi)` per layer; the layer then gets Omega [a; 1] in place of [a; 1] and
+        returns Phi s in place of s.
     """
     inputs = []
     for i, (layer, tap) in enumerate(zip(params, taps, strict=True)):
@@ -238,7 +239,7 @@ def block_gap(
 
 
 def invariance(key) -> Result:
-    """Gaps of natural and plain gradients and of K-FAC in other parameters, in float64."""
+    """Gaps of natural and plain gradients and of K-FAC in mapped parameters, in float64."""
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     with jax.enable_x64(True):
         affine = affine_gaps(rng, (3, 4, 2), 100)

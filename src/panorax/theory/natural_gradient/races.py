@@ -1,9 +1,8 @@
 """Steps to a target loss of several optimisers, each at the best setting of its grid.
 
 The best setting needs the fewest steps, as a median over the seeds; a tie goes to the smaller last
-loss. It is chosen on the seeds that are reported, which flatters every method alike. All methods
-see the same batches. Processor time differs from run to run, so it is in a table and a figure and
-is no metric.
+loss. It is chosen on the reported seeds, which favours every method equally. All methods train on
+the same batches. Processor time varies between runs; it is in a table and a figure, not a metric.
 """
 
 import time
@@ -30,7 +29,7 @@ class Contender(NamedTuple):
     settings: Sequence
     """grid: numbers, or pairs of rate and momentum"""
     steps: int
-    """steps of a training"""
+    """steps per training"""
 
 
 class Goal(NamedTuple):
@@ -43,18 +42,18 @@ class Goal(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """One optimiser at one setting."""
+    """One optimiser at one setting of its grid."""
 
     steps: float
     """median over the seeds of the steps to the target"""
     last_loss: float
-    """median over the seeds of the last smoothed loss, in nats; infinite if it is NaN"""
+    """median over the seeds of the mean of the last 10 losses, in nats; a NaN counts as infinite"""
     setting: Any
     """number, or pair of rate and momentum"""
     losses_NS: np.ndarray
     """loss of each seed and step, in nats"""
     seconds: float
-    """processor time of a step, in seconds"""
+    """processor time per step, in seconds"""
 
 
 def outcome(run: Callable, setting, drawn: Sequence, goal: Goal) -> Outcome:

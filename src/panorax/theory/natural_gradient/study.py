@@ -1,8 +1,8 @@
 """Natural gradients and K-FAC, measured on small nets, on a line, and in training on digits.
 
-    invariance          gap between a step in other parameters and in these, relative to the step
+    invariance          gap between a step in mapped and in plain parameters, relative to the step
     fisher_blocks       gap between the blocks of K-FAC and of the exact Fisher matrix
-    fields              natural gradients by the Fisher matrix beside the empirical one
+    fields              natural gradients with the exact and with the empirical Fisher matrix
     autoencoder_race    steps of K-FAC, Adam and SGD to a target loss of a deep autoencoder
     classifier_race     steps of K-FAC and Adam to a target loss of a convolutional classifier
 
@@ -32,7 +32,7 @@ class Config:
     sizes: tuple[Count, ...] = (64, 200, 100, 50, 10, 50, 100, 200, 64)
     """layer sizes of the autoencoder"""
     target: Positive = 1.0
-    """target loss of the autoencoder, in nats a picture above the smallest possible loss"""
+    """target loss of the autoencoder, in nats per picture above the smallest possible loss"""
     steps: Count = 2000
     """training steps of Adam and SGD on the autoencoder"""
     kfac_steps: Count = 250

@@ -1,1 +1,1 @@
-"""Saddle points: how rare minima are, and how descent leaves the other critical points."""
+"""Saddle points: how rare minima are, and how descent leaves saddles."""

@@ -58,7 +58,7 @@ class Search(NamedTuple):
         return float(self.minima.sum() / max(self.points.sum(), 1))
 
     def error(self, expected: float) -> float:
-        """Standard error of `share` about `expected`; fields are independent, their points not."""
+        """Standard error of `share` about `expected`, from residuals of the independent fields."""
         residual = self.minima - expected * self.points
         return float((residual**2).sum() ** 0.5 / max(self.points.sum(), 1))
 
@@ -128,7 +128,7 @@ def energy_deviations(theory: Theory, search: Search) -> list[float]:
 def search_metrics(
     theory: dict[int, Theory], expected: dict[int, float], searches: dict[int, Search]
 ) -> dict[str, float]:
-    """Counts, shares and values of the points found; `expected` is their number in one field."""
+    """Counts, shares and values of the points found; `expected` is the mean number per field."""
     share_z, miscount, energy_z = [], [], []
     for d, each in searches.items():
         minima = theory[d].minima
@@ -155,8 +155,8 @@ def goe_metrics(positive: dict[int, float], samples: int) -> dict[str, float]:
         abs(positive[d] - p) / (p * (1 - p) / samples) ** 0.5
         for d, p in fields.ALL_POSITIVE.items()
     ]
-    hit = [d for d, p in positive.items() if p > 0]
-    rate = float(np.polyfit(hit, [-np.log(positive[d]) for d in hit], 2)[0])
+    observed = [d for d, p in positive.items() if p > 0]
+    rate = float(np.polyfit(observed, [-np.log(positive[d]) for d in observed], 2)[0])
     return {
         "goe_closed_form_z": float(max(deviations)),
         "goe_rate": rate,

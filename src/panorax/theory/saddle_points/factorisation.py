@@ -1,4 +1,4 @@
-"""All critical points of a matrix factorisation, and descent from the one at 0.
+"""All critical points of a matrix factorisation, and descent from the critical point at 0.
 
 Every critical point of |U V - M|^2 / 2 that is no global minimum is a strict saddle (Baldi & Hornik
 1989; Kawaguchi 2016, arXiv:1605.07110): its Hessian has a negative eigenvalue.
@@ -27,7 +27,7 @@ class CriticalPoint(NamedTuple):
     """A critical point of the factorisation."""
 
     subset: tuple[int, ...]
-    """numbers of the singular values that it keeps"""
+    """indices of the singular values that the point keeps, 0 for the largest"""
     slope: float
     """largest absolute entry of the gradient"""
     curvatures: np.ndarray
@@ -40,7 +40,7 @@ class CriticalPoint(NamedTuple):
 
     @property
     def agrees(self) -> bool:
-        """True if the gradient vanishes and the index is the closed form."""
+        """True if the gradient vanishes and the index equals its closed form."""
         expected = saddles.index_of_factors(SINGULAR, RANK, self.subset)
         return self.slope <= 1e-9 and self.index == expected
 
@@ -76,7 +76,7 @@ def losses_from_zero(key) -> dict[str, np.ndarray]:
 
 
 def last(losses: np.ndarray) -> float:
-    """The loss after the last step; steps that were not made are NaN."""
+    """The loss after the last step; entries after it are NaN."""
     return float(losses[np.isfinite(losses)][-1])
 
 

@@ -1,10 +1,10 @@
-"""Saddle points: how rare minima are among critical points, and how descent leaves the others.
+"""Saddle points: how rare minima are among critical points, and how descent leaves saddles.
 
     random_fields   critical points of Gaussian random fields, found by Newton's method and counted
                     by the Kac-Rice formula: index grows with value, minima become rare
-    escapes         steps of descent with and without noise out of saddles that are known
+    escapes         steps of descent with and without noise out of known saddles
     factorisation   all critical points of a matrix factorisation: all but the minimum are strict
-    from_zero       a network from weights of 0, a saddle that descent without noise never leaves
+    from_zero       descent of a network from weights of 0, a saddle that only noise leaves
 
 Source: Bray & Dean 2007; Dauphin et al. 2014; Jin et al. 2017; Du et al. 2017; Kawaguchi 2016.
 """
@@ -29,13 +29,13 @@ class Config:
     starts: Count = 300
     """starts of Newton's method in each field"""
     features: Count = 256
-    """waves that a field is a sum of"""
+    """random waves summed in each field"""
     counted: Count = 20
     """largest dimension in which shares are computed"""
     samples: Count = 20_000
     """GOE matrices sampled for the shares"""
     goe: Count = 1_000_000
-    """GOE matrices of a batch whose signs are counted"""
+    """GOE matrices per batch, tested for positive definiteness"""
     goe_batches: Count = 16
     """batches of GOE matrices"""
     curvatures: tuple[Positive, ...] = (1.0, 0.3, 0.1, 0.03, 0.01)

@@ -34,7 +34,7 @@ class Share(NamedTuple):
 def sampled_share(
     rng: np.random.Generator, n: int, d: int, trials: int, degree: int | None = None
 ) -> Share:
-    """The share for n normal points in R^d, mapped to monomials up to `degree` if that is given."""
+    """The share for n normal points in R^d, mapped to monomials up to `degree` if it is given."""
     hits, dimension = separability.separable_share(rng, n, d, trials, degree)
     exact = separability.probability(n, dimension)
     deviation = max((exact * (1 - exact) / trials) ** 0.5, 1e-9)
@@ -43,7 +43,7 @@ def sampled_share(
 
 
 def missed_counts(rng: np.random.Generator, n: int) -> int:
-    """Number of dimensions 1 to n in which trying all dichotomies of n points contradicts Cover."""
+    """Number of dimensions 1 to n whose count over all dichotomies contradicts Cover's count."""
     counts = {
         d: separability.separable_dichotomies(rng.standard_normal((n, d))) for d in range(1, n + 1)
     }

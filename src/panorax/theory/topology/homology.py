@@ -27,7 +27,7 @@ from panorax.maths.topology.diagrams import (
 from panorax.maths.topology.persistence import diagrams, distances, filtration, spanning_forest
 
 ROUNDING = 1e-9
-"""length up to which a bar is rounding"""
+"""largest length of a bar that counts as rounding error"""
 TITLES = {"circle": "circle", "eight": "figure eight", "sphere": "sphere", "torus": "torus"}
 DRAWN_DIGITS = (0, 1)
 """digits whose diagrams are measured one by one and drawn"""
@@ -41,8 +41,8 @@ def longer_than_rounding(diagram: np.ndarray) -> np.ndarray:
 def circle_metrics(diagrams_of_circle: list[np.ndarray], points: int) -> dict[str, float]:
     """Bars of evenly spaced points on a circle, beside their closed form.
 
-    H1 has one bar, born at 2 sin(pi / n), dead at sqrt(3) if 3 divides n; n / 3 - 1 bars of H2 are
-    born there.
+    If 3 divides n, H1 has one bar, from 2 sin(pi / n) to sqrt(3), where n / 3 - 1 bars of H2 are
+    born.
     """
     loops, hollows = (longer_than_rounding(diagram) for diagram in diagrams_of_circle[1:])
     birth, death = loops[0]
@@ -74,7 +74,7 @@ def shapes(key, circle: int, eight: int, sphere: int, torus: int) -> Result:
         "sphere": clouds_of.sphere(rng, sphere),
         "torus": clouds_of.torus(rng, torus),
     }
-    top = {"eight": 1}  # the others are measured up to H2
+    top = {"eight": 1}  # all other shapes are measured up to H2
     by_shape = {shape: diagrams(distances(x), top.get(shape, 2)) for shape, x in clouds.items()}
     titled = {TITLES[shape]: each for shape, each in by_shape.items()}
     random = {shape: each for shape, each in by_shape.items() if shape != "circle"}
@@ -85,7 +85,7 @@ def shapes(key, circle: int, eight: int, sphere: int, torus: int) -> Result:
 
 
 class Comparison(NamedTuple):
-    """The distance of two diagrams, and the largest one that the stability theorem allows."""
+    """The distance of two diagrams, and the largest distance that the stability theorem allows."""
 
     distance: float
     """bottleneck distance of the diagrams"""
@@ -120,18 +120,18 @@ def stability(key, clouds: int) -> Result:
 
 
 def digits(key, n: int) -> Result:
-    """The first n training digits: classes along the spanning tree, and a diagram a class.
+    """The first n training digits: classes along the spanning tree, and one diagram per class.
 
     Nothing is random: `key` is not used.
     """
     pictures, label = (part[:n] for part in datasets.digit_vectors()[:2])
-    apart = distances(pictures)
-    classes = class_diagrams(apart, label)
-    touching = [apart[np.ix_(label == c, label != c)].min() for c in range(10)]
+    distance_NN = distances(pictures)
+    classes = class_diagrams(distance_NN, label)
+    touching = [distance_NN[np.ix_(label == c, label != c)].min() for c in range(10)]
     components = [betti(each[0], t) for each, t in zip(classes, touching, strict=True)]
     drawn = {c: classes[c] for c in DRAWN_DIGITS}
     metrics = {
-        "digits_tree_within_a_class": within_a_class(apart, label),
+        "digits_tree_within_a_class": within_a_class(distance_NN, label),
         "digits_largest_loop_ratio": max(largest_ratio(each[1]) for each in classes),
         "digits_mean_components_where_classes_touch": float(np.mean(components)),
         **family("digit_{}_loops", {c: len(each[1]) for c, each in drawn.items()}),

@@ -40,7 +40,7 @@ class Config:
     ring: Count = 100
     """points of each ring"""
     width: Count = 12
-    """hidden width of the networks that can untangle"""
+    """hidden width of the networks that can separate the rings"""
     layers: Count = 6
     """hidden layers of the networks"""
     steps: Count = 3000
@@ -52,7 +52,7 @@ class Config:
     bits: Count = 4
     """bits of the Boolean functions, at most 4"""
     few: Count = 8
-    """points whose dichotomies are all tried, in 1 to `few` dimensions; at most 16"""
+    """points whose dichotomies are enumerated, in 1 to `few` dimensions; at most 16"""
     dimensions: tuple[Count, ...] = (5, 20, 50)
     """dimensions in which dichotomies are sampled"""
     trials: Count = 250

@@ -3,8 +3,8 @@
 A layer x -> tanh(x W + b) with an invertible W is a homeomorphism onto its image. A hyperplane
 after such layers cannot separate two linked rings of R^3: the rings would be unlinked. A network
 must leave R^3 (width above 3) or fold it (ReLU). The Betti numbers of a class then fall from layer
-to layer to those of a ball. A layer stretches a cloud unevenly, so scales are numbers of steps in
-the graph of nearest neighbours.
+to layer towards (1, 0), the Betti numbers of a ball. A layer stretches a cloud unevenly, so scales
+are numbers of steps in the graph of nearest neighbours.
 Source: Naitzat, Zhitnikov & Lim 2020, arXiv:2004.06093, sections 4 and 5; Olah 2014, Neural
 networks, manifolds, and topology.
 """
@@ -34,14 +34,14 @@ GAIN: dict[Activation, float] = {"tanh": 1.0, "relu": 2**0.5}
 NEIGHBOURS = 10
 """neighbours of a point in the graph"""
 SCALE = 3.5
-"""steps at which Betti numbers are read: loops of more than 10 steps count, shorter do not"""
+"""scale, in steps, of the Betti numbers: only loops of more than 10 steps count"""
 
 
 def linked_rings(pairs: int, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Two classes of `pairs` unit circles in R^3, n points each: two float32 (pairs n, 3) arrays.
 
     Circles of the first class lie in the x-y plane. A circle of the second class, in the x-z plane,
-    goes through each of them.
+    passes through each of these circles.
     """
     angle = 2 * np.pi * np.arange(n) / n
     zero = np.zeros(n)
@@ -63,7 +63,7 @@ def train(
     steps: int,
     lr: float,
 ):
-    """Trains a network with `layers` hidden layers to tell the classes apart, by full-batch Adam.
+    """Trains a classifier with `layers` hidden layers by full-batch Adam.
 
     Returns the accuracy, and the first class at the input and after each layer, in a list.
     """
@@ -133,7 +133,7 @@ class Untangling(NamedTuple):
 def network(
     key, pairs: int, ring: int, width: int, layers: int, steps: int, lr: float, seeds: int
 ) -> Result:
-    """Betti numbers in each layer of networks that can untangle; accuracy of networks that cannot.
+    """Betti numbers by layer of wide networks, and the accuracy of networks of width 3.
 
     Networks of width 3 with tanh cannot leave R^3.
     """
