@@ -10,7 +10,8 @@ from panorax.core.errors import UserError
 from panorax.core.state import Result
 from panorax.core.study import family, joined, measured
 from panorax.engine import study
-from panorax.engine.rundir import refuse
+from panorax.engine.rundir import entered, refuse
+from panorax.theory import em
 
 KEY = jax.random.key(5)
 

@@ -28,8 +28,8 @@ def entered(directory: Path, cfg, resume: bool, step: Callable[[], int | None]) 
 
     Raises UserError if the directory cannot be written or another process holds it. A new run also
     raises it if the directory holds a run, a resumed run if the directory holds no run or a
-    different run. A new run that ends with UserError before it opens `metrics.jsonl` leaves no
-    files.
+    different run. A new run that ends with UserError before its first metrics or its first finished
+    part leaves no files.
     """
     config_path = directory / "config.json"
     if config_path.exists() and not resume:
@@ -54,7 +54,8 @@ def entered(directory: Path, cfg, resume: bool, step: Callable[[], int | None]) 
             try:
                 yield
             except UserError:
-                if not resume and not (directory / "metrics.jsonl").exists():
+                started = (directory / "metrics.jsonl").exists() or (directory / "parts").exists()
+                if not resume and not started:
                     _forget(set(directory.iterdir()) - existing)
                     if new:
                         directory.rmdir()
