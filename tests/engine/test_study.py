@@ -53,6 +53,15 @@ def test_a_part_that_was_not_written_completely_runs_again(tmp_path):
     assert json.loads((tmp_path / "parts" / "c.json").read_text())["metrics"].keys() == {"c"}
 
 
+def test_an_error_after_a_finished_part_keeps_the_part(tmp_path):
+    directory, cfg = tmp_path / "run", em.Config()
+    with pytest.raises(UserError, match="disk is full"):
+        with entered(directory, cfg, resume=False, step=lambda: None):
+            study.measure({"a": PARTS["a"]}, KEY, directory, io.StringIO())
+            raise UserError("disk is full")
+    assert (directory / "parts" / "a.json").exists() and (directory / "config.json").exists()
+
+
 def test_a_study_with_another_option_is_not_resumed(tmp_path):
     with pytest.raises(UserError, match="steps was 2 and is now 3; a study resumes with the opt"):
         refuse(tmp_path, {"steps": (2, 3)}, may_change=None)
