@@ -1,4 +1,4 @@
-"""CPU-seconds of the suite by entry of the catalogue, and entries above their budget.
+"""CPU-seconds of the suite by entry of the catalogue; an entry far above its budget is a failure.
 
 A pytest plugin, loaded by `conftest.py`. The cost of an entry is the cost of its contract tests and
 of the test files of its volume and of parity that import its module. Entries that one file imports
@@ -17,8 +17,15 @@ from panorax import catalogue
 TRAINED, STUDY = 15.0, 8.0  # CPU-seconds with an empty cache
 MAY_EXCEED = 2.0
 ROOT = Path(__file__).resolve().parents[1]
-# Larger budgets of single entries.
-LARGER = {}
+# Larger budgets of entries that are older than the budgets.
+LARGER = {
+    "generative/flow_matching_unet": 60.0,
+    "distributed/zero": 30.0,
+    "distributed/data_parallel": 20.0,
+    "distributed/tensor_parallel": 20.0,
+    "theory/autodiff": 20.0,
+    "lm/lora": 20.0,
+}
 
 
 def budget(entry: catalogue.Entry) -> float:
@@ -53,6 +60,8 @@ def pytest_testnodedown(node, error):
 def pytest_sessionfinish(session, exitstatus):
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["cpu_seconds"] = session.config.stash.get(SPENT, {})
+    elif exitstatus == 0 and over_budget(by_entry(session.config.stash.get(SPENT, {}))):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def by_entry(spent: dict[str, float]) -> dict[str, float]:
@@ -75,15 +84,15 @@ def by_entry(spent: dict[str, float]) -> dict[str, float]:
 
 def pytest_terminal_summary(terminalreporter, exitstatus, config):
     spent = config.stash.get(SPENT, {})
-    if len(spent) < 100:  # too few tests for a statement about the suite
-        return
     seconds, total = by_entry(spent), sum(spent.values())
+    over = over_budget(seconds)
+    if len(spent) < 100 and not over:  # too few tests for a statement about the suite
+        return
     write = terminalreporter.write_line
     write(f"CPU-seconds by entry ({total:.0f} in all)")
     for name, cost in sorted(seconds.items(), key=lambda pair: -pair[1]):
         if cost:
             write(f"  {cost:7.1f}  of {budget(catalogue.find(name)):.0f}  {name}")
-    over = over_budget(seconds)
     if over:
         write(f"over {MAY_EXCEED:g} times their budget: {', '.join(over)}")
 

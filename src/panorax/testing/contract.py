@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import chex
 import jax
@@ -124,7 +125,17 @@ class SystemContract:
 
     def _begin(self, key):
         """The first state for this key, committed to one device, as a restored state is."""
-        return jax.device_put(self._init(key), jax.devices()[0])
+        drawn = self._init(key).replace(**self._loaded)
+        return jax.device_put(drawn, jax.devices()[0])
+
+    @functools.cached_property
+    def _loaded(self) -> dict[str, Any]:
+        """Fields of the first state that the system loads, as the smoke run loads them."""
+        if self._system.pretrained is None:
+            return {}
+        abstract = jax.eval_shape(self._init, self._key)
+        place = placement(self._system, abstract, make_mesh(DEVICES))
+        return jax.device_get(self._system.pretrained(place.state))
 
     @functools.cached_property
     def _trained(self):
