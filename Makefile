@@ -1,30 +1,31 @@
 PYTHON ?= python3
 RUN = .venv/bin/panorax run
+ORACLES = $(patsubst tests/oracles/requirements/%.txt,%,$(wildcard tests/oracles/requirements/*.txt))
 .PHONY: run test check lint oracles bench-check h200 lock clean
 
-run: .venv/installed  ## the main job: train a small Llama on the text every Python has
+run: .venv/installed  ## train a small Llama on text that comes with Python
 	$(RUN) lm/llama
 
-test: .venv/tested  ## the whole suite
+test: .venv/tested  ## run all tests
 	.venv/bin/python -m pytest -n 2 --dist loadscope
 
-check: .venv/tested  ## the tests that the uncommitted change can reach
+check: .venv/tested  ## run the tests that the uncommitted change reaches
 	.venv/bin/python tests/reach.py
 
-lint: .venv/tested  ## format and lint as pinned; `.venv/bin/ruff format` mends the format
+lint: .venv/tested  ## check format and lint; `.venv/bin/ruff format` fixes the format
 	.venv/bin/ruff format --check
 	.venv/bin/ruff check
 
-oracles: .venv-oracles/installed  ## regenerate every golden file with the independent implementations, fail where one differs
-	.venv-oracles/bin/python tests/oracles/regenerate.py --check
+oracles: $(ORACLES:%=.venv-oracles/%/installed)  ## regenerate every golden file with its independent implementation, fail if one differs
+	$(PYTHON) tests/oracles/regenerate.py
 
-bench-check: .venv-bench/installed  ## rerun the quick comparisons, fail where a recorded ratio has dropped by more than a quarter
+bench-check: .venv-bench/installed  ## rerun quick comparisons and fail if a recorded ratio dropped by more than a quarter
 	.venv-bench/bin/panorax bench --check
 
-h200: .venv-h200/installed  ## compile training steps for 8 H200 GPUs without one: needs PYTHON=python3.12 or newer
+h200: .venv-h200/installed  ## compile training steps for 8 H200 GPUs on a CPU; needs PYTHON=python3.12 or newer
 	.venv-h200/bin/python tests/deviceless/h200.py
 
-lock:  ## resolve requirements.lock anew, for every Python that is found
+lock:  ## resolve requirements.lock for every Python version
 	.ci/lock python3.11 python3.12
 
 .venv/installed: requirements.lock setup.cfg
@@ -36,9 +37,9 @@ lock:  ## resolve requirements.lock anew, for every Python that is found
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e .[test]
 	touch $@
 
-.venv-oracles/installed: tests/oracles/requirements.txt
-	$(PYTHON) -m venv .venv-oracles
-	.venv-oracles/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/oracles/requirements.txt
+.venv-oracles/%/installed: tests/oracles/requirements/%.txt
+	$(PYTHON) -m venv .venv-oracles/$*
+	.venv-oracles/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
 	touch $@
 
 .venv-bench/installed: requirements.lock setup.cfg

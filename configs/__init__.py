@@ -1,1 +1,1 @@
-"""Experiments: one file each, `get_config()`, `smoke()`, CLAIMS; the measured result lies beside it as JSON."""
+"""Experiments: a file each with `get_config()`, `smoke()` and CLAIMS, and its record as JSON."""

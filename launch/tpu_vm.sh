@@ -1,5 +1,6 @@
 #!/bin/bash
-# launch/tpu_vm.sh NAME ZONE [OPTIONS]: on every host of a TPU VM that has panorax in ~/panorax and a shared disk at /shared
+# launch/tpu_vm.sh NAME ZONE [OPTIONS] runs panorax on every host of a TPU VM.
+# The hosts have panorax in ~/panorax and a shared disk at /shared.
 set -eu
 name=$1 zone=$2
 shift 2

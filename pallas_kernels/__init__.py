@@ -1,1 +1,1 @@
-"""GPU and TPU kernels: each operation with a plain reference beside it. Imports jax only."""
+"""GPU and TPU kernels, each beside its plain reference. This package imports jax only."""

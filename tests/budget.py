@@ -1,7 +1,8 @@
-"""CPU-seconds of the suite by entry of the catalogue, and the entries that cost more than their budget allows.
+"""CPU-seconds of the suite by entry of the catalogue; an entry far above its budget is a failure.
 
-A pytest plugin, loaded by `conftest.py`. The cost of an entry is that of its contract tests and of the test files
-of its volume and of parity that import its module, shared equally between the entries that a file imports.
+A pytest plugin, loaded by `conftest.py`. The cost of an entry is the cost of its contract tests and
+of the test files of its volume and of parity that import its module. Entries that one file imports
+share its cost equally.
 """
 
 import collections
@@ -16,17 +17,24 @@ from panorax import catalogue
 TRAINED, STUDY = 15.0, 8.0  # CPU-seconds with an empty cache
 MAY_EXCEED = 2.0
 ROOT = Path(__file__).resolve().parents[1]
-# Entries from before the budgets, with what they may cost until they are made cheaper.
-LARGER = {}
+# Larger budgets of entries that are older than the budgets.
+LARGER = {
+    "generative/flow_matching_unet": 60.0,
+    "distributed/zero": 30.0,
+    "distributed/data_parallel": 20.0,
+    "distributed/tensor_parallel": 20.0,
+    "theory/autodiff": 20.0,
+    "lm/lora": 20.0,
+}
 
 
 def budget(entry: catalogue.Entry) -> float:
-    """CPU-seconds that the tests of an entry may take together."""
+    """CPU-seconds that all tests of an entry may take."""
     return LARGER.get(entry.name, STUDY if entry.is_study else TRAINED)
 
 
 def cpu_seconds() -> float:
-    """CPU time of this process, all threads, and of the processes that it waited for."""
+    """CPU time of all threads of this process and of its finished child processes."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
 
@@ -44,7 +52,7 @@ SPENT = pytest.StashKey[dict]()
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node, error):
-    """What a worker of xdist spent, gathered by the process that started it."""
+    """Collects the times of a finished xdist worker in the main process."""
     spent = node.config.stash.setdefault(SPENT, {})
     spent.update(getattr(node, "workeroutput", {}).get("cpu_seconds", {}))
 
@@ -52,10 +60,12 @@ def pytest_testnodedown(node, error):
 def pytest_sessionfinish(session, exitstatus):
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["cpu_seconds"] = session.config.stash.get(SPENT, {})
+    elif exitstatus == 0 and over_budget(by_entry(session.config.stash.get(SPENT, {}))):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def by_entry(spent: dict[str, float]) -> dict[str, float]:
-    """Seconds of every entry, from the seconds of every test."""
+    """CPU-seconds of every entry, from the CPU-seconds of every test."""
     entries = catalogue.entries()
     users = collections.defaultdict(list)
     for entry in entries:
@@ -74,17 +84,17 @@ def by_entry(spent: dict[str, float]) -> dict[str, float]:
 
 def pytest_terminal_summary(terminalreporter, exitstatus, config):
     spent = config.stash.get(SPENT, {})
-    if len(spent) < 100:  # a few tests say nothing of what the suite costs
-        return
     seconds, total = by_entry(spent), sum(spent.values())
-    say = terminalreporter.write_line
-    say(f"CPU-seconds by entry ({total:.0f} in all)")
+    over = over_budget(seconds)
+    if len(spent) < 100 and not over:  # too few tests for a statement about the suite
+        return
+    write = terminalreporter.write_line
+    write(f"CPU-seconds by entry ({total:.0f} in all)")
     for name, cost in sorted(seconds.items(), key=lambda pair: -pair[1]):
         if cost:
-            say(f"  {cost:7.1f}  of {budget(catalogue.find(name)):.0f}  {name}")
-    over = over_budget(seconds)
+            write(f"  {cost:7.1f}  of {budget(catalogue.find(name)):.0f}  {name}")
     if over:
-        say(f"over {MAY_EXCEED:g} times their budget: {', '.join(over)}")
+        write(f"over {MAY_EXCEED:g} times their budget: {', '.join(over)}")
 
 
 def over_budget(seconds: dict[str, float]) -> list[str]:

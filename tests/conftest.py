@@ -1,13 +1,21 @@
-"""Strict: 8 devices, warnings are errors, no silent broadcasting; programs are compiled at the level of the training loop and kept between runs."""
+"""Strict tests on 8 fake devices: warnings are errors, ranks are not promoted.
+
+Most tests wait for the compiler, so programs are compiled in the cheapest way, and cached between
+runs. `XLA_FLAGS="--xla_backend_optimization_level=3 --xla_cpu_use_fusion_emitters=true"` runs the
+suite with XLA's defaults.
+"""
 
 import hashlib
+import importlib.metadata
 import os
 import platform
 from pathlib import Path
 
-os.environ["XLA_FLAGS"] = (
-    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=1 "
-    + os.environ.get("XLA_FLAGS", "")
+CHEAP = ["--xla_backend_optimization_level=0"]
+if importlib.metadata.version("jaxlib") < "0.11":  # later versions do not have the flag
+    CHEAP.append("--xla_cpu_use_fusion_emitters=false")
+os.environ["XLA_FLAGS"] = " ".join(
+    ["--xla_force_host_platform_device_count=8", *CHEAP, os.environ.get("XLA_FLAGS", "")]
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
 
@@ -22,6 +30,9 @@ from budget import (  # noqa: F401, hooks of the suite
     pytest_testnodedown,
 )
 
+from panorax.engine import loop
+
+loop.CPU_LEVEL = 0
 jax.config.update("jax_numpy_rank_promotion", "raise")
 _machine = hashlib.sha256(
     (jaxlib.__version__ + platform.processor() + platform.node()).encode()
@@ -38,20 +49,20 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("panorax")
 
 
-GROUP = [""]  # the group of the test before
+GROUP = [""]  # group of the previous test
 
 
 def group_of(item) -> str:
-    """Tests that share compiled programs: those of a file, or of an entry in the contract."""
+    """The group of a test, which shares compiled programs: its file, or its entry."""
     return item.nodeid.rpartition("::")[0]
 
 
 @pytest.fixture(autouse=True)
 def programs_end_with_their_group(request):
-    """Forget the compiled programs of the group before, when a group begins.
+    """Drops the compiled programs of the previous group when a new group begins.
 
-    Every compiled program maps memory of its own, and Linux gives a process 65,530 maps: a whole suite needs more,
-    and XLA ends in a segmentation fault.
+    Every compiled program has its own memory maps, and Linux allows 65,530 per process. The whole
+    suite would exceed this limit, and XLA would end in a segmentation fault.
     """
     group = group_of(request.node)
     if [group] != GROUP:

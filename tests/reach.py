@@ -1,7 +1,7 @@
-"""Run the tests that a change can reach, by imports: `make check`.
+"""Runs the tests that the uncommitted change can reach through imports: `make check`.
 
-A test file is reached if it changed, or if a module that changed is in the import closure of what it imports. Of the
-contract tests, those of the entries are run whose module or config the change can reach.
+A test file is reached if it changed, or if a changed module is in the import closure of its
+imports. The contract tests of an entry run if the change reaches its module or its config.
 """
 
 import os
@@ -28,15 +28,15 @@ def changed_files() -> list[Path]:
 
 def module_of(path: Path) -> str | None:
     """The name of the module in a source file, None for other files."""
-    if path.suffix == ".py" and path.is_relative_to(ROOT / "src"):
-        return ".".join(path.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(
-            ".__init__"
-        )
-    if path.suffix == ".py" and path.is_relative_to(ROOT / "configs"):
-        return ".".join(("panorax", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(
-            ".__init__"
-        )
-    return None
+    if path.suffix != ".py":
+        return None
+    if path.is_relative_to(ROOT / "src"):
+        parts = path.relative_to(ROOT / "src").with_suffix("").parts
+    elif path.is_relative_to(ROOT / "configs"):
+        parts = ("panorax", *path.relative_to(ROOT).with_suffix("").parts)
+    else:
+        return None
+    return ".".join(parts).removesuffix(".__init__")
 
 
 def reached(changed: list[Path]) -> tuple[list[str], list[str]]:
@@ -48,8 +48,7 @@ def reached(changed: list[Path]) -> tuple[list[str], list[str]]:
         for path in sorted((ROOT / "tests").rglob("test_*.py"))
         if path in changed or touches(catalogue.imports(path))
     ]
-    config = lambda entry: "panorax.configs." + entry.name.replace("/", ".")
-    entries = [e.name for e in catalogue.entries() if touches([e.module, config(e)])]
+    entries = [e.name for e in catalogue.entries() if touches([e.module, e.config])]
     return [str(path.relative_to(ROOT)) for path in files], entries
 
 

@@ -1,4 +1,4 @@
-"""Every notebook runs from its first cell to its last at smoke size, on nothing but the library."""
+"""Every notebook runs from its first cell to its last at smoke size, with the library alone."""
 
 import ast
 import os
@@ -13,69 +13,56 @@ from nbclient import NotebookClient
 from panorax import catalogue
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "colab").glob("*.ipynb"))
+LOOK = r'\w+ = look\("(\w+)"\)'
 
 
-def code(path):
-    """The code cells that a user runs after installing."""
+def cells(path, installs=False):
+    """The code cells of a notebook: those that install, or all others."""
     return [
-        c
-        for c in nbformat.read(path, 4).cells
-        if c.cell_type == "code" and "install" not in c.metadata.get("tags", ())
+        cell
+        for cell in nbformat.read(path, 4).cells
+        if cell.cell_type == "code" and ("install" in cell.metadata.get("tags", ())) == installs
     ]
 
 
-def test_the_archetypes_and_the_first_volume_have_one():
-    archetypes = {p.stem for p in NOTEBOOKS} - {"volume0"}
-    assert (
-        archetypes
-        == {"llama", "ppo", "flow_matching"}
-        <= {e.name.partition("/")[2] for e in catalogue.entries()}
-    )
+def test_every_archetype_and_the_first_volume_have_a_notebook():
+    archetypes = {path.stem for path in NOTEBOOKS} - {"volume0"}
+    assert archetypes == {"llama", "ppo", "flow_matching"}
+    assert archetypes <= {entry.name.partition("/")[2] for entry in catalogue.entries()}
 
 
-def test_the_first_volume_looks_at_every_study_of_it():
-    told = set(
-        re.findall(
-            r'look\("(\w+)"\)',
-            "\n".join(
-                c.source for c in code(Path(__file__).parents[1] / "colab" / "volume0.ipynb")
-            ),
-        )
-    )
-    assert told == {
-        e.name.removeprefix("theory/")
-        for e in catalogue.entries()
-        if e.volume == "theory" and e.is_study
-    }
+def test_notebook_of_the_first_volume_shows_every_study():
+    [path] = [path for path in NOTEBOOKS if path.stem == "volume0"]
+    shown = [match[1] for cell in cells(path) if (match := re.fullmatch(LOOK, cell.source.strip()))]
+    studies = {e.name for e in catalogue.entries() if e.volume == "theory" and e.is_study}
+    assert {f"theory/{name}" for name in shown} == studies and len(shown) == len(studies)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_it_imports_only_panorax_and_jax_and_installs_what_is_locked(path):
-    source = "\n".join(re.sub(r"(?m)^%.*$", "", c.source) for c in code(path))
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_imports_panorax_and_jax_alone(path):
+    source = "\n".join(re.sub(r"(?m)^%.*$", "", cell.source) for cell in cells(path))
     roots = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             roots |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             roots.add(node.module.split(".")[0])
-    assert roots <= {"panorax", "jax", "functools", "dataclasses"} and "panorax" in roots
-    install = [
-        c.source for c in nbformat.read(path, 4).cells if "install" in c.metadata.get("tags", ())
-    ]
-    assert len(install) == 1 and "--constraint ../requirements.lock" in install[0]
-    assert not any(c.get("outputs") for c in nbformat.read(path, 4).cells), (
-        "notebooks are kept without outputs"
-    )
+    assert {"panorax"} <= roots <= {"panorax", "jax", "functools", "dataclasses"}
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_it_runs_at_smoke_size(path, tmp_path, monkeypatch):
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_installs_the_locked_versions_and_is_kept_without_outputs(path):
+    [install] = cells(path, installs=True)
+    assert "--constraint ../requirements.lock" in install.source
+    assert not any(cell.get("outputs") for cell in nbformat.read(path, 4).cells)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs_at_smoke_size(path, tmp_path, monkeypatch):
+    """Of the studies, the first and the last run here; the contract runs every study."""
     notebook = nbformat.read(path, 4)
-    looks = [c for c in code(path) if re.fullmatch(r'\w+ = look\("\w+"\)', c.source.strip())]
-    alike = looks[
-        1:-1
-    ]  # the contract runs every study; here the first and the last show that the cell works
-    notebook.cells = [c for c in code(path) if c not in alike]
+    looks = [cell for cell in cells(path) if re.fullmatch(LOOK, cell.source.strip())]
+    notebook.cells = [cell for cell in cells(path) if cell not in looks[1:-1]]
     [parameters] = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", ())]
     parameters.source = "SMOKE = True"
     cache = {
@@ -85,11 +72,5 @@ def test_it_runs_at_smoke_size(path, tmp_path, monkeypatch):
     for name, value in cache.items():
         monkeypatch.setitem(os.environ, name, value)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    pictures = [
-        o
-        for c in notebook.cells
-        if c.cell_type == "code"
-        for o in c.outputs
-        if "image/png" in o.get("data", ())
-    ]
-    assert pictures
+    outputs = [output for cell in notebook.cells for output in cell.outputs]
+    assert any("image/png" in output.get("data", ()) for output in outputs)

@@ -1,4 +1,4 @@
-"""Nothing is lost: killed, interrupted, started twice, resumed as something else, a loss that is not finite."""
+"""Runs that are killed, interrupted, started twice, resumed with other options, or cannot write."""
 
 import errno
 import json
@@ -10,8 +10,8 @@ import signal
 import threading
 import time
 
+import chex
 import jax
-import numpy as np
 import pytest
 
 from panorax import cli
@@ -20,7 +20,10 @@ from panorax.engine import run
 from panorax.engine.metrics import Log, read_metrics
 
 STORIES = "\n".join(f"once upon a time {i} frogs sat on {i * i % 91} leaves" for i in range(400))
-SMALL = "--model.vocab=257 --model.d-model=16 --model.n-layers=1 --model.d-ff=16 --context=8 --stride=8 --batch=4 --optim.warmup=0".split()
+SMALL = (
+    "--model.vocab=257 --model.d-model=16 --model.n-layers=1 --model.d-ff=16 "
+    "--context=8 --stride=8 --batch=4 --optim.warmup=0"
+).split()
 LONG = "--run.steps=400 --run.chunk=2 --run.save-every=4 --run.eval-every=50".split()
 
 
@@ -33,7 +36,7 @@ def story(tmp_path):
 
 @pytest.fixture(scope="module")
 def processes():
-    """Processes that have imported everything already, and share compiled programs with the suite."""
+    """A context of processes with everything imported, which share the compilation cache."""
     os.environ["JAX_COMPILATION_CACHE_DIR"] = jax.config.jax_compilation_cache_dir
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
@@ -68,14 +71,14 @@ def params(directory):
 
 
 def wait_for_step(directory, step):
-    """Until the run in `directory` has written metrics of this step."""
+    """Waits until the run in `directory` has written metrics of this step."""
     deadline = time.monotonic() + 60
     while not any(r["step"] >= step for r in read_metrics(directory / "metrics.jsonl")):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
-def test_killed_at_twenty_random_moments_it_ends_as_if_it_never_had_been(
+def test_a_run_killed_at_twenty_random_moments_equals_an_uninterrupted_run(
     processes, story, tmp_path
 ):
     whole = start(processes, [*story, *LONG], tmp_path / "whole")
@@ -91,7 +94,7 @@ def test_killed_at_twenty_random_moments_it_ends_as_if_it_never_had_been(
             kills += 1
             continue
         assert process.exitcode == 0
-        jax.tree.map(np.testing.assert_array_equal, params(tmp_path / "whole"), params(directory))
+        chex.assert_trees_all_equal(params(tmp_path / "whole"), params(directory))
         assert read_metrics(directory / "metrics.jsonl") == read_metrics(
             tmp_path / "whole" / "metrics.jsonl"
         )
@@ -101,7 +104,7 @@ def test_killed_at_twenty_random_moments_it_ends_as_if_it_never_had_been(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_first_and_says_so_by_its_exit_code(processes, story, tmp_path, number):
+def test_a_signal_saves_and_sets_the_exit_code(processes, story, tmp_path, number):
     args = [*story, *LONG, "--run.save-every=0", "--run.steps=100000"]
     process = start(processes, args, tmp_path / "a")
     wait_for_step(tmp_path / "a", 20)
@@ -112,14 +115,14 @@ def test_a_signal_saves_first_and_says_so_by_its_exit_code(processes, story, tmp
     assert run.newest_step(tmp_path / "a") == stopped >= 20
 
 
-def test_a_second_signal_ends_it_at_once(processes, story, tmp_path):
+def test_a_second_signal_ends_the_process_at_once(processes, story, tmp_path):
     process = start(processes, [*story, "--run.steps=100000", "--run.chunk=50000"], tmp_path / "a")
     deadline = time.monotonic() + 60
     while not (tmp_path / "a" / "metrics.jsonl").exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
     time.sleep(2)
-    for _ in range(20):  # the first is remembered, the next kills
+    for _ in range(20):  # the first is recorded, the next kills
         if process.is_alive():
             os.kill(process.pid, signal.SIGTERM)
             time.sleep(0.2)
@@ -127,7 +130,7 @@ def test_a_second_signal_ends_it_at_once(processes, story, tmp_path):
     assert process.exitcode == -signal.SIGTERM
 
 
-def test_a_second_run_in_the_same_directory_is_refused_while_the_first_goes_on(
+def test_a_second_process_in_the_directory_of_a_running_one_is_refused(
     processes, story, tmp_path, capsys
 ):
     process = start(processes, [*story, *LONG, "--run.steps=100000"], tmp_path / "a")
@@ -140,7 +143,7 @@ def test_a_second_run_in_the_same_directory_is_refused_while_the_first_goes_on(
 
 @pytest.fixture
 def done(story, tmp_path, capsys):
-    """A run of 8 steps, and the arguments that made it."""
+    """The arguments of a finished run of 8 steps."""
     args = [*story, "--workdir", str(tmp_path / "a")]
     assert cli.main(args) == 0
     capsys.readouterr()
@@ -155,30 +158,25 @@ def done(story, tmp_path, capsys):
         ("--run.seed=3", "run.seed was 0 and is now 3"),
     ],
 )
-def test_resumed_as_another_run_it_refuses(done, capsys, changed, message):
+def test_a_changed_model_tokenizer_or_seed_is_not_resumed(done, capsys, changed, message):
     assert cli.main([*done, "--resume", changed]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
 
 
-def test_resumed_on_other_text_it_refuses(done, tmp_path, capsys):
+def test_changed_text_is_not_resumed(done, tmp_path, capsys):
     (tmp_path / "story.txt").write_text(STORIES[::-1])
     assert cli.main([*done, "--resume"]) == 2
-    assert "data.json made from the data of today differs" in capsys.readouterr().err
+    assert "the data have changed, data.json made from them differs" in capsys.readouterr().err
 
 
-def test_learning_rate_and_batch_may_change_and_are_recorded(done, tmp_path):
-    assert (
-        cli.main([*done, "--resume", "--optim.peak-lr=0.002", "--batch=8", "--run.steps=12"]) == 0
-    )
-    [resumed] = [
-        json.loads(line) for line in (tmp_path / "a" / "resumes.jsonl").read_text().splitlines()
-    ]
-    assert (
-        resumed["step"] == 8
-        and resumed["changed"]["optim.peak-lr"] == [0.01, 0.002]
-        and resumed["changed"]["batch"] == [4, 8]
-    )
+def test_changes_of_learning_rate_and_batch_are_recorded(done, tmp_path):
+    changes = ["--optim.peak-lr=0.002", "--batch=8", "--run.steps=12"]
+    assert cli.main([*done, "--resume", *changes]) == 0
+    [resumed] = (tmp_path / "a" / "resumes.jsonl").read_text().splitlines()
+    resumed = json.loads(resumed)
+    assert resumed["step"] == 8 and resumed["changed"]["batch"] == [4, 8]
+    assert resumed["changed"]["optim.peak-lr"] == [0.01, 0.002]
 
 
 def on_a_full_disk(args):
@@ -186,14 +184,9 @@ def on_a_full_disk(args):
     main(args)
 
 
-def test_a_full_disk_is_one_line_and_what_was_saved_stays(processes, story, tmp_path, capfd):
-    args = [
-        *story,
-        "--model.vocab=2048",
-        "--model.d-model=32",
-        "--workdir",
-        str(tmp_path / "a"),
-    ]  # its checkpoints are larger than the limit
+def test_a_full_disk_keeps_the_last_checkpoint(processes, story, tmp_path, capfd):
+    large = ["--model.vocab=2048", "--model.d-model=32"]  # checkpoints above the limit
+    args = [*story, *large, "--workdir", str(tmp_path / "a")]
     assert cli.main([*args, "--run.steps=4"]) == 0
     capfd.readouterr()
     process = processes.Process(target=on_a_full_disk, args=([*args, "--resume", "--run.steps=8"],))
@@ -211,7 +204,10 @@ def test_a_directory_that_cannot_be_written_is_one_line(story, tmp_path, capsys)
 
 
 def read_only(f, when):
-    """`f`, except that it fails as on a file system mounted read-only once `when(*args)`; permissions do not bind root, who may run this."""
+    """`f` changed to fail as on a read-only file system if `when(*args)`.
+
+    Permissions would not stop root, who may run the tests.
+    """
 
     def fails(*args, **kwargs):
         if when(*args):
@@ -228,7 +224,7 @@ def read_only(f, when):
             Log,
             "_write",
             lambda log, step, *_: step > 4,
-            "cannot write somewhere: Read-only file system; what was saved before is intact",
+            "cannot write somewhere: Read-only file system; files written before are intact",
         ),
         (
             os,
@@ -238,25 +234,22 @@ def read_only(f, when):
         ),
     ],
 )
-def test_a_directory_that_becomes_read_only_is_one_line_and_what_was_saved_stays(
+def test_a_directory_that_becomes_read_only_keeps_the_last_checkpoint(
     story, tmp_path, monkeypatch, capsys, owner, name, when, message
 ):
-    args, threads = (
-        [*story, "--workdir", str(tmp_path / "a"), "--run.save-every=4", "--run.chunk=2"],
-        {*threading.enumerate()},
-    )
+    args = [*story, "--workdir", str(tmp_path / "a"), "--run.save-every=4", "--run.chunk=2"]
+    threads = {*threading.enumerate()}
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, read_only(getattr(owner, name), when))
         assert cli.main(args) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
-    assert all(
-        thread.daemon for thread in {*threading.enumerate()} - threads
-    )  # nothing keeps the process from ending
+    # No new thread keeps the process from ending.
+    assert all(thread.daemon for thread in {*threading.enumerate()} - threads)
     assert run.newest_step(tmp_path / "a") == 4
     assert cli.main([*args, "--resume"]) == 0
     assert cli.main([*args[:-3], str(tmp_path / "whole"), *args[-2:]]) == 0
-    jax.tree.map(np.testing.assert_array_equal, params(tmp_path / "whole"), params(tmp_path / "a"))
+    chex.assert_trees_all_equal(params(tmp_path / "whole"), params(tmp_path / "a"))
 
 
 def a_day_ago(monkeypatch):
@@ -265,7 +258,7 @@ def a_day_ago(monkeypatch):
     monkeypatch.setattr(time, "time_ns", lambda: now_ns() - 86400 * 10**9)
 
 
-def test_a_clock_set_back_by_a_day_changes_nothing(story, tmp_path, monkeypatch):
+def test_a_clock_set_back_by_a_day_changes_no_number(story, tmp_path, monkeypatch):
     args = [*story, "--run.save-every=2", "--run.chunk=2", "--optim.schedule=constant"]
     assert cli.main([*args, "--workdir", str(tmp_path / "whole")]) == 0
     assert cli.main([*args, "--workdir", str(tmp_path / "cut"), "--run.steps=4"]) == 0
@@ -278,16 +271,14 @@ def test_a_clock_set_back_by_a_day_changes_nothing(story, tmp_path, monkeypatch)
         "8",
         "8.sha256",
     ]
-    jax.tree.map(
-        np.testing.assert_array_equal, params(tmp_path / "whole"), params(tmp_path / "cut")
-    )
-    of = lambda name: [
+    chex.assert_trees_all_equal(params(tmp_path / "whole"), params(tmp_path / "cut"))
+    trained = lambda name: [
         r for r in read_metrics(tmp_path / name / "metrics.jsonl") if r["split"] == "train"
     ]
-    assert of("whole") == of("cut")
+    assert trained("whole") == trained("cut")
 
 
-def test_the_newest_run_is_the_one_started_last_whatever_the_clock_says(tmp_path, monkeypatch):
+def test_the_newest_run_is_the_last_one_started_also_after_a_clock_set_back(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     started = []
     for again in range(3):
@@ -296,8 +287,5 @@ def test_the_newest_run_is_the_one_started_last_whatever_the_clock_says(tmp_path
         (started[-1] / "config.json").write_text("")
         if again == 1:
             a_day_ago(monkeypatch)
-    assert (
-        sorted(started) == started
-        and len(set(started)) == 3
-        and run.newest_directory("lm/llama") == started[-1]
-    )
+    assert sorted(started) == started and len(set(started)) == 3
+    assert run.newest_directory("lm/llama") == started[-1]

@@ -1,4 +1,4 @@
-"""The launch files and the documentation: scripts that bash reads, YAML that is whole, and commands that the command line takes."""
+"""Launch files and documentation: valid bash and YAML, and valid `panorax` commands."""
 
 import re
 import shlex
@@ -18,18 +18,17 @@ DOCUMENTS = [*LAUNCH, ROOT / "README.md"]
 
 
 def commands(path):
-    """The arguments of every `panorax` command in a file, without what the shell would put there."""
-    for line in re.findall(
-        r"(?:^|[\s`/])panorax ((?:run|list|show|generate|bench)\b[^`|;\n]*)", path.read_text(), re.M
-    ):
+    """The arguments of every `panorax` command in a file, without shell variables."""
+    command = r"(?:^|[\s`/])panorax ((?:run|list|show|generate|bench)\b[^`|;\n]*)"
+    for line in re.findall(command, path.read_text(), re.M):
         yield shlex.split(re.sub(r'\s#.*|\\?"\\?\$\{resume.*|&$', "", line))
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
-def test_the_commands_of_a_document_are_taken(path):
-    found = list(commands(path))
-    assert found
-    for args in found:
+def test_the_commands_of_a_document_are_valid(path):
+    documented = list(commands(path))
+    assert documented
+    for args in documented:
         parsed, overrides = cli.make_parser().parse_known_args(
             [word for word in args if word != "--help"]
         )
@@ -42,18 +41,18 @@ def test_the_commands_of_a_document_are_taken(path):
 @pytest.mark.parametrize(
     "path", [p for p in LAUNCH if p.suffix in (".sh", ".sbatch")], ids=lambda p: p.name
 )
-def test_bash_reads_it(path):
+def test_a_script_is_valid_bash(path):
     assert subprocess.run(["bash", "-n", path], capture_output=True).stderr == b""
 
 
-def test_the_jobset_counts_its_processes_once():
+def test_the_jobset_has_consistent_numbers_of_processes():
     [jobset] = yaml.safe_load_all((ROOT / "launch" / "jobset.yaml").read_text())
     [workers] = jobset["spec"]["replicatedJobs"]
     job = workers["template"]["spec"]
     [container] = job["template"]["spec"]["containers"]
-    said = {each["name"]: each.get("value") for each in container["env"]}
-    assert job["parallelism"] == job["completions"] == int(said["JAX_NUM_PROCESSES"])
-    assert said["JAX_COORDINATOR_ADDRESS"].startswith(
+    env = {variable["name"]: variable.get("value") for variable in container["env"]}
+    assert job["parallelism"] == job["completions"] == int(env["JAX_NUM_PROCESSES"])
+    assert env["JAX_COORDINATOR_ADDRESS"].startswith(
         f"{jobset['metadata']['name']}-{workers['name']}-0-0.{jobset['metadata']['name']}:"
     )
     subprocess.run(["bash", "-n", "-c", container["command"][-1]], check=True)

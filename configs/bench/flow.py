@@ -1,9 +1,9 @@
-"""Flow matching on digits with a U-Net, images a second in training and in sampling by 8 steps of Heun's method, beside PyTorch eager.
+"""Flow matching on digits with a U-Net, beside PyTorch eager: training, sampling and convolutions.
 
-Below them, ways to convolve.
+Sampling takes 8 steps of Heun's method. Competitor: the same network, diffusers 0.42.1
+`UNet2DModel`, torch 2.13.0, with the same weights, batches and noise.
 
-Competitor: the same network, diffusers 0.42.1 `UNet2DModel`, torch 2.13.0, with the same weights, batches and noise.
-Command: panorax bench bench/flow      about 5 minutes on 2 cores; needs `pip install 'panorax[bench]'`
+Command: panorax bench bench/flow (needs `pip install 'panorax[bench]'`)
 """
 
 import dataclasses
@@ -12,34 +12,57 @@ from panorax.bench.flow import Config
 from panorax.core.claims import Claim
 
 CLAIMS = (
-    Claim("training_panorax_ratio", ">=", 1.0, "training, batch 128, on one device"),
-    Claim("sampling_panorax_ratio", ">=", 1.0, "100 samples, 8 Heun steps, on one device"),
+    Claim(
+        "training_panorax_ratio",
+        ">=",
+        1.0,
+        "Panorax: training at batch 128 on one device is as fast as PyTorch eager",
+    ),
+    Claim(
+        "sampling_panorax_ratio",
+        ">=",
+        1.0,
+        "Panorax: drawing 100 samples in 8 Heun steps on one device is as fast as PyTorch eager",
+    ),
     Claim(
         "training_panorax_two_devices_ratio",
         ">=",
         1.0,
-        "training, batch 128, a device for each core",
+        "Panorax: training at batch 128 with one device per core is as fast as PyTorch eager",
     ),
     Claim(
         "sampling_panorax_two_devices_ratio",
         ">=",
         1.0,
-        "100 samples, 8 Heun steps, a device for each core",
+        "Panorax: drawing 100 samples in 8 Heun steps with one device per core is as fast as"
+        " PyTorch eager",
     ),
-    Claim("largest_loss_difference", "<", 1e-4, "first five losses of all"),
+    Claim(
+        "largest_loss_difference",
+        "<",
+        1e-4,
+        "Panorax: the first five losses of all contenders agree within 1e-4",
+    ),
     Claim(
         "largest_pixel_difference",
         "<",
         1e-3,
-        "pixels of the samples of all, black being -1 and white 1",
+        "Panorax: the sampled pixels of all contenders agree within 1e-3 (black is -1, white 1)",
     ),
     Claim(
         "convolution_largest_difference",
         "<",
         1e-4,
-        "norms of images and kernel after four steps down the gradient",
+        "Panorax: after four gradient steps all full convolutions leave images and kernels of equal"
+        " norm, within 1e-4",
     ),
-    Claim("depthwise_largest_difference", "<", 1e-4, "the same of each channel alone"),
+    Claim(
+        "depthwise_largest_difference",
+        "<",
+        1e-4,
+        "Panorax: after four gradient steps all depthwise convolutions leave images and kernels of"
+        " equal norm, within 1e-4",
+    ),
 )
 
 
@@ -48,5 +71,5 @@ def get_config() -> Config:
 
 
 def quick() -> Config:
-    """For the guard."""
+    """The size of `panorax bench --check`."""
     return dataclasses.replace(get_config(), rounds=3)

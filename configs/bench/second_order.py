@@ -1,7 +1,8 @@
-"""L-BFGS in 10,000 dimensions beside scipy's L-BFGS-B; the spectrum of a network of 104,842 parameters, its largest eigenvalues beside scipy's eigsh.
+"""L-BFGS beside scipy's L-BFGS-B in 10,000 dimensions, and a Hessian spectrum beside scipy's eigsh.
 
-Competitor: scipy 1.17 with the same compiled functions of JAX.
-Command: panorax bench bench/second_order      about 10 minutes on 2 cores
+The network has 104,842 parameters. Competitor: scipy 1.17 with the same compiled JAX functions.
+
+Command: panorax bench bench/second_order
 """
 
 import dataclasses
@@ -14,25 +15,55 @@ CLAIMS = (
         "rosenbrock_panorax_ratio",
         ">=",
         1.0,
-        "minimisations of Rosenbrock's valley in 10,000 dimensions, where the method's own work counts",
+        "Panorax: L-BFGS minimises Rosenbrock's valley in 10,000 dimensions, a nearly free"
+        " function, as fast as scipy",
     ),
     Claim(
         "logistic_panorax_ratio",
         ">=",
         0.9,
-        "of a logistic loss of 10,000 coefficients, where that of the data counts",
+        "Panorax: L-BFGS minimises a logistic loss of 10,000 coefficients, an expensive function,"
+        " at 0.9 of scipy's speed",
     ),
-    Claim("rosenbrock_value_difference", "<", 1e-6, "both find the same minimum"),
-    Claim("logistic_value_difference", "<", 1e-6, "of both problems"),
+    Claim(
+        "rosenbrock_value_difference",
+        "<",
+        1e-6,
+        "Panorax: L-BFGS's minimum of Rosenbrock's valley equals scipy's within 1e-6",
+    ),
+    Claim(
+        "logistic_value_difference",
+        "<",
+        1e-6,
+        "Panorax: L-BFGS's minimum of the logistic loss equals scipy's within 1e-6",
+    ),
     Claim(
         "spectrum_seconds",
         "<",
         60,
-        "ten probes of 80 steps: the spectrum of 100,000 parameters within a minute on two cores",
+        "Panorax: ten probes of 80 Lanczos steps give the spectrum of 100,000 parameters within a"
+        " minute on two cores",
     ),
-    Claim("top_panorax_ratio", ">=", 1.0, "the ten largest eigenvalues against eigsh as it comes"),
-    Claim("top_largest_difference", "<", 1e-3, "all find the same ones"),
-    Claim("top_largest_bound", "<", 1e-3, "to the accuracy that eigsh was asked for"),
+    Claim(
+        "top_panorax_ratio",
+        ">=",
+        1.0,
+        "Panorax: Lanczos computes the ten largest eigenvalues as fast as eigsh with its default"
+        " subspace",
+    ),
+    Claim(
+        "top_largest_difference",
+        "<",
+        1e-3,
+        "Panorax: all solvers find the same ten largest eigenvalues within 0.1%",
+    ),
+    Claim(
+        "top_largest_bound",
+        "<",
+        1e-3,
+        "Panorax: the error bounds of the ten largest Lanczos eigenvalues are below 0.1%, the"
+        " tolerance given to eigsh",
+    ),
 )
 
 
@@ -41,5 +72,5 @@ def get_config() -> Config:
 
 
 def quick() -> Config:
-    """For the guard."""
+    """The size of `panorax bench --check`."""
     return dataclasses.replace(get_config(), probes=2, rounds=3)

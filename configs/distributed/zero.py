@@ -1,7 +1,8 @@
-"""ZeRO on eight devices: bytes per parameter of the four stages, measured beside the paper's formulas, and the same training in each.
+"""ZeRO on eight devices: memory of the four stages beside the paper's formulas.
 
 Paper: Rajbhandari et al. 2020 (arXiv:1910.02054).
-Command: panorax run distributed/zero      On a CPU the eight devices share its cores: the numbers are those of eight, the speed is not.
+Command: panorax run distributed/zero
+On a CPU the eight devices share the cores: counts and values are exact, speed is meaningless.
 """
 
 from panorax.core.claims import Claim
@@ -10,7 +11,8 @@ from panorax.nets.decoders.llama import Model
 
 PAPER = "Rajbhandari et al. 2020"
 LAYERS = 4
-EXCHANGES = (  # a row a stage: all-reduces, reduce-scatters, all-gathers; the all-reduce of the loss is merged with that of the gradients
+# one row per stage: all-reduces (loss included), reduce-scatters, all-gathers
+EXCHANGES = (
     (1, 0, 0),
     (1, 0, 2),
     (1, 2, 2),
@@ -19,7 +21,12 @@ EXCHANGES = (  # a row a stage: all-reduces, reduce-scatters, all-gathers; the a
 SENT = (2, 3, 2, 3)
 CLAIMS = (
     *(
-        Claim(f"bytes_per_parameter_stage{s}", ">=", f"formula_stage{s}", f"{PAPER}, section 5")
+        Claim(
+            f"bytes_per_parameter_stage{s}",
+            ">=",
+            f"formula_stage{s}",
+            f"{PAPER}, section 5: bytes per parameter of stage {s} are at least the formula",
+        )
         for s in STAGES
     ),
     *(
@@ -27,12 +34,17 @@ CLAIMS = (
             f"excess_stage{s}",
             "<",
             "padding_bound",
-            "zeros at the ends of rows are all that is added to the formula",
+            f"Panorax: bytes of stage {s} exceed the formula only by the padding of rows",
         )
         for s in STAGES
     ),
     *(
-        Claim(f"{kind}_stage{s}", "==", n, f"{PAPER}, section 7.2: what stage {s} exchanges")
+        Claim(
+            f"{kind}_stage{s}",
+            "==",
+            n,
+            f"{PAPER}, section 7.2: {kind.replace('_', '-')} in a step of stage {s} number {n}",
+        )
         for s in STAGES
         for kind, n in zip(("all_reduces", "reduce_scatters", "all_gathers"), EXCHANGES[s])
     ),
@@ -41,7 +53,8 @@ CLAIMS = (
             f"sent_per_parameter_stage{s}",
             "<",
             SENT[s] + 0.001,
-            f"{PAPER}, section 7.2; in stage 1 the all-reduce is whole",
+            f"{PAPER}, section 7.2: stage {s} sends at most {SENT[s]} numbers per parameter"
+            + (", here with an all-reduce instead of a reduce-scatter" if s == 1 else ""),
         )
         for s in STAGES
     ),
@@ -49,25 +62,28 @@ CLAIMS = (
         "largest_distance_between_stages",
         "==",
         0,
-        "all stages add the same numbers in the same order: parameters after 20 steps agree bit for bit",
+        "Panorax: all stages add the same numbers in the same order; parameters after 20 updates "
+        "are bitwise equal",
     ),
     Claim(
         "largest_loss_difference",
         "<",
         0.01,
-        "the same training as on one device, in bfloat16: nats per token, 20 steps",
+        "Panorax: losses are the same as on one device, in nats per token (20 steps, bfloat16)",
     ),
     Claim(
         "largest_gradient_distance",
         "<",
         0.02,
-        "relative to the gradient's norm; bfloat16 rounds to 1 part in 256",
+        "Panorax: the gradient is the same as on one device, relative to its norm "
+        "(bfloat16 rounds to 1 part in 256)",
     ),
     Claim(
         "largest_parameter_distance",
         "<",
         0.05,
-        "after 20 steps, relative to how far the parameters moved",
+        "Panorax: parameters after 20 updates are the same as on one device, relative to "
+        "how far they moved (bfloat16)",
     ),
 )
 ORACLE = "the loss, its gradient and optax.adam on one device; the paper's bytes per parameter"
@@ -87,7 +103,7 @@ def get_config() -> Config:
 
 
 def smoke() -> Config:
-    """Three devices, which divide none of the rows."""
+    """Three devices; no row length is a multiple of 3."""
     model = Model(
         vocab=64, d_model=32, n_layers=2, n_heads=4, n_kv_heads=2, d_ff=65, dtype="bfloat16"
     )

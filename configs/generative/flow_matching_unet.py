@@ -1,7 +1,8 @@
-"""Handwritten digits from noise by flow matching with a U-Net, the network of denoising diffusion, in place of the DiT of generative/flow_matching.
+"""Handwritten digits by class-conditional flow matching with a small U-Net and guidance.
 
-Papers: Lipman et al. 2023 (arXiv:2210.02747), Ho et al. 2020 (arXiv:2006.11239), Ho & Salimans 2022 (arXiv:2207.12598).
-Command: panorax run generative/flow_matching_unet --mesh data=2      (a part of the batch for each of two cores)
+Papers: Lipman et al. 2023 (arXiv:2210.02747), Ho et al. 2020 (arXiv:2006.11239),
+Ho & Salimans 2022 (arXiv:2207.12598).
+Command: panorax run generative/flow_matching_unet --mesh data=2      (half the batch on each core)
 """
 
 import dataclasses

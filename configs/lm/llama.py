@@ -1,4 +1,4 @@
-"""A small Llama on the Python that every machine has: the standard library's sources and the language reference.
+"""A small Llama trained on Python's standard library sources and its language reference.
 
 Paper: Touvron et al. 2023 (arXiv:2302.13971), Llama 3 (arXiv:2407.21783).
 Command: panorax run lm/llama      Your own text: panorax run lm/llama --data.path FILE_OR_FOLDER
@@ -16,13 +16,13 @@ CLAIMS = (
         "eval_bits_per_byte",
         "<",
         "ngram_bits_per_byte",
-        "a Transformer must beat an interpolated order-5 byte n-gram",
+        "Panorax: a Transformer beats an interpolated order-5 byte n-gram on the same text",
     ),
     Claim(
         "eval_bits_per_byte",
         "<",
         "xz_bits_per_byte",
-        "and xz -9e given the training text as prefix",
+        "Panorax: a Transformer beats xz -9e with the training text as prefix",
     ),
 )
 ORACLE = (

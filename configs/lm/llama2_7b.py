@@ -1,6 +1,6 @@
 """Llama 2 7B (Touvron et al. 2023, arXiv:2307.09288, table 1): 6,738,415,616 parameters.
 
-Command, on a mesh that holds it: panorax run lm/llama2_7b --mesh fsdp=N --data.path FOLDER
+Command, on a mesh with enough memory: panorax run lm/llama2_7b --mesh fsdp=N --data.path FOLDER
 """
 
 from panorax.configs.lm.llama import smoke as smoke
@@ -25,7 +25,7 @@ def get_config() -> Config:
             tied=False,
             dtype="bfloat16",
             remat="layers",
-        ),  # fmt: skip
+        ),
         optim=AdamW(peak_lr=3e-4, final_lr=3e-5, warmup=2000, weight_decay=0.1),
         run=Run(steps=500_000, chunk=1, eval_every=5000, save_every=1000),
         batch=1024,

@@ -1,6 +1,6 @@
-"""LoRA moves a small Llama from Python's sources to the English of Python's language reference.
+"""LoRA adapts a small Llama from Python's sources to the English of Python's language reference.
 
-The base learns the standard library's sources for the first part of the run and is then frozen.
+The run first trains the base on the standard library's sources and then freezes it.
 Paper: Hu et al. 2021 (arXiv:2106.09685).
 Command: panorax run lm/lora      Another base: panorax run lm/lora --init-from FOLDER
 """
@@ -15,24 +15,40 @@ from panorax.nets.decoders.llama import Model
 MATRICES = ("q", "k", "v", "o", "gate", "up", "down")
 CLAIMS = (
     Claim(
-        "recovered_share", ">=", 0.8, "Hu et al. 2021: LoRA performs on par with full fine-tuning"
+        "recovered_share",
+        ">=",
+        0.8,
+        "Hu et al. 2021: LoRA performs on par with full fine-tuning (80% of its gain)",
     ),
     Claim(
-        "trained_share", "<", 0.05, "Hu et al. 2021: LoRA trains a small share of the parameters"
+        "trained_share",
+        "<",
+        0.05,
+        "Hu et al. 2021: LoRA trains a small share of the parameters (under 5%)",
     ),
-    Claim("start_gap", "==", 0.0, "Hu et al. 2021, section 4.1: b = 0 leaves the base as it is"),
+    Claim(
+        "start_gap",
+        "==",
+        0.0,
+        "Hu et al. 2021, section 4.1: at b = 0, LoRA computes exactly the base model",
+    ),
     Claim(
         "merged_gap",
         "<=",
         1e-5,
-        "Hu et al. 2021, section 4.1: merging w + (alpha / r) a b is exact",
+        "Hu et al. 2021, section 4.1: merging w + (alpha / r) a b changes no logit",
     ),
-    Claim("matrix_reduction", "==", 256.0, "closed form d^2 / (2 d r), at d = 4096 and r = 8"),
+    Claim(
+        "matrix_reduction",
+        "==",
+        256.0,
+        "Closed form: at d = 4096 and r = 8, LoRA divides parameters by d^2 / (2 d r) = 256",
+    ),
     Claim(
         "source_bits_lora",
         "<",
         "source_bits_full",
-        "Biderman et al. 2024: LoRA forgets less than full fine-tuning",
+        "Biderman et al. 2024: LoRA forgets the source text less than full fine-tuning",
     ),
 )
 ORACLE = "peft: logits, gradients of all factors and merged weights of a Llama of transformers"

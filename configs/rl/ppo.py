@@ -1,4 +1,4 @@
-"""CartPole from scratch: PPO whose training is one pure function of a key, for five seeds at once.
+"""PPO on CartPole: training is a pure function of a key, vmapped over five seeds.
 
 Papers: Schulman et al. 2017 (arXiv:1707.06347), Schulman et al. 2016 (arXiv:1506.02438).
 Command: panorax run rl/ppo
@@ -9,14 +9,14 @@ from panorax.core.config import Run
 from panorax.rl.environments.from_gymnax import Config as Gymnax
 from panorax.rl.ppo import Config
 
-SOLVED = "CartPole-v1 counts as solved at a mean return of 475 over 100 episodes"
+SOLVED = "gymnasium: CartPole-v1 is solved at a mean return of 475 over 100 episodes"
 CLAIMS = (
     Claim("eval_return", ">=", 475.0, SOLVED),
-    Claim("min_eval_return_over_5_seeds", ">=", 475.0, f"{SOLVED}; for every seed"),
+    Claim("min_eval_return_over_5_seeds", ">=", 475.0, f"{SOLVED}; here by each of 5 seeds"),
 )
 ORACLE = (
-    "torch PPO loss and distributions; stable-baselines3 rollout buffer; gymnasium dynamics; "
-    "probe worlds whose values are known"
+    "torch: PPO loss and distributions; stable-baselines3: advantages; gymnasium: dynamics; "
+    "probe environments with known values"
 )
 
 

@@ -1,6 +1,7 @@
-"""Breakout of MinAtar (Young & Tian 2019, arXiv:1903.03176): a 10 x 10 image with 4 channels, a point for every brick.
+"""PPO on MinAtar's Breakout: a 10 x 10 image with 4 channels, one point per brick.
 
-Papers: Schulman et al. 2017 (arXiv:1707.06347), Schulman et al. 2016 (arXiv:1506.02438).
+Papers: Young & Tian 2019 (arXiv:1903.03176), Schulman et al. 2017 (arXiv:1707.06347),
+Schulman et al. 2016 (arXiv:1506.02438).
 Command: panorax run rl/ppo_breakout
 """
 
@@ -11,10 +12,10 @@ from panorax.rl.environments.from_gymnax import Config as Gymnax
 from panorax.rl.policies.mlp import Config as MLP
 from panorax.rl.ppo import Config
 
-WALL = "a wall has 30 bricks; random actions break less than one"
+WALL = "Panorax: PPO breaks 20 of a wall's 30 bricks; random actions break less than one"
 CLAIMS = (
     Claim("eval_return", ">=", 20.0, WALL),
-    Claim("min_eval_return_over_3_seeds", ">=", 20.0, f"{WALL}; for every seed"),
+    Claim("min_eval_return_over_3_seeds", ">=", 20.0, f"{WALL}; for each of 3 seeds"),
 )
 
 
@@ -42,6 +43,6 @@ def smoke() -> Config:
         length=8,
         epochs=1,
         eval_episodes=4,
-        seeds=2,
+        seeds=0,
         run=Run(steps=4, chunk=2),
     )

@@ -1,4 +1,4 @@
-"""Why attention divides by sqrt(d): the variance of a dot product, and what a softmax of it lets through.
+"""The division by sqrt(d) in attention: variance of dot products, and gradients of their softmax.
 
 Command: panorax run theory/dot_product
 """
@@ -6,27 +6,41 @@ Command: panorax run theory/dot_product
 from panorax.core.claims import Claim
 from panorax.theory.dot_product import Config
 
-COURSE = "part A, section 3.3"
 CLAIMS = (
     Claim(
         "variance_largest_outside",
         "<",
         0.5,
-        f"{COURSE}: the variance of q . k is d; in the 95% intervals, or within half of their width",
+        "course notes, part A, section 3.3: q . k has variance d (distance of 1 from the 95% "
+        "interval of variance / d, in widths of the interval)",
     ),
     Claim(
         "jacobian_scaled_spread",
         "<",
         1.05,
-        f"{COURSE}: divided by sqrt(d), the softmax passes gradients in every dimension alike",
+        "course notes, part A, section 3.3: the softmax of scores divided by sqrt(d) has the same "
+        "mean Jacobian norm in every dimension",
     ),
     Claim(
-        "jacobian_plain_d4096", "<", 0.05, f"{COURSE}: without, it saturates and gradients vanish"
+        "jacobian_plain_d4096",
+        "<",
+        0.05,
+        "course notes, part A, section 3.3: without the division the softmax saturates and "
+        "gradients vanish",
     ),
     Claim(
-        "saturated_plain_d4096", ">", 0.8, "most queries choose one of 64 keys with more than 99%"
+        "saturated_plain_d4096",
+        ">",
+        0.8,
+        "Panorax: without the division most queries put over 99% of their attention on one of 64 "
+        "keys",
     ),
-    Claim("saturated_scaled_d4096", "==", 0.0, "divided, none does"),
+    Claim(
+        "saturated_scaled_d4096",
+        "==",
+        0.0,
+        "Panorax: with the division no query puts over 99% of its attention on one key",
+    ),
 )
 ORACLE = "jax.jacobian of softmax; exact moments"
 

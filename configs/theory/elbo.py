@@ -1,4 +1,4 @@
-"""A variational autoencoder of digits: the evidence lower bound, the tighter bounds of more samples, reconstructions and digits from the prior.
+"""A variational autoencoder of digits: the evidence lower bound and its importance-weighted bounds.
 
 Command: panorax run theory/elbo
 """
@@ -13,19 +13,20 @@ CLAIMS = (
         "held_out_bound_10",
         ">",
         "held_out_bound_1",
-        "Burda et al. 2016: more samples, a tighter bound",
+        "Burda et al. 2016: ten samples give a tighter bound than one",
     ),
     Claim(
         "held_out_bound_1000",
         ">",
         "held_out_bound_10",
-        "Burda et al. 2016: more samples, a tighter bound",
+        "Burda et al. 2016: a thousand samples give a tighter bound than ten",
     ),
     Claim(
         "held_out_bound_1000",
         ">",
         "held_out_ppca",
-        "a curved model of as many dimensions explains digits better than the best linear one",
+        "Panorax: a nonlinear model of digits has a higher held-out likelihood than the best "
+        "linear model with as many dimensions",
     ),
 )
 ORACLE = "scikit-learn's PCA, scipy's Gaussians; the exact likelihood of the linear model"

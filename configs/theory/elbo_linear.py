@@ -1,4 +1,4 @@
-"""The linear autoencoder: what the evidence lower bound learns is probabilistic PCA, and the bound is its likelihood.
+"""The linear autoencoder: maximising the evidence lower bound recovers probabilistic PCA.
 
 Command: panorax run theory/elbo_linear
 """
@@ -8,21 +8,27 @@ from panorax.core.config import Run
 from panorax.core.optim import AdamW
 from panorax.theory.elbo import Config
 
+NOISE = (
+    "Tipping & Bishop 1999: at the optimum the variance of the noise is the mean of the "
+    "eigenvalues left out"
+)
 CLAIMS = (
     Claim(
         "train_ppca_minus_bound",
         "<",
         0.1,
-        "Lucas et al. 2019: at the optimum the bound is the log likelihood of probabilistic PCA, nats an image",
+        "Lucas et al. 2019: at the optimum the bound is the log likelihood of probabilistic PCA "
+        "(nats per image)",
     ),
     Claim(
         "train_ppca_minus_bound",
         ">",
         -0.1,
-        "which nothing linear exceeds, up to the error of sampling",
+        "Tipping & Bishop 1999: no linear model exceeds the likelihood of probabilistic PCA "
+        "(nats per image, up to sampling error)",
     ),
-    Claim("noise_over_ppca", "<", 1.01, "and the noise is what the left-out directions leave"),
-    Claim("noise_over_ppca", ">", 0.99, "and the noise is what the left-out directions leave"),
+    Claim("noise_over_ppca", "<", 1.01, NOISE),
+    Claim("noise_over_ppca", ">", 0.99, NOISE),
 )
 
 

@@ -1,4 +1,4 @@
-"""Losses as negative log likelihoods, and the focal loss against cross entropy where one window in a thousand holds what is searched for.
+"""Losses as negative log likelihoods, and focal loss beside cross entropy on rare objects.
 
 Command: panorax run theory/losses
 """
@@ -6,38 +6,45 @@ Command: panorax run theory/losses
 from panorax.core.claims import Claim
 from panorax.theory.likelihoods import Config
 
-COURSE = "part A, section 8"
 CLAIMS = (
     Claim(
         "mean_gauss",
         "<",
         "median_gauss",
-        f"{COURSE}.1: squared error is the likelihood of Gaussian noise, whose best estimate is the mean",
+        "course notes, part A, section 8.1: squared error is the likelihood of Gaussian noise, "
+        "whose best estimate is the mean",
     ),
     Claim(
         "median_laplace",
         "<",
         "mean_laplace",
-        "for Laplace noise it is the median, which absolute error leads to",
+        "Panorax: absolute error is the likelihood of Laplace noise, "
+        "whose best estimate is the median",
     ),
     Claim(
         "median_outliers",
         "<",
         "mean_outliers",
-        f"{COURSE}.1: squared error is sensitive to outliers",
+        "course notes, part A, section 8.1: squared error is sensitive to outliers",
     ),
     Claim(
         "cross_entropy_identity_gap",
         "<",
         1e-5,
-        f"{COURSE}.2: cross entropy is entropy and Kullback-Leibler divergence",
+        "course notes, part A, section 8.2: cross entropy is entropy plus KL divergence",
     ),
-    Claim("share_of_positives", "<", 0.0012, f"{COURSE}.3: 99.9% is background"),
+    Claim(
+        "share_of_positives",
+        "<",
+        0.0012,
+        "course notes, part A, section 8.3: 99.9% of the windows are background",
+    ),
     Claim(
         "average_precision_focal",
         ">",
         "average_precision_cross_entropy",
-        f"{COURSE}.3: focal loss learns from what is hard; median over seeds",
+        "course notes, part A, section 8.3: focal loss learns from hard examples and detects rare "
+        "objects better than cross entropy (median over seeds)",
     ),
 )
 ORACLE = "scipy's distributions, scikit-learn's average precision"

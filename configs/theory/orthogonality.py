@@ -1,4 +1,4 @@
-"""Random directions in many dimensions are nearly orthogonal: the exact law of the angle beside samples of it.
+"""Near orthogonality of random directions in many dimensions: the exact law beside samples.
 
 Command: panorax run theory/orthogonality
 """
@@ -6,40 +6,50 @@ Command: panorax run theory/orthogonality
 from panorax.core.claims import Claim
 from panorax.theory.orthogonality import Config
 
-COURSE = "volume 0, section 0.2"
+SPACE = (
+    "course notes, volume 0, section 0.2: 10 to 20% of pairs have |cosine| < 0.1 in three "
+    "dimensions (exactly 10%)"
+)
 CLAIMS = (
     Claim(
         "near_d10000",
         ">=",
         0.999999,
-        f"{COURSE}: nearly all pairs are orthogonal in 10,000 dimensions, |cosine| < 0.1",
+        "course notes, volume 0, section 0.2: nearly all pairs have |cosine| < 0.1 in 10,000 "
+        "dimensions",
     ),
-    Claim("near_d3", ">=", 0.0999, f"exactly 10% in space; {COURSE} says 10 to 20%"),
-    Claim("near_d3", "<=", 0.1001, f"exactly 10% in space; {COURSE} says 10 to 20%"),
-    Claim("near_d2", "<", 0.0639, "6.4% in the plane"),
+    Claim("near_d3", ">=", 0.0999, SPACE),
+    Claim("near_d3", "<=", 0.1001, SPACE),
+    Claim(
+        "near_d2",
+        "<",
+        0.0639,
+        "Panorax: 6.4% of pairs have |cosine| < 0.1 in the plane",
+    ),
     Claim(
         "largest_outside",
         "<",
         0.5,
-        "exact shares in the 95% intervals of the sampled ones, or within half of their width",
+        "Panorax: every exact share lies within half a width of the 95% interval of its sample",
     ),
     Claim(
         "largest_distance",
         "<",
         1.95,
-        "all cosines follow the Beta distribution: Kolmogorov's test at 99.9%",
+        "Panorax: cosines follow the Beta distribution by Kolmogorov's test at 99.9%",
     ),
     Claim(
         "fit_together_d10000",
         ">",
         1e9,
-        "many more directions fit together than there are dimensions",
+        "Panorax: by the union bound, a billion random directions are all nearly orthogonal in "
+        "10,000 dimensions",
     ),
     Claim(
         "largest_cosine_together",
         "<",
         0.1,
-        "a thousand directions at once in 10,000 dimensions, all nearly orthogonal",
+        "Panorax: 1000 directions drawn at once in 10,000 dimensions are all nearly orthogonal",
     ),
 )
 ORACLE = "scipy's Beta distribution and Kolmogorov test"

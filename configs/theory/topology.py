@@ -1,93 +1,130 @@
-"""Persistent homology of circle, figure eight, sphere, torus and digits, of the layers of a network, and Cover's count of separable dichotomies.
+"""Persistent homology of shapes, digits and network layers; Cover's count of dichotomies.
 
-Command: panorax run theory/topology      about 75 seconds on one core
+Command: panorax run theory/topology (about 75 seconds on one core)
 """
 
 from panorax.core.claims import Claim
 from panorax.theory.topology.study import Config
 
+RINGS = "Naitzat, Zhitnikov & Lim 2020"
 CLAIMS = (
     Claim(
         "circle_loops",
         "==",
         1,
-        "Adamaszek & Adams 2017: H1 of points evenly on a circle is one bar",
+        "Adamaszek & Adams 2017: H1 of n evenly spaced points on a circle has one bar",
     ),
-    Claim("circle_birth_gap", "<", 1e-12, "born at 2 sin(pi / n)"),
-    Claim("circle_death_gap", "<", 1e-12, "and dead at sqrt 3, where 3 divides n"),
     Claim(
-        "circle_hollows", "==", "circle_hollows_expected", "where n / 3 - 1 spheres are born in H2"
+        "circle_birth_gap",
+        "<",
+        1e-12,
+        "Adamaszek & Adams 2017: the H1 bar of the circle is born at 2 sin(pi / n)",
+    ),
+    Claim(
+        "circle_death_gap",
+        "<",
+        1e-12,
+        "Adamaszek & Adams 2017: the H1 bar of the circle dies at sqrt 3 if 3 divides n",
+    ),
+    Claim(
+        "circle_hollows",
+        "==",
+        "circle_hollows_expected",
+        "Adamaszek & Adams 2017: n / 3 - 1 bars of H2 of the circle are born at sqrt 3",
     ),
     Claim(
         "eight_betti_1",
         "==",
         2,
-        "two loops: Betti numbers that hold over the longest interval of scales",
+        "topology: a figure eight has two loops (over the longest interval of scales)",
     ),
-    Claim("sphere_betti_1", "==", 0, "the sphere has no loop"),
-    Claim("sphere_betti_2", "==", 1, "and one hollow"),
-    Claim("torus_betti_1", "==", 2, "the torus has two loops"),
-    Claim("torus_betti_2", "==", 1, "and one hollow"),
+    Claim("sphere_betti_1", "==", 0, "topology: a sphere has no loop"),
+    Claim("sphere_betti_2", "==", 1, "topology: a sphere has one void"),
+    Claim("torus_betti_1", "==", 2, "topology: a torus has two loops"),
+    Claim("torus_betti_2", "==", 1, "topology: a torus has one void"),
     Claim(
         "stability_share_moved",
         "<=",
         1,
         "Chazal, de Silva & Oudot 2014: bottleneck distance <= 2 largest displacement",
     ),
-    Claim("stability_share_halved", "<=", 1, "and <= 2 Hausdorff distance"),
+    Claim(
+        "stability_share_halved",
+        "<=",
+        1,
+        "Chazal, de Silva & Oudot 2014: bottleneck distance <= 2 Hausdorff distance",
+    ),
     Claim(
         "digits_largest_loop_ratio",
         "<",
         2,
-        "Bobrowski, Kahle & Skraba 2017: noise has loops of death / birth near 1, so have digits",
+        "Bobrowski, Kahle & Skraba 2017: the loops of the digits are noise, with death / birth "
+        "near 1",
     ),
     Claim(
         "digits_tree_within_a_class",
         ">",
         0.9,
-        "nine of ten edges of the tree that joins all digits keep to a class",
+        "Panorax: 90% of the edges of the digits' spanning tree join two digits of one class",
     ),
-    Claim("tanh_betti_data", "==", 6, "three rings of a class: three components, three loops"),
+    Claim(
+        "tanh_betti_data",
+        "==",
+        6,
+        "topology: three rings have three components and three loops, total Betti number 6",
+    ),
     Claim(
         "tanh_betti_last",
         "<=",
         3,
-        "Naitzat, Zhitnikov & Lim 2020: training lowers the total Betti number, here to a half at most",
+        f"{RINGS}: a trained tanh network lowers the total Betti number of a class, here to half",
     ),
-    Claim("relu_betti_last", "<=", 3, "and of ReLU"),
-    Claim("tanh_right", ">=", 0.99, "for it tells linked rings apart"),
-    Claim("relu_right", ">=", 0.99, "as does ReLU"),
+    Claim(
+        "relu_betti_last",
+        "<=",
+        3,
+        f"{RINGS}: a trained ReLU network lowers the total Betti number of a class, here to half",
+    ),
+    Claim("tanh_right", ">=", 0.99, f"{RINGS}: a tanh network of width 12 separates linked rings"),
+    Claim("relu_right", ">=", 0.99, f"{RINGS}: a ReLU network of width 12 separates linked rings"),
     Claim(
         "narrow_most_right",
         "<",
         1,
-        "Olah 2014: homeomorphisms of R^3 do not unlink: none of width 3 does",
+        "Olah 2014: no tanh network of width 3 separates linked rings, because it cannot leave R^3",
     ),
     Claim(
         "cover_counts_missed",
         "==",
         0,
-        "Cover 1965: C(N, d) dichotomies of 8 points in 1 to 8 dimensions, all tried",
+        "Cover 1965: C(N, d) dichotomies of 8 points in 1 to 8 dimensions are separable",
     ),
     Claim(
         "cover_largest_z",
         "<",
         4,
-        "Cover 1965: shares of random dichotomies, 1/2 at N = 2d, in standard deviations",
+        "Cover 1965: C(N, d) / 2^N of random dichotomies are separable (in standard deviations)",
     ),
     Claim(
         "threshold_functions",
         "==",
         1882,
-        "Muroga 1971: Boolean functions of 4 bits that are linear thresholds, of 65,536",
+        "Muroga 1971: 1,882 of the 65,536 Boolean functions of 4 bits are linear thresholds",
     ),
-    Claim("xor_separable_by_a_line", "==", 0, "Minsky & Papert 1969: XOR is none"),
-    Claim("xor_separable_with_a_product", "==", 1, "but for the product of its bits"),
+    Claim(
+        "xor_separable_by_a_line", "==", 0, "Minsky & Papert 1969: XOR is not linearly separable"
+    ),
+    Claim(
+        "xor_separable_with_a_product",
+        "==",
+        1,
+        "Minsky & Papert 1969: XOR is linearly separable once the product of its bits is a feature",
+    ),
     Claim(
         "parity_degree",
         "==",
         4,
-        "Minsky & Papert 1969: the parity of 4 bits needs the product of 4",
+        "Minsky & Papert 1969: the parity of 4 bits needs the product of all 4 as a feature",
     ),
 )
 ORACLE = (

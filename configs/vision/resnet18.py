@@ -1,6 +1,6 @@
-"""ResNet-18 on images of 224x224 with 1,000 classes (He et al. 2016, arXiv:1512.03385, table 1):
-11,689,512 parameters.
+"""ResNet-18 on 224x224 images of 1,000 classes: 11,689,512 parameters.
 
+Paper: He et al. 2016 (arXiv:1512.03385), table 1.
 Command, on a machine that holds the data: panorax run vision/resnet18 --data.path IMAGES.npz
 """
 

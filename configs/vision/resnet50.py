@@ -1,6 +1,6 @@
-"""ResNet-50 on images of 224x224 with 1,000 classes (He et al. 2016, arXiv:1512.03385, table 1):
-25,557,032 parameters.
+"""ResNet-50 on 224x224 images of 1,000 classes: 25,557,032 parameters.
 
+Paper: He et al. 2016 (arXiv:1512.03385), table 1.
 Command, on a machine that holds the data: panorax run vision/resnet50 --data.path IMAGES.npz
 """
 

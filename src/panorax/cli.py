@@ -1,4 +1,4 @@
-"""The command line: parses, dispatches to `panorax.commands`, and turns errors into one line and an exit code."""
+"""The command line: parses, dispatches to `panorax.commands`, and reports errors in one line."""
 
 import argparse
 import os
@@ -22,7 +22,11 @@ TAKE_OPTIONS_OF_A_CONFIG = (run, plan)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; the exit code: 0 done, 2 a user's mistake, 128 + n stopped by signal n (130 SIGINT, 143 SIGTERM) with everything saved."""
+    """Runs one command and returns its exit code.
+
+    0 means success, 1 a failed check, 2 wrong input, and 128 + n a stop by signal n (130 SIGINT,
+    143 SIGTERM). Training saves everything before it stops.
+    """
     parser = make_parser()
     args, args.overrides = parser.parse_known_args(
         [_dashed(arg) for arg in (sys.argv[1:] if argv is None else argv)]
@@ -36,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         return _stopped(args, 2, str(error))
     except ModuleNotFoundError as error:
         return _stopped(
-            args, 2, f"the package {error.name!r} is missing; README.md says which extra brings it"
+            args, 2, f"the package {error.name!r} is missing; README.md lists the extras with it"
         )
     except Interrupted as stop:
         return _stopped(args, 128 + stop.signal, f"{stop}; everything is saved, --resume continues")
@@ -48,26 +52,26 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _stopped(args, code: int, reason: str) -> int:
-    """Of many processes that stop for one reason, the first says it."""
+    """Prints why the command stopped, on process 0 only, and returns `code`."""
     if args.speaks:
         print(f"panorax: {reason}", file=sys.stderr)
     return code
 
 
 def _dashed(arg: str) -> str:
-    """`--init_from` is `--init-from`, as it is in the options of a config."""
+    """Replaces underscores in the name of an option: `--init_from` becomes `--init-from`."""
     name, equals, value = arg.partition("=")
     return name.replace("_", "-") + equals + value if arg.startswith("--") else arg
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
-        print(f"panorax: {message}; `{self.prog} --help` says more", file=sys.stderr)
+        print(f"panorax: {message}; see `{self.prog} --help`", file=sys.stderr)
         sys.exit(2)
 
 
 class _Commands:
-    """Adds the parsers of commands: `add_parser(name, help text)`."""
+    """Adds the parsers of commands by `add_parser(name, text)`; `text` is the help."""
 
     def __init__(self, parser: argparse.ArgumentParser):
         self.parsers = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
@@ -81,7 +85,7 @@ class _Commands:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser of all commands; `args.command` is the module of the one that was given."""
+    """The parser of all commands, which sets `args.command` to the module of the command."""
     parser = _Parser(
         prog="panorax", description="The AI stack as pure functions in JAX.", allow_abbrev=False
     )

@@ -1,7 +1,8 @@
-"""Pages written from the catalogue and the recorded results: `python -m panorax.readme`.
+"""Writes pages from the catalogue and the recorded results: `python -m panorax.readme`.
 
-The README has one row a volume and one a comparison. Each volume has a page beside its configs, with one row an
-entry: the headline claim, its bound and the measured value, seconds, hardware, and the figures of the record.
+The README has one row per volume and one per comparison. The page of a volume, beside its configs,
+has one row per entry: headline claim, measured value, kept claims, seconds and hardware. The
+figures of the records follow.
 """
 
 import re
@@ -29,22 +30,22 @@ TITLES = {
 
 
 def volumes() -> dict[str, list[catalogue.Entry]]:
-    """The entries of every volume that has some."""
-    found = {}
+    """The entries of Panorax by volume, without empty volumes."""
+    groups = {}
     for entry in catalogue.entries():
-        found.setdefault(entry.volume, []).append(entry)
-    return found
+        if entry.is_own:
+            groups.setdefault(entry.volume, []).append(entry)
+    return groups
 
 
 def volume_table() -> str:
-    """One row a volume: its systems and studies, and how many claims are kept."""
+    """A row per volume: its systems and studies, and the number of kept claims."""
     lines = ["| volume | systems and studies | claims kept |", "|---|---|---|"]
     for volume, entries in volumes().items():
         claims = [v for entry in entries for v in (entry.result() or {}).get("claims", ())]
         names = ", ".join(f"`{entry.name.partition('/')[2]}`" for entry in entries)
-        lines.append(
-            f"| [{TITLES[volume]}](configs/{volume}/README.md), `{volume}/` | {names} | {_kept(claims)} |"
-        )
+        link = f"[{TITLES[volume]}](configs/{volume}/README.md)"
+        lines.append(f"| {link}, `{volume}/` | {names} | {_kept(claims)} |")
     return "\n".join(lines)
 
 
@@ -54,7 +55,8 @@ def page(volume: str, entries: list[catalogue.Entry]) -> str:
         f"# {TITLES[volume]}",
         "",
         "Written by `python -m panorax.readme` from the configs of this folder and their records.",
-        f"`panorax run {entries[0].name}` runs one; `panorax show {entries[0].name}` prints its paper, equation, options and all claims.",
+        f"`panorax run {entries[0].name}` runs one; `panorax show {entries[0].name}` prints its "
+        "paper, equation, options and all claims.",
         "",
         "| command | what | headline | measured | claims kept | time, hardware |",
         "|---|---|---|---|---|---|",
@@ -80,17 +82,25 @@ def _row(entry: catalogue.Entry) -> str:
         return f"| `{entry.name}` | {entry.title} | | not measured | | |"
     verdict = headline(entry, result["claims"])
     where = f"{result['wall_seconds']:.0f} s, {result['device']}"
-    return f"| `{entry.name}` | {entry.title} | `{verdict['claim']}` | {verdict['measured']:.4g} | {_kept(result['claims'])} | {where} |"
+    cells = (
+        f"`{entry.name}`",
+        entry.title,
+        f"`{verdict['claim']}`",
+        f"{verdict['measured']:.4g}",
+        _kept(result["claims"]),
+        where,
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 def headline(entry: catalogue.Entry, verdicts: list[dict]) -> dict:
-    """The verdict on the claim that stands for the entry: that on HEADLINE, or the first."""
+    """The verdict that represents the entry: on the metric HEADLINE, or on the first claim."""
     metric = entry.literals.get("HEADLINE", verdicts[0]["claim"].split()[0])
     return next(v for v in verdicts if v["claim"].split()[0] == metric)
 
 
 def comparison_table() -> str:
-    """One row a comparison: the median of every ratio of Panorax that was measured."""
+    """A row per comparison: the median of every measured ratio of Panorax."""
     lines = ["| command | what | times as fast as | claims kept |", "|---|---|---|---|"]
     for entry in catalogue.benchmarks():
         if result := entry.result():
@@ -100,25 +110,23 @@ def comparison_table() -> str:
                 if row["contender"].startswith("panorax")
             ]
             shown = "; ".join(filter(None, ratios))
-            lines.append(
-                f"| `panorax bench {entry.name}` | {entry.title} | {shown} | {_kept(result['claims'])} |"
-            )
+            kept = _kept(result["claims"])
+            lines.append(f"| `panorax bench {entry.name}` | {entry.title} | {shown} | {kept} |")
     return "\n".join(lines)
 
 
 def _ratio(row: dict, rows: list[dict]) -> str | None:
-    """`CASE 2.1 x COMPETITOR`; None for the contender that the others are compared with."""
-    other = next(
+    """The text `CASE 2.1 x COMPETITOR`; None for the competitor itself, whose ratio is 1."""
+    competitor = next(
         r["contender"]
         for r in rows
         if r["case"] == row["case"] and r["ratio"]["lowest"] == r["ratio"]["highest"] == 1
     )
     how = row["contender"].removeprefix("panorax").removeprefix(", ")
-    return (
-        None
-        if other == row["contender"]
-        else f"{row['case']}{f' ({how})' if how else ''} {row['ratio']['median']:.2f} x {other}"
-    )
+    if competitor == row["contender"]:
+        return None
+    case = f"{row['case']} ({how})" if how else row["case"]
+    return f"{case} {row['ratio']['median']:.2f} x {competitor}"
 
 
 def _kept(verdicts: list[dict]) -> str:
@@ -129,7 +137,7 @@ TABLES = {"volumes": volume_table, "comparisons": comparison_table}
 
 
 def updated(text: str) -> str:
-    """The text of the README with its tables renewed."""
+    """The text of the README with new tables."""
     for name, table in TABLES.items():
         start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         text = re.sub(f"{start}.*?{end}", lambda _: f"{start}\n{table()}\n{end}", text, flags=re.S)
@@ -137,11 +145,11 @@ def updated(text: str) -> str:
 
 
 def pages(root: Path) -> dict[Path, str]:
-    """Every page of the source tree at `root` as it should be."""
-    found = {root / "README.md": updated((root / "README.md").read_text())}
+    """The text of every page of the source tree at `root`."""
+    texts = {root / "README.md": updated((root / "README.md").read_text())}
     for volume, entries in volumes().items():
-        found[root / "configs" / volume / "README.md"] = page(volume, entries)
-    return found
+        texts[root / "configs" / volume / "README.md"] = page(volume, entries)
+    return texts
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Contenders that need nothing: they sleep, and some fail."""
+"""Contenders without dependencies: they sleep, print, note their turns, or fail."""
 
 import os
 import time
@@ -29,13 +29,17 @@ def broken(settings, folder):
     raise ValueError("two and two are five")
 
 
-def ends_at_work(settings, folder):
+def fails_at_work(settings, folder):
     return {}, lambda: 1 / 0
 
 
-def talks(settings, folder):
+def prints(settings, folder):
+    def work():
+        print("working")
+        return 1
+
     print("welcome to a library that prints")
-    return {}, lambda: print("working") or 1
+    return {}, work
 
 
 def _sleep(seconds, units):

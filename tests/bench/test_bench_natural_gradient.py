@@ -11,7 +11,7 @@ SETTING = vars(
 
 @pytest.mark.parametrize("contender", [bench.by_kfac, bench.by_adam])
 @pytest.mark.parametrize("problem", [0, 1])
-def test_a_contender_trains_to_the_target_and_no_further(contender, problem, tmp_path):
+def test_contender_stops_at_the_target(contender, problem, tmp_path):
     facts, work = contender(SETTING | {"problem": problem}, tmp_path)
     assert work() == 60 and 3 <= facts["steps"] <= 30
     assert facts["loss"] < SETTING["target"][problem] or facts["steps"] == 30

@@ -1,4 +1,4 @@
-"""What the comparison of contexts makes of what its contenders tell."""
+"""The memory growth that the comparison of contexts computes from its contenders' facts."""
 
 import pytest
 
@@ -6,8 +6,8 @@ from panorax.bench import context, training
 from panorax.bench.rounds import Measured
 
 
-def test_growth_is_that_of_the_last_doubling_over_the_one_before(monkeypatch, tmp_path):
-    def told(contenders, size, folder, rounds, environment):
+def test_memory_growth_divides_the_last_two_doublings(monkeypatch, tmp_path):
+    def measured(contenders, size, folder, rounds, environment):
         facts = {
             "panorax, step by step": {"temporaries_mb": 10 + size["context"] ** 2 / 64},
             "torch": {},
@@ -17,12 +17,9 @@ def test_growth_is_that_of_the_last_doubling_over_the_one_before(monkeypatch, tm
             for name in contenders
         }
 
-    monkeypatch.setattr(training, "compare", told)
-    table = context.benchmark(
-        context.Config(d_model=8, d_ff=8, contexts=(16, 32, 64), rounds=3), tmp_path
-    )
+    monkeypatch.setattr(training, "compare", measured)
+    cfg = context.Config(d_model=8, d_ff=8, contexts=(16, 32, 64), rounds=3)
+    table = context.benchmark(cfg, tmp_path)
     assert table.metrics["memory_growth"] == pytest.approx(4)
-    assert [row["contender"] for row in table.rows] == [
-        "panorax, step by step",
-        "torch",
-    ] * 3 and table.metrics["64_torch_ratio"] == 1
+    assert [row["contender"] for row in table.rows] == ["panorax, step by step", "torch"] * 3
+    assert table.metrics["64_torch_ratio"] == 1

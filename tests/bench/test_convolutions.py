@@ -1,4 +1,4 @@
-"""All ways to convolve compute the same."""
+"""All convolution algorithms compute the same."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from panorax.bench import convolutions
     ],
     ids=lambda names: names[0],
 )
-def test_every_way_to_convolve_is_the_same(names, tmp_path):
+def test_algorithms_agree_after_gradient_steps(names, tmp_path):
     convolutions.prepare(4, 5, 3, tmp_path)
     (facts, work), *others = [getattr(convolutions, name)({}, tmp_path) for name in names]
     assert work() == convolutions.TIMES * 4 and facts["norms"][0] > 1

@@ -1,4 +1,4 @@
-"""Turns, ratios and the guard, with contenders that sleep."""
+"""Turns, ratios and dropped ratios, with contenders that sleep."""
 
 import itertools
 from pathlib import Path
@@ -14,7 +14,7 @@ from panorax.core.errors import UserError
 HERE = {"PYTHONPATH": str(Path(__file__).parent)}
 
 
-def test_rates_and_ratios_are_those_of_the_rounds(tmp_path):
+def test_ratio_of_a_contender_twice_as_fast(tmp_path):
     measured = compare(
         {"ours": "contenders:steady", "theirs, slow": "contenders:half"},
         {"n": 1},
@@ -27,19 +27,16 @@ def test_rates_and_ratios_are_those_of_the_rounds(tmp_path):
     assert all(50 < rate <= 150 for rate in ours.rates)
     table = Table("units/s")
     table.add("case", measured, against="theirs, slow")
-    assert (
-        1.2 < table.metrics["case_ours_ratio"] < 3 and table.metrics["case_theirs_slow_ratio"] == 1
-    )
+    assert 1.2 < table.metrics["case_ours_ratio"] < 3
+    assert table.metrics["case_theirs_slow_ratio"] == 1
     assert [row["contender"] for row in table.rows] == ["ours", "theirs, slow"]
     assert "units/s" in table.shown() and len(table.shown().splitlines()) == 3
 
 
-def test_turns_change_order_every_round_and_what_a_library_prints_does_no_harm(
-    tmp_path, monkeypatch
-):
-    monkeypatch.setattr(rounds, "FOREIGN", float("inf"))  # no turn is taken again
+def test_order_of_turns_reverses_and_contenders_may_print(tmp_path, monkeypatch):
+    monkeypatch.setattr(rounds, "FOREIGN", float("inf"))  # no turn is repeated
     compare(
-        {"a": "contenders:noted", "b": "contenders:talks", "c": "contenders:noted"},
+        {"a": "contenders:noted", "b": "contenders:prints", "c": "contenders:noted"},
         {},
         tmp_path,
         2,
@@ -49,7 +46,7 @@ def test_turns_change_order_every_round_and_what_a_library_prints_does_no_harm(
     assert a != c and rest == [c, a, a, c]
 
 
-def test_a_turn_disturbed_by_others_is_taken_again(monkeypatch):
+def test_disturbed_turn_is_repeated(monkeypatch):
     clock = itertools.chain([0.0, 9.0, 9.0, 9.0], itertools.repeat(9.0))
     monkeypatch.setattr(rounds, "_busy", lambda: next(clock))
     turns = []
@@ -60,47 +57,39 @@ def test_a_turn_disturbed_by_others_is_taken_again(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name, error, says",
+    "name, error, message",
     [
         ("without_package", ModuleNotFoundError, "a_package_that_does_not_exist"),
         ("broken", UserError, "contenders:broken ended: ValueError: two and two are five"),
-        ("ends_at_work", UserError, "ZeroDivisionError"),
+        ("fails_at_work", UserError, "ZeroDivisionError"),
         ("of_no_such_name", UserError, "AttributeError"),
     ],
 )
-def test_a_contender_that_fails_is_one_line(tmp_path, name, error, says):
-    with pytest.raises(error, match=says):
+def test_failed_contender_raises_its_last_line(tmp_path, name, error, message):
+    with pytest.raises(error, match=message):
         compare({"one": f"contenders:{name}"}, {}, tmp_path, 1, HERE)
 
 
-def test_times_from_the_start_of_a_process(tmp_path):
-    told = rounds.start(
-        {"ours": "contenders:steady", "theirs": "contenders:half"}, {}, tmp_path, 2, HERE
-    )
-    assert [answer["facts"]["settings"] for answer in told["ours"]] == [{"seed": 1}, {"seed": 2}]
+def test_times_from_process_start(tmp_path):
+    contenders = {"ours": "contenders:steady", "theirs": "contenders:half"}
+    answers = rounds.start(contenders, {}, tmp_path, 2, HERE)
+    assert [answer["facts"]["settings"] for answer in answers["ours"]] == [{"seed": 1}, {"seed": 2}]
+    walls = {"ours": 2.0, "theirs": 6.0}
+    fixed = {name: [a | {"wall": walls[name]} for a in answers[name]] for name in answers}
     table = Table("units/s")
-    table.add_times(
-        "solved",
-        {
-            "ours": [{**a, "wall": 2.0} for a in told["ours"]],
-            "theirs": [{**a, "wall": 6.0} for a in told["theirs"]],
-        },
-        "theirs",
-    )
-    assert (
-        table.metrics["solved_ours_seconds"] == 2
-        and table.metrics["solved_ours_ratio"] == 3
-        and table.metrics["solved_ours_compile_seconds"] == 0.5
-    )
+    table.add_times("solved", fixed, "theirs")
+    assert table.metrics["solved_ours_seconds"] == 2
+    assert table.metrics["solved_ours_ratio"] == 3
+    assert table.metrics["solved_ours_compile_seconds"] == 0.5
     assert "2.00s" in table.shown()
 
 
-def test_a_ratio_is_made_within_a_round():
+def test_ratio_divides_rates_of_the_same_round():
     assert ratio([2.0, 6.0, 4.0], [1.0, 2.0, 4.0]) == {"median": 2.0, "lowest": 1.0, "highest": 3.0}
     assert spread([3.0, 1.0]) == {"median": 2.0, "lowest": 1.0, "highest": 3.0}
 
 
-def test_the_guard_names_what_fell_by_more_than_a_quarter():
+def test_dropped_names_ratios_that_fell_by_more_than_a_quarter():
     recorded = {
         "metrics": {
             "a_panorax_ratio": 2.0,

@@ -1,4 +1,7 @@
-"""Our side of the comparison of training; the competitors' side is checked by every run of it, for all first losses must agree."""
+"""Our side of the training comparison.
+
+Every run of the comparison checks the competitors: all first losses must agree.
+"""
 
 import numpy as np
 import pytest
@@ -18,24 +21,18 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_chunks_and_single_steps_are_the_same_training(folder):
-    (chunks, work), (steps, _) = (
-        panorax_llama.chunks(SIZE, folder),
-        panorax_llama.step_by_step(SIZE, folder),
-    )
+def test_chunks_and_single_steps_have_the_same_losses(folder):
+    chunks, work = panorax_llama.chunks(SIZE, folder)
+    steps, _ = panorax_llama.step_by_step(SIZE, folder)
     assert chunks["losses"] == pytest.approx(steps["losses"], abs=1e-6)
-    assert (
-        chunks["losses"][0] == pytest.approx(np.log(257), abs=1) and len({*chunks["losses"]}) == 5
-    )
+    assert chunks["losses"][0] == pytest.approx(np.log(257), abs=1)
+    assert len({*chunks["losses"]}) == 5
     assert chunks["compile_seconds"] > 0 and work() == 20 * 2 * 8
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in catalogue.benchmarks()])
-def test_a_comparison_is_complete(name):
+def test_comparison_is_complete(name):
     module = comparison.load(name)
-    assert (
-        type(module.get_config()) is type(module.quick())
-        and module.get_config().rounds >= 5
-        and module.CLAIMS
-    )
+    assert type(module.get_config()) is type(module.quick())
+    assert module.get_config().rounds >= 5 and module.CLAIMS
     assert hasattr(comparison.config.module_of(module.get_config()), "benchmark")

@@ -1,4 +1,4 @@
-"""Prompts from the command line and from files; texts as they grow, whole characters at a time."""
+"""Prompts from the command line and from files; growing texts in whole characters."""
 
 import io
 import json
@@ -20,7 +20,7 @@ from panorax.ops.sampling import Sampling
 TOKENS = Bytes()
 CFG = llama.Model(vocab=257, d_model=16, n_layers=1, n_heads=2, n_kv_heads=1, d_ff=8)
 PARAMS = jax.tree.map(lambda x: 5 * x, core_spec.init(llama.spec(CFG), jax.random.key(1)))
-GREEDY = Sampling(temperature=0.0)
+MODEL = writing.LanguageModel(PARAMS, CFG, TOKENS, Sampling(temperature=0.0))
 
 
 class Talking(Bytes):
@@ -47,17 +47,18 @@ def test_prompts_come_from_options_and_then_from_files(tmp_path):
     (tmp_path / "b.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     files = [tmp_path / "a.txt", tmp_path / "b.jsonl"]
     assert asked(["x", "y"], files[:1]) == [("x", "x"), ("y", "y"), ("one\ntwo\n", "one\ntwo\n")]
-    assert asked([], files[1:], Talking()) == [("é\u2028\x85b", "é\u2028\x85b"), ("", "user:hi\n")]
+    text = "é\u2028\x85b"
+    assert asked([], files[1:], Talking()) == [(text, text), ("", "user:hi\n")]
     assert asked() == [("", "")] and asked(chat=True) == []
     assert writing.prompts(["x"], [], TOKENS, False, None)[0][1][0] == TOKENS.end
 
 
-def test_what_a_user_says_stands_after_the_instruction(tmp_path):
+def test_the_system_message_comes_before_the_message_of_the_user(tmp_path):
     (tmp_path / "a.jsonl").write_text(
         '{"messages": [{"role": "user", "content": "hi"}]}\n{"prompt": "ho"}'
     )
-    found = asked(["x"], [tmp_path / "a.jsonl"], Talking(), chat=True, system="Be brief")
-    assert found == [("", f"system:Be brief\nuser:{text}\n") for text in ("x", "hi", "ho")]
+    conversations = asked(["x"], [tmp_path / "a.jsonl"], Talking(), chat=True, system="Be brief")
+    assert conversations == [("", f"system:Be brief\nuser:{text}\n") for text in ("x", "hi", "ho")]
 
 
 @pytest.mark.parametrize(
@@ -81,11 +82,11 @@ def test_what_a_user_says_stands_after_the_instruction(tmp_path):
         ("a.jsonl", b'{"prompt": "\\ud83d"}', "half of a character"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_named(tmp_path, name, content, message):
+def test_an_unusable_file_is_named(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError) as said:
+    with pytest.raises(UserError) as error:
         asked(files=[tmp_path / name], tokens=Talking())
-    assert message in str(said.value) and str(said.value).isprintable()
+    assert message in str(error.value) and str(error.value).isprintable()
 
 
 def test_other_mistakes_are_one_line(tmp_path):
@@ -103,7 +104,7 @@ def test_other_mistakes_are_one_line(tmp_path):
 
 
 class Pieces(io.StringIO):
-    """What was written, piece by piece."""
+    """A stream that keeps every written piece."""
 
     def __init__(self):
         super().__init__()
@@ -115,57 +116,46 @@ class Pieces(io.StringIO):
 
 
 @given(st.text(max_size=30), st.integers(1, 5))
-def test_characters_are_never_torn(text, at_a_time):
+def test_characters_are_never_split(text, at_a_time):
     raw, out = text.encode(), Pieces()
     grown = [TOKENS.decode(raw[: n + at_a_time]) for n in range(0, len(raw), at_a_time)]
-    writing._as_it_grows("prompt", iter(grown), out)
+    writing.write_growing("prompt", iter(grown), out)
     assert out.getvalue() == "prompt" + text + "\n"
     assert "�" in text or not any("�" in piece for piece in out.pieces)
 
 
 @pytest.mark.parametrize("cut", [b"\xf0\x9f\x99", b"\xc3", b"ab\xff"])
-def test_a_text_that_ends_within_a_character_says_so_once(cut):
+def test_an_incomplete_last_character_is_printed_once(cut):
     out = io.StringIO()
-    writing._as_it_grows("", iter([TOKENS.decode(cut[:1]), TOKENS.decode(cut)]), out)
+    writing.write_growing("", iter([TOKENS.decode(cut[:1]), TOKENS.decode(cut)]), out)
     assert out.getvalue() == TOKENS.decode(cut) + "\n"
 
 
 def written(prompts, batch):
     out = Pieces()
-    writing.write(
-        PARAMS,
-        writing.prompts(prompts, [], TOKENS, False, None),
-        TOKENS,
-        new=40,
-        batch=batch,
-        cfg=CFG,
-        sampling=GREEDY,
-        seed=0,
-        out=out,
-    )
+    texts = writing.prompts(prompts, [], TOKENS, False, None)
+    writing.write(MODEL, texts, new=40, batch=batch, seed=0, out=out)
     return out
 
 
-def test_a_batch_says_what_its_rows_say_alone():
+def test_a_batch_equals_its_prompts_alone():
     prompts = ["a", "longer prompt", "é🙂"]
     alone = "".join(written([prompt], 8).getvalue() for prompt in prompts)
     assert written(prompts, 8).getvalue() == written(prompts, 2).getvalue() == alone
 
 
-def test_one_prompt_is_written_as_it_grows():
+def test_a_single_prompt_is_printed_while_it_grows():
     out = written(["ab"], 8)
     assert out.pieces[0] == "ab" and len(out.pieces) > 3
 
 
-def test_a_token_that_the_model_does_not_have_is_said():
+def test_a_token_outside_the_vocabulary_and_an_empty_prompt_are_refused():
     with pytest.raises(
-        UserError, match="the tokenizer gives a prompt the token 300, the model has 257"
+        UserError, match="a prompt has token 300, but the model's vocabulary is 257"
     ):
-        writing.write(
-            PARAMS, [("", [3, 300])], TOKENS, new=4, batch=1, cfg=CFG, sampling=GREEDY, seed=0
-        )
-    with pytest.raises(UserError, match="none of no tokens"):
-        writing.write(PARAMS, [("", [])], TOKENS, new=4, batch=1, cfg=CFG, sampling=GREEDY, seed=0)
+        writing.write(MODEL, [writing.Prompt("", [3, 300])], new=4, batch=1, seed=0)
+    with pytest.raises(UserError, match="no empty prompt"):
+        writing.write(MODEL, [writing.Prompt("", [])], new=4, batch=1, seed=0)
 
 
 def test_seeds_differ_and_repeat():

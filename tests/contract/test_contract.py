@@ -1,4 +1,7 @@
-"""Every entry of the catalogue keeps the contract of `panorax.testing`: a new entry is tested without a new line here."""
+"""Every entry of the catalogue keeps the contract of `panorax.testing`.
+
+A new entry is tested without a new line here.
+"""
 
 import functools
 import os
@@ -10,10 +13,9 @@ from panorax.commands import experiment
 from panorax.core import config, spec
 from panorax.testing import contract
 
-ONLY = set(
-    filter(None, os.environ.get("PANORAX_CONTRACT", "").split(","))
-)  # names, as `make check` gives
-ENTRIES = {e.name: e for e in catalogue.entries() if not ONLY or e.name in ONLY}
+# Names of the entries to test, set by `make check`; all by default.
+ONLY = set(filter(None, os.environ.get("PANORAX_CONTRACT", "").split(",")))
+ENTRIES = {e.name: e for e in catalogue.entries() if e.is_own and (not ONLY or e.name in ONLY)}
 AT_FULL_SIZE = {
     "step_keeps_the_state_as_it_is",
     "is_planned_at_full_size",
@@ -24,25 +26,25 @@ AT_FULL_SIZE = {
 
 @functools.lru_cache(maxsize=1)
 def checks(name):
-    """The checks of an entry, which share its compiled programs; those of one entry at a time are kept."""
+    """The checks of an entry, which share compiled programs; one entry is cached at a time."""
     return contract.of(experiment.load(name)[1])
 
 
 @functools.cache
 def first_of_its_smoke_config():
-    """Entries with a smoke config of their own: presets share one, which is checked once."""
+    """The first entry of each smoke config: presets share one, which is checked once."""
     smoke = {name: experiment.load(name)[1].smoke() for name in ENTRIES}
     return {name for name in ENTRIES if name == min(n for n in ENTRIES if smoke[n] == smoke[name])}
 
 
 def class_of(name):
-    """The checks of an entry as a class of tests, which one process of the suite runs as a whole."""
-    whole = name in first_of_its_smoke_config()
+    """The checks of an entry as a class of tests, which one process of the suite runs."""
+    with_smoke = name in first_of_its_smoke_config()
 
     def method(check):
         return lambda self: checks(name)[check]()
 
-    kept = [check for check in checks(name) if whole or check in AT_FULL_SIZE]
+    kept = [check for check in checks(name) if with_smoke or check in AT_FULL_SIZE]
     return type("Contract", (), {f"test_{check}": method(check) for check in kept})
 
 

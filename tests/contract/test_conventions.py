@@ -1,4 +1,4 @@
-"""The system that CONVENTIONS.md shows as code is one: a user's folder of two files, run from outside of the package."""
+"""The system and the study that CONVENTIONS.md shows as code, run from a user's folder."""
 
 import json
 import re
@@ -12,40 +12,72 @@ from panorax.commands import experiment
 from panorax.testing import contract
 
 PAGE = (Path(__file__).resolve().parents[2] / "CONVENTIONS.md").read_text()
+FILES = dict(re.findall(r"`(\w+\.py)`.*\n\n```python\n((?:.*\n)*?)```", PAGE))
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The two files of the page, in a folder of their own."""
-    blocks = re.findall(
-        r"`(\w+\.py)`[^`]*?\n\n```python\n(.*?)```|`(\w+\.py)`.*?\n\n```python\n(.*?)```",
-        PAGE,
-        re.S,
-    )
-    files = {a or c: b or d for a, b, c, d in blocks}
-    assert set(files) == {"softmax_regression.py", "digits.py"}
-    for name, text in files.items():
+    """The files of the page in a folder of their own."""
+    for name, text in FILES.items():
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(sys, "path", [*sys.path])
     yield tmp_path
-    sys.modules.pop("softmax_regression", None)
+    for name in FILES:
+        sys.modules.pop(name.removesuffix(".py"), None)
 
 
-def test_the_page_s_system_runs_resumes_takes_a_mesh_and_keeps_its_claim(folder, capsys):
+def result_of(run):
+    return json.loads((run / "result.json").read_text())
+
+
+def test_page_shows_a_system_and_a_study_with_their_configs():
+    assert list(FILES) == [
+        "softmax_regression.py",
+        "digits.py",
+        "random_directions.py",
+        "my_study.py",
+    ]
+
+
+def test_system_runs_resumes_on_another_mesh_and_keeps_its_claim(folder, capsys):
     command = ["run", str(folder / "digits.py"), "--workdir", str(folder / "run")]
     assert cli.main([*command, "--mesh", "data=2,fsdp=2", "--run.steps", "250"]) == 0
     assert cli.main([*command, "--resume"]) == 0, capsys.readouterr().err
-    result = json.loads((folder / "run" / "result.json").read_text())
+    result = result_of(folder / "run")
     assert result["parameters"] == 650 and all(verdict["kept"] for verdict in result["claims"])
 
 
-def test_it_keeps_the_contract_from_outside_of_the_package(folder):
-    module = experiment.load(str(folder / "digits.py"))[1]
+def test_study_resumes_at_the_part_that_was_interrupted_and_keeps_its_claim(
+    folder, monkeypatch, capsys
+):
+    def interrupted(key, cfg):
+        raise KeyboardInterrupt
+
+    command = ["run", str(folder / "my_study.py"), "--workdir", str(folder / "run")]
+    experiment.load(command[1])
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["random_directions"], "histogram", interrupted)
+        assert cli.main(command) == 130
+    assert [path.name for path in (folder / "run" / "parts").iterdir()] == ["variance.json"]
+    capsys.readouterr()
+    assert cli.main([*command, "--resume"]) == 0
+    output = capsys.readouterr().out
+    assert "part 1 of 2, variance: kept from before" in output
+    assert "part 2 of 2, histogram: " in output
+    assert (folder / "run" / "cosines.png").is_file()
+    result = result_of(folder / "run")
+    assert set(result["parts"]) == {"variance", "histogram"}
+    assert all(verdict["kept"] for verdict in result["claims"]) and result["claims"]
+
+
+@pytest.mark.parametrize("config", ["digits.py", "my_study.py"])
+def test_contract_holds_outside_the_package(folder, config):
+    module = experiment.load(str(folder / config))[1]
     for check in contract.of(module).values():
         check()
 
 
-def test_the_command_names_the_check_that_fails(folder, capsys):
+def test_check_names_the_check_that_fails(folder, capsys):
     command = ["check", str(folder / "digits.py"), "--only"]
     assert cli.main([*command, "every_axis_of_every_parameter_has_a_name"]) == 0
     assert "digits.py keeps the contract" in capsys.readouterr().out
@@ -58,22 +90,9 @@ def test_the_command_names_the_check_that_fails(folder, capsys):
     assert "FAILED  evaluation_is_finite_and_named" in capsys.readouterr().out
 
 
-def test_its_options_are_typed_and_its_parts_chosen(folder, capsys):
-    assert (
-        cli.main(
-            [
-                "run",
-                str(folder / "digits.py"),
-                "--smoke",
-                "--workdir",
-                str(folder / "run"),
-                "--optim",
-                "sgd",
-                "--batch",
-                "16",
-            ]
-        )
-        == 0
-    )
-    assert cli.main(["run", str(folder / "digits.py"), "--batch", "0"]) == 2
+def test_options_are_typed_and_parts_chosen(folder, capsys):
+    command = ["run", str(folder / "digits.py"), "--batch"]
+    options = ["16", "--smoke", "--workdir", str(folder / "run"), "--optim", "sgd"]
+    assert cli.main([*command, *options]) == 0
+    assert cli.main([*command, "0"]) == 2
     assert "batch must be at least 1" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Imports that are put off."""
+"""Deferred imports."""
 
 import subprocess
 import sys
@@ -9,12 +9,16 @@ import pytest
 
 @pytest.fixture
 def run(tmp_path):
-    """A fresh interpreter beside a package `pictures` that says when it is imported, and `library`, which imports it."""
+    """Runs code in a new interpreter with `library`, which imports the package `pictures`.
+
+    The modules of `pictures` print their names when they are imported.
+    """
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "__init__.py").write_text("print('pictures'); size = 3\n")
     (tmp_path / "pictures" / "colors.py").write_text("print('colors'); red = 'red'\n")
     (tmp_path / "library.py").write_text(
-        "import pictures as p\nimport pictures.colors as c\nfrom pictures import colors\nok = p is not c\n"
+        "import pictures as p\nimport pictures.colors as c\n"
+        "from pictures import colors\nok = p is not c\n"
     )
 
     def run(code):
@@ -31,7 +35,7 @@ def run(tmp_path):
     return run
 
 
-def test_the_real_module_comes_at_the_first_use(run):
+def test_the_module_is_imported_at_its_first_use(run):
     code = """
         from panorax.core.deferred import deferred
         with deferred("pictures"):
@@ -43,7 +47,7 @@ def test_the_real_module_comes_at_the_first_use(run):
     assert run(code) == ["imported", "pictures", "colors", "red", "3", "red"]
 
 
-def test_an_import_afterwards_is_an_import(run):
+def test_an_import_after_the_block_is_not_deferred(run):
     code = """
         from panorax.core.deferred import deferred
         with deferred("pictures"):
@@ -54,7 +58,7 @@ def test_an_import_afterwards_is_an_import(run):
     assert run(code) == ["pictures", "3", "False"]
 
 
-def test_what_is_imported_already_is_left_alone(run):
+def test_an_imported_module_is_unchanged(run):
     code = """
         import pictures, sys
         from panorax.core.deferred import deferred
@@ -65,7 +69,7 @@ def test_what_is_imported_already_is_left_alone(run):
     assert run(code) == ["pictures", "colors", "True", "True"]
 
 
-def test_a_part_of_a_package_can_be_put_off(run):
+def test_a_submodule_can_be_deferred(run):
     code = """
         from panorax.core.deferred import deferred
         with deferred("pictures.colors"):
@@ -76,7 +80,7 @@ def test_a_part_of_a_package_can_be_put_off(run):
     assert run(code) == ["pictures", "imported", "colors", "3", "red"]
 
 
-def test_states_come_without_the_layers_of_flax_which_work_when_they_are_used(run):
+def test_core_state_defers_flax_linen(run):
     code = """
         import sys
         import panorax.core.state

@@ -6,14 +6,14 @@ from panorax.core import files
 from panorax.core.errors import UserError
 
 
-def test_a_file_is_replaced_whole(tmp_path):
+def test_a_file_is_replaced_atomically(tmp_path):
     path = tmp_path / "a.json"
     path.write_text("old")
     files.replace(path, "new")
     assert path.read_text() == "new" and [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
-def test_a_disk_that_cannot_be_written_is_one_line(tmp_path):
+def test_a_file_system_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(
@@ -24,7 +24,7 @@ def test_a_disk_that_cannot_be_written_is_one_line(tmp_path):
         (tmp_path / "file" / "below").mkdir()
 
 
-def test_other_errors_pass(tmp_path):
+def test_other_errors_are_not_changed(tmp_path):
     with pytest.raises(OSError) as error, files.writing(tmp_path):
         raise OSError(errno.EPERM, "no")
     assert error.value.errno == errno.EPERM

@@ -43,7 +43,7 @@ def loss_fn(params, extra, batch, key):
 
 
 @pytest.mark.parametrize("kind", CHOICES, ids=lambda kind: kind.__name__)
-def test_every_choice_descends_and_decays_what_the_spec_says(kind):
+def test_every_optimiser_descends_and_decays_the_parameters_of_the_spec(kind):
     cfg = kind(schedule="constant", clip=1e6, peak_lr=0.05)
     tx = optimizer(cfg, 50, SPEC)
 
@@ -67,7 +67,7 @@ def test_every_choice_descends_and_decays_what_the_spec_says(kind):
     np.testing.assert_array_equal(updates["scale"], jnp.zeros(6))
 
 
-def test_muon_orthogonalises_matrices_of_stacked_layers_and_leaves_tables_to_adam():
+def test_muon_orthogonalises_stacked_matrices_and_not_tables():
     q = P(
         (3, 4, 2, 5), ("layers", "embed", "heads", "head_dim"), jax.nn.initializers.ones, outputs=2
     )

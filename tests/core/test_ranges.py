@@ -48,7 +48,7 @@ class Outer:
         (dict(inner=Inner(rate=0.0)), "inner.rate must be above 0, got 0.0"),
     ],
 )
-def test_the_first_wrong_field_is_named(changed, message):
+def test_the_first_field_out_of_range_is_named(changed, message):
     check(Outer())
     check(Outer(inner=Inner(rate=1e9)))
     with pytest.raises(UserError) as error:
@@ -61,7 +61,7 @@ def test_the_first_wrong_field_is_named(changed, message):
     st.sampled_from(["", "x", "-1", "0", "1e400", "nan", "None", "1.5", "[", "9" * 30, "True"])
     | st.text(max_size=8),
 )
-def test_a_wrong_value_of_any_option_is_one_line_that_names_it(where, value):
+def test_an_invalid_value_of_any_option_is_one_line_with_its_name(where, value):
     name, leaf = where
     try:
         config.override(experiment.load(name)[2], [f"--{leaf}={value}"])

@@ -1,3 +1,4 @@
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,9 +13,7 @@ TREE = {"a": P((3, 4), ("embed", "mlp"), normal), "b": {"c": P((4,), ("mlp",), n
 
 def test_init_matches_abstract_and_count(key):
     params = spec.init(TREE, key)
-    assert jax.tree.map(lambda x: (x.shape, x.dtype), params) == jax.tree.map(
-        lambda x: (x.shape, x.dtype), spec.abstract(TREE)
-    )
+    chex.assert_trees_all_equal_shapes_and_dtypes(params, spec.abstract(TREE))
     assert spec.count(TREE) == sum(x.size for x in jax.tree.leaves(params)) == 16
 
 
@@ -24,7 +23,7 @@ def test_adding_a_parameter_leaves_the_others_unchanged(key):
     assert not np.array_equal(before["a"][0], before["b"]["c"])
 
 
-def test_stack_draws_every_layer_by_itself(key):
+def test_stack_draws_every_layer_independently(key):
     stacked = spec.stack(TREE, 5)
     params = spec.init(stacked, key)
     assert params["a"].shape == (5, 3, 4) and stacked["a"].axes == ("layers", "embed", "mlp")
@@ -36,7 +35,7 @@ def test_stack_keeps_the_scale_of_fan_in_initialisers(key):
     assert abs(float(jnp.std(spec.init(wide, key)["w"])) - 400**-0.5) < 0.005
 
 
-def test_by_default_matrices_decay_however_many_layers_are_stacked():
+def test_stacking_does_not_change_which_parameters_decay():
     assert spec.decays(spec.stack(TREE, 2)) == {"a": True, "b": {"c": False}}
 
 

@@ -1,5 +1,6 @@
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -60,9 +61,7 @@ def test_accumulation_changes_nothing_but_memory(key, n):
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_inside_shard_map_an_update_equals_that_of_one_device_and_has_one_all_reduce(
-    key, accumulate
-):
+def test_inside_shard_map_an_update_equals_one_device_with_one_all_reduce(key, accumulate):
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
     whole = PartitionSpec()
     per_device = lambda state, batch, key: advance(loss_fn, state, batch, key, accumulate)
@@ -81,13 +80,13 @@ def test_inside_shard_map_an_update_equals_that_of_one_device_and_has_one_all_re
     for name, value in one_metrics.items():
         np.testing.assert_allclose(metrics[name], value, rtol=1e-5)
     assert int(many.extra) == accumulate
-    [found] = collectives(sharded.lower(fresh(), (X, Y), key).compile().as_text())
-    assert (found.kind, found.times) == ("all-reduce", 1)
+    [exchange] = collectives(sharded.lower(fresh(), (X, Y), key).compile().as_text())
+    assert (exchange.kind, exchange.times) == ("all-reduce", 1)
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_inside_shard_map_a_split_parameter_keeps_the_gradient_of_its_part(key, accumulate):
-    """Each of 3 devices holds one weight and gathers them: what the transpose of the gathering sums is not summed again."""
+def test_inside_shard_map_a_split_parameter_gets_the_gradient_of_its_shard(key, accumulate):
+    """Each of 3 devices holds one weight and gathers all; the transpose of the gather sums once."""
     mesh = jax.make_mesh((3,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:3])
     whole, part = PartitionSpec(), PartitionSpec("data")
     where = State({"w": part, "b": whole}, whole, whole, whole)
@@ -109,44 +108,38 @@ def test_inside_shard_map_a_split_parameter_keeps_the_gradient_of_its_part(key, 
     np.testing.assert_allclose(many.params["b"], one.params["b"], rtol=1e-5)
 
 
-def test_descend_is_one_update_after_the_other():
-    loss, tx, x = (
-        lambda x, key: jnp.sum(jnp.square(x - jax.random.normal(key, (2,)))),
-        optax.adam(0.1),
-        jnp.ones(2),
-    )
+def test_descend_is_a_sequence_of_updates():
+    loss = lambda x, key: jnp.sum(jnp.square(x - jax.random.normal(key, (2,))))
+    tx, x = optax.adam(0.1), jnp.ones(2)
     keys = jax.random.split(jax.random.key(0), 3)
-    found, losses = jax.jit(lambda x: descend(loss, tx, x, keys))(x)
+    minimum, losses = jax.jit(lambda x: descend(loss, tx, x, keys))(x)
     state = tx.init(x)
-    for key, seen in zip(keys, losses, strict=True):
-        np.testing.assert_allclose(seen, loss(x, key), rtol=1e-6)
+    for key, value in zip(keys, losses, strict=True):
+        np.testing.assert_allclose(value, loss(x, key), rtol=1e-6)
         updates, state = tx.update(jax.grad(loss)(x, key), state)
         x = x + updates
-    np.testing.assert_allclose(found, x, rtol=1e-6)
+    np.testing.assert_allclose(minimum, x, rtol=1e-6)
 
 
-def test_a_transformation_gets_the_loss_as_a_function_the_batch_and_the_key(key):
-    seen = {}
+def test_a_transformation_receives_the_loss_function_the_batch_and_the_key(key):
+    received = {}
 
     def record(grads, state, params, **extra):
-        seen.update(extra)
+        received.update(extra)
         return grads, state
 
     spy = optax.GradientTransformationExtraArgs(lambda params: (), record)
     params = jax.tree.map(jnp.asarray, PARAMS)
     _, _, _, metrics = update(loss_fn, spy, params, (), jnp.int32(0), (X, Y), key)
-    np.testing.assert_allclose(seen["value_fn"](params), metrics["loss"])
-    np.testing.assert_allclose(seen["obj_fn"](params), seen["value"])
-    assert seen["key"] is key and seen["batch"][0] is X
-    jax.tree.map(
-        np.testing.assert_array_equal,
-        seen["grad"],
-        jax.grad(lambda p: loss_fn(p, 0, (X, Y), key)[0])(params),
-    )
+    np.testing.assert_allclose(received["value_fn"](params), metrics["loss"])
+    np.testing.assert_allclose(received["obj_fn"](params), received["value"])
+    assert received["key"] is key and received["batch"][0] is X
+    gradient = jax.grad(lambda p: loss_fn(p, 0, (X, Y), key)[0])(params)
+    chex.assert_trees_all_equal(received["grad"], gradient)
 
 
 def test_two_players_are_updated_by_two_calls(key):
-    """What each call does not update stays as it is: a game in three lines."""
+    """Each call updates one player of a game and leaves the other unchanged."""
     game = lambda a, b: jnp.sum(a * b) + 0.5 * jnp.sum(b * b)
     a, b = jnp.ones(2), jnp.full(2, 2.0)
     after_a, _, _, _ = update(
@@ -159,14 +152,13 @@ def test_two_players_are_updated_by_two_calls(key):
     np.testing.assert_allclose(after_b, b + 0.1 * (after_a + b), rtol=1e-6)
 
 
-def test_metrics_are_totals_over_weights_of_all_batches(key):
+def test_metrics_are_sums_of_totals_over_sums_of_weights(key):
     evaluate = lambda state, batch, key: {
         "eval_mean": (jnp.sum(batch["x"] * batch["weight"]), jnp.sum(batch["weight"]))
     }
     rows = np.arange(7, dtype=np.float32)
     for size in (2, 7, 10):
-        assert float(
-            evaluated(evaluate, None, weighted({"x": rows}, size), key)["eval_mean"]
-        ) == pytest.approx(3.0)
+        metrics = evaluated(evaluate, None, weighted({"x": rows}, size), key)
+        assert float(metrics["eval_mean"]) == pytest.approx(3.0)
     with pytest.raises(ValueError, match="no held-out batch"):
         evaluated(evaluate, None, (), key)

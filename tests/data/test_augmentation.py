@@ -10,18 +10,18 @@ X = np.random.default_rng(0).uniform(-0.9, 0.9, size=(64, 5, 6, 2)).astype(np.fl
 @pytest.mark.parametrize(
     "border, mode", [("black", {"constant_values": -1.0}), ("reflect", {"mode": "reflect"})]
 )
-def test_every_image_is_a_window_of_the_padded_one_and_all_windows_occur(border, mode):
+def test_shifts_give_all_windows_of_the_padded_image(border, mode):
     moved = np.asarray(jax.jit(shifted, static_argnums=(2, 3))(jax.random.key(0), X, 1, border))
     padded = np.pad(X, ((0, 0), (1, 1), (1, 1), (0, 0)), **mode)
     windows = {(y, x): padded[:, y : y + 5, x : x + 6] for y in range(3) for x in range(3)}
-    found = [
-        next(at for at, window in windows.items() if (window[i] == moved[i]).all())
+    corners = [
+        next(corner for corner, window in windows.items() if (window[i] == moved[i]).all())
         for i in range(64)
     ]
-    assert set(found) == set(windows)
+    assert set(corners) == set(windows)
 
 
-def test_about_half_of_the_images_are_mirrored_and_the_others_are_not():
-    turned = np.asarray(jax.jit(mirrored)(jax.random.key(0), X))
-    same, mirror = (turned == X).all((1, 2, 3)), (turned == X[:, :, ::-1]).all((1, 2, 3))
+def test_about_half_of_the_images_are_mirrored_and_the_rest_unchanged():
+    y = np.asarray(jax.jit(mirrored)(jax.random.key(0), X))
+    same, mirror = (y == X).all((1, 2, 3)), (y == X[:, :, ::-1]).all((1, 2, 3))
     assert (same ^ mirror).all() and 20 < mirror.sum() < 44

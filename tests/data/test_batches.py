@@ -1,3 +1,4 @@
+import chex
 import grain
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ TOKENS = np.arange(100)
 
 
 @given(st.integers(0, 5), st.integers(0, 1000))
-def test_windows_are_consecutive_and_a_function_of_seed_and_step(seed, step):
+def test_windows_are_consecutive_and_determined_by_seed_and_step(seed, step):
     x = data.windows(TOKENS, 4, 7, seed, step)
     assert x.shape == (4, 7) and x.dtype == np.int32
     np.testing.assert_array_equal(np.diff(x), 1)
@@ -20,62 +21,72 @@ def test_windows_are_consecutive_and_a_function_of_seed_and_step(seed, step):
 
 
 @pytest.mark.parametrize("n, length", [(100, 7), (98, 7), (21, 10)])
-def test_an_epoch_of_windows_visits_each_once_and_the_next_cuts_elsewhere(n, length):
-    each = n // length - 1
-    starts = [int(data.windows(TOKENS[:n], 1, length, 0, step)[0, 0]) for step in range(3 * each)]
-    for epoch in range(3):
-        of_epoch = sorted(starts[epoch * each : (epoch + 1) * each])
-        np.testing.assert_array_equal(np.diff(of_epoch), length)
-    assert len({s % length for s in starts}) > 1
+def test_an_epoch_visits_each_window_once_and_epochs_differ_in_offset(n, length):
+    count = n // length - 1
+    windows = [data.windows(TOKENS[:n], 1, length, 0, step) for step in range(3 * count)]
+    starts = np.array(windows)[:, 0, 0].reshape(3, count)
+    np.testing.assert_array_equal(np.diff(np.sort(starts)), length)
+    assert len(np.unique(starts % length)) > 1
 
 
-def test_windows_reach_both_ends_and_differ_between_steps():
+def test_windows_reach_both_ends_of_the_data():
     starts = {int(s) for step in range(200) for s in data.windows(TOKENS, 4, 98, 0, step)[:, 0]}
     assert starts == {0, 1, 2}
 
 
 @pytest.mark.parametrize("n", [2, 8, 9, 10, 17])
 @pytest.mark.parametrize("stride", [1, 3, 4])
-def test_rows_predict_every_token_once(n, stride):
+def test_rows_predict_each_token_once(n, stride):
     rows, weights = data.rows(TOKENS[:n], 4, stride)
     np.testing.assert_array_equal(rows[:, 1:][weights > 0], TOKENS[1:n])
     np.testing.assert_array_equal(rows[:, :-1][weights > 0], TOKENS[: n - 1])
     assert rows.shape[1] == 5 and (weights[1:].sum(1) > 0).all()
 
 
-def test_rows_need_a_stride_that_leaves_no_gap():
+def test_the_stride_of_rows_is_at_most_the_length():
     with pytest.raises(ValueError, match="between 1 and the window's 4"):
         data.rows(TOKENS, 4, 5)
 
 
 @pytest.mark.parametrize("n, batch", [(10, 3), (7, 7), (5, 8)])
-def test_epochs_visit_every_example_once_each(n, batch):
-    seen = np.concatenate([data.epochs(n, batch, 0, step) for step in range(3 * n)])
-    for epoch in range(3):
-        assert sorted(seen[epoch * n : (epoch + 1) * n]) == list(range(n))
-    assert not np.array_equal(seen[:n], seen[n : 2 * n]) or n < 3
+def test_each_epoch_visits_every_example_once(n, batch):
+    indices = np.concatenate([data.epochs(n, batch, 0, step) for step in range(3 * n)])
+    orders = indices[: 3 * n].reshape(3, n)
+    np.testing.assert_array_equal(np.sort(orders), np.broadcast_to(np.arange(n), (3, n)))
+    assert not np.array_equal(orders[0], orders[1])
 
 
-def test_a_grain_dataset_is_a_function_of_the_step():
+def test_batches_of_a_grain_dataset_are_determined_by_the_step():
     dataset = grain.MapDataset.source(TOKENS).shuffle(seed=1).repeat().batch(8)
     batches = data.from_grain(dataset)
     np.testing.assert_array_equal(batches(30), batches(30))
     assert sorted(np.concatenate([batches(i) for i in range(25)])) == sorted(np.tile(TOKENS, 2))
 
 
-def test_readers(tmp_path):
+def test_read_tokens(tmp_path):
     np.save(tmp_path / "t.npy", TOKENS)
-    np.savez(tmp_path / "a.npz", images=np.zeros((3, 2)), labels=np.zeros(3))
-    (tmp_path / "text").mkdir()
-    (tmp_path / "text" / "b.txt").write_text("b")
-    (tmp_path / "text" / "a.txt").write_text("a")
-    (tmp_path / "text" / "empty.txt").write_text("")
     np.testing.assert_array_equal(readers.read_tokens(str(tmp_path / "t.npy")), TOKENS)
-    assert readers.read_arrays(str(tmp_path / "a.npz"), ("images", "labels"))["images"].shape == (
-        3,
-        2,
-    )
-    assert readers.read_documents(str(tmp_path / "text")) == ["a", "b"]
+
+
+def test_read_arrays(tmp_path):
+    written = {"images": np.ones((3, 2)), "labels": np.zeros(3)}
+    np.savez(tmp_path / "a.npz", **written)
+    arrays = readers.read_arrays(str(tmp_path / "a.npz"), ("images", "labels"))
+    chex.assert_trees_all_equal(arrays, written)
+
+
+def test_read_documents_sorts_files_and_skips_empty_ones(tmp_path):
+    for name, content in {"b.txt": "b", "a.txt": "a", "empty.txt": ""}.items():
+        (tmp_path / name).write_text(content)
+    assert readers.read_documents(str(tmp_path)) == ["a", "b"]
+
+
+def read_images(path):
+    return readers.read_arrays(path, ("images", "labels"))
+
+
+def read_x(path):
+    return readers.read_arrays(path, ("x",))
 
 
 def _files(tmp_path):
@@ -97,23 +108,19 @@ def _files(tmp_path):
         (readers.read_tokens, "float.npy", "1-D integer array"),
         (readers.read_tokens, "object.npy", "cannot be read"),
         (readers.read_tokens, "zero.npy", "cannot be read"),
-        (readers.read_tokens, "a.npz", "a .npy file is needed"),
-        (
-            lambda p: readers.read_arrays(p, ("images", "labels")),
-            "a.npz",
-            "differ in their first axis",
-        ),
-        (lambda p: readers.read_arrays(p, ("x",)), "a.npz", "no array 'x'"),
-        (lambda p: readers.read_arrays(p, ("x",)), "broken.npz", "cannot be read"),
+        (readers.read_tokens, "a.npz", "must be a .npy file"),
+        (read_images, "a.npz", "differ in their first axis"),
+        (read_x, "a.npz", "no array 'x'"),
+        (read_x, "broken.npz", "cannot be read"),
     ],
 )
-def test_bad_files_are_one_line(tmp_path, read, file, message):
+def test_an_unreadable_file_gives_an_error_of_one_line(tmp_path, read, file, message):
     _files(tmp_path)
     with pytest.raises(UserError, match=message) as error:
         read(str(tmp_path / file))
     assert "\n" not in str(error.value)
 
 
-def test_too_short_data_says_so():
+def test_windows_longer_than_the_data_are_rejected():
     with pytest.raises(UserError, match="5 tokens, fewer than one window of 9"):
         data.windows(TOKENS[:5], 2, 9, 0, 0)

@@ -1,4 +1,4 @@
-"""Chat templates are strangers' code: what they may do, and how they fail."""
+"""Rendering of chat templates, which are untrusted code, and their errors."""
 
 import pytest
 
@@ -12,14 +12,19 @@ TALK = [
     {"role": "user", "content": "Bye"},
 ]
 LLAMA_2 = (
-    "{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}{% set system_message = messages[0]['content'] %}"
-    "{% else %}{% set loop_messages = messages %}{% set system_message = false %}{% endif %}{% for message in loop_messages %}"
+    "{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}"
+    "{% set system_message = messages[0]['content'] %}"
+    "{% else %}{% set loop_messages = messages %}{% set system_message = false %}{% endif %}"
+    "{% for message in loop_messages %}"
     "{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
-    "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
-    "{% if loop.index0 == 0 and system_message != false %}{% set content = '<<SYS>>\\n' + system_message + '\\n<</SYS>>\\n\\n' + message['content'] %}"
+    "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}"
+    "{% endif %}"
+    "{% if loop.index0 == 0 and system_message != false %}{% set content = "
+    "'<<SYS>>\\n' + system_message + '\\n<</SYS>>\\n\\n' + message['content'] %}"
     "{% else %}{% set content = message['content'] %}{% endif %}"
     "{% if message['role'] == 'user' %}{{ bos_token + '[INST] ' + content.strip() + ' [/INST]' }}"
-    "{% elif message['role'] == 'assistant' %}{{ ' '  + content.strip() + ' ' + eos_token }}{% endif %}{% endfor %}"
+    "{% elif message['role'] == 'assistant' %}{{ ' '  + content.strip() + ' ' + eos_token }}"
+    "{% endif %}{% endfor %}"
 )
 CHATML = """{%- for message in messages %}
     {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}
@@ -30,34 +35,35 @@ CHATML = """{%- for message in messages %}
 """
 
 
-def test_published_templates():
+def test_the_published_template_of_llama_2():
     special = {"bos_token": "<s>", "eos_token": "</s>"}
-    assert (
-        chat.render(LLAMA_2, TALK, special)
-        == "<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHello é🙂 [/INST] Hi </s><s>[INST] Bye [/INST]"
-    )
     expected = (
-        "".join(f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in TALK)
-        + "<|im_start|>assistant\n"
+        "<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHello é🙂 [/INST] Hi </s><s>[INST] Bye [/INST]"
     )
-    assert chat.render(CHATML, TALK, {}) == expected
+    assert chat.render(LLAMA_2, TALK, special) == expected
 
 
-def test_what_templates_may_use():
-    assert (
-        chat.render("{{ messages[1] | tojson }}", TALK, {})
-        == '{"role": "user", "content": "Hello é🙂"}'
-    )
-    assert (
-        chat.render(
-            "{% for m in messages %}{% if loop.index > 1 %}{% break %}{% endif %}{{ m.role }}{% endfor %}",
-            TALK,
-            {},
-        )
-        == "system"
-    )
-    assert chat.render("{{ strftime_now('%Y') }}", TALK, {}).startswith("20")
-    assert chat.render("  {% if true %}\na\n  {% endif %}\nb", TALK, {}) == "a\nb"
+def test_the_published_template_chatml():
+    messages = [f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in TALK]
+    assert chat.render(CHATML, TALK, {}) == "".join(messages) + "<|im_start|>assistant\n"
+
+
+@pytest.mark.parametrize(
+    "template, expected",
+    [
+        ("{{ messages[1] | tojson }}", '{"role": "user", "content": "Hello é🙂"}'),
+        (
+            "{% for m in messages %}{% if loop.index > 1 %}{% break %}{% endif %}"
+            "{{ m.role }}{% endfor %}",
+            "system",
+        ),
+        ("{{ strftime_now('%Y')[:2] }}", "20"),
+        ("  {% if true %}\na\n  {% endif %}\nb", "a\nb"),
+    ],
+    ids=["tojson", "break", "strftime_now", "trimmed blocks"],
+)
+def test_templates_may_use_the_extensions_of_transformers(template, expected):
+    assert chat.render(template, TALK, {}) == expected
 
 
 @pytest.mark.parametrize(
@@ -77,12 +83,12 @@ def test_what_templates_may_use():
         "{{ raise_exception('') }}",
     ],
 )
-def test_a_template_that_fails_or_wants_too_much_is_one_line(template):
-    with pytest.raises(UserError, match="the chat template refuses this conversation: .") as said:
+def test_a_failing_or_forbidden_template_gives_an_error_of_one_line(template):
+    with pytest.raises(UserError, match="the chat template refuses this conversation: .") as error:
         chat.render(template, TALK, {})
-    assert str(said.value).isprintable()
+    assert str(error.value).isprintable()
 
 
-def test_no_template_is_said():
+def test_a_model_without_template_is_rejected():
     with pytest.raises(UserError, match="no chat template: give plain prompts"):
         chat.render(None, TALK, {})

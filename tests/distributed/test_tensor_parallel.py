@@ -1,6 +1,7 @@
 import dataclasses
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +12,7 @@ from jax.sharding import PartitionSpec
 
 from panorax.core import spec as core_spec
 from panorax.core.errors import UserError
+from panorax.core.study import measured
 from panorax.distributed.tensor_parallel import (
     Config,
     embedding,
@@ -31,7 +33,7 @@ UNTIED = dataclasses.replace(MODEL, tied=False)
 GROUPED = dataclasses.replace(MODEL, n_kv_heads=2)
 KEY = jax.random.key(0)
 TOKENS = np.random.default_rng(0).integers(0, 32, (2, 9))
-close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=2e-6)
+close = functools.partial(chex.assert_trees_all_close, rtol=1e-4, atol=2e-6)
 
 
 @functools.cache
@@ -47,92 +49,81 @@ def value_and_grad(model, devices):
     )
 
 
-def of_one(model):
-    return lambda params, tokens: language_model.loss_fn(
-        params, (), tokens, KEY, decoder.net(model)
-    )[0]
+def loss_on_one(model):
+    net = decoder.net(model)
+    return lambda params, tokens: language_model.loss_fn(params, (), tokens, KEY, net)[0]
 
 
 @functools.cache
 def params_of(model):
     params = core_spec.init(llama.spec(model), KEY)
-    noise = lambda x: (
-        x + 0.1 * jax.random.normal(jax.random.key(x.size), x.shape)
-    )  # scales of norms that are not all 1
-    return jax.tree.map(noise, params)
+    noise = lambda x: 0.1 * jax.random.normal(jax.random.key(x.size), x.shape)
+    return jax.tree.map(lambda x: x + noise(x), params)  # scales of norms are not all 1
 
 
 @pytest.mark.parametrize(
     "model, devices", [(MODEL, 1), (MODEL, 2), (MODEL, 8), (UNTIED, 8), (GROUPED, 2)]
 )
-def test_loss_and_gradients_are_those_of_llama_on_one_device(model, devices):
+def test_loss_and_gradients_equal_llama_on_one_device(model, devices):
     loss, grads = value_and_grad(model, devices)(params_of(model), TOKENS)
-    expected, expected_grads = jax.jit(jax.value_and_grad(of_one(model)))(params_of(model), TOKENS)
-    close(loss, expected)
-    jax.tree.map(close, grads, expected_grads)
-
-
-def test_a_layer_exchanges_the_residual_stream_twice_each_way():
-    found = collectives(
-        value_and_grad(MODEL, 8).lower(params_of(MODEL), TOKENS).compile().as_text()
+    expected, expected_grads = jax.jit(jax.value_and_grad(loss_on_one(model)))(
+        params_of(model), TOKENS
     )
+    close((loss, grads), (expected, expected_grads))
+
+
+def test_a_layer_all_reduces_the_residual_stream_twice_each_way():
+    program = value_and_grad(MODEL, 8).lower(params_of(MODEL), TOKENS).compile()
+    found = collectives(program.as_text())
     layers = [c for c in found if c.times == MODEL.n_layers]
-    assert {c.kind for c in found} == {"all-reduce"} and executions(
-        layers, "all-reduce"
-    ) == 4 * MODEL.n_layers
-    assert all(
-        c.arrays == (("f32", 2 * 8 * 32),) for c in layers
-    )  # without f, three cotangents are sent where one is enough
+    assert {c.kind for c in found} == {"all-reduce"}
+    assert executions(layers, "all-reduce") == 4 * MODEL.n_layers
+    # without f, devices would send three cotangents in place of one
+    assert all(c.arrays == (("f32", 2 * 8 * 32),) for c in layers)
     assert executions(found, "all-reduce") - 4 * MODEL.n_layers == 4
-    assert 2 * 8 * 32 == max(
-        elements for c in found for _, elements in c.arrays
-    )  # logits would be as large again as the vocabulary
+    assert 2 * 8 * 32 == max(elements for c in found for _, elements in c.arrays)  # never logits
 
 
 def test_matrices_are_split_and_scales_are_not():
     specs = partition(UNTIED)
-    split = {
-        name: "tensor" in spec
-        for name, spec in (specs | specs["layers"]).items()
-        if name != "layers"
-    }
-    assert {name for name, s in split.items() if not s} == {"attn_norm", "mlp_norm", "norm"}
-    placed = jax.device_put(
-        params_of(UNTIED),
-        jax.tree.map(lambda s: jax.NamedSharding(devices_in_a_row(8, "tensor"), s), specs),
-    )
-    assert all(
-        bytes_on_a_device(x) * (8 if "tensor" in s else 1) == x.nbytes
-        for x, s in zip(jax.tree.leaves(placed), jax.tree.leaves(specs))
-    )
+    by_name = {name: spec for name, spec in specs.items() if name != "layers"} | specs["layers"]
+    whole = {name for name, spec in by_name.items() if "tensor" not in spec}
+    assert whole == {"attn_norm", "mlp_norm", "norm"}
+    mesh = devices_in_a_row(8, "tensor")
+    shardings = jax.tree.map(lambda spec: jax.NamedSharding(mesh, spec), specs)
+    placed = jax.device_put(params_of(UNTIED), shardings)
+    for x, spec in zip(jax.tree.leaves(placed), jax.tree.leaves(specs), strict=True):
+        assert bytes_on_a_device(x) * (8 if "tensor" in spec else 1) == x.nbytes
 
 
 MESH = devices_in_a_row(4, "tensor")
-of_split_logits = jax.jit(jax.value_and_grad(jax.shard_map(
-    lambda z, y: jnp.mean(split_cross_entropy(z, y)), mesh=MESH, in_specs=(P(None, None, "tensor"), P()), out_specs=P()
-)))  # fmt: skip
+split_loss = jax.shard_map(
+    lambda z, y: jnp.mean(split_cross_entropy(z, y)),
+    mesh=MESH,
+    in_specs=(P(None, None, "tensor"), P()),
+    out_specs=P(),
+)
+of_split_logits = jax.jit(jax.value_and_grad(split_loss))
 of_whole_logits = jax.jit(jax.value_and_grad(lambda z, y: jnp.mean(cross_entropy(z, y))))
 look_up = jax.jit(jax.shard_map(embedding, mesh=MESH, in_specs=(P("tensor"), P()), out_specs=P()))
 
 
 @given(st.integers(0, 2**31), st.sampled_from([0.0, 1.0, 100.0, 1e4]))
-def test_split_cross_entropy_is_cross_entropy(seed, scale):
+def test_split_cross_entropy_equals_cross_entropy(seed, scale):
     rng = np.random.default_rng(seed)
     logits, label = rng.normal(0, scale, (2, 3, 12)).astype(np.float32), rng.integers(0, 12, (2, 3))
-    (loss, grad), (expected, expected_grad) = (
-        of_split_logits(logits, label),
-        of_whole_logits(logits, label),
-    )
+    loss, grad = of_split_logits(logits, label)
+    expected, expected_grad = of_whole_logits(logits, label)
     np.testing.assert_allclose(loss, expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(grad, expected_grad, atol=1e-6)
 
 
-def test_every_token_is_found_on_one_device():
+def test_each_token_is_embedded_by_the_device_that_holds_it():
     table = np.arange(24, dtype=np.float32).reshape(8, 3)
     np.testing.assert_array_equal(look_up(table, np.arange(8)[None, :]), table[None])
 
 
-def test_training_equals_that_of_one_device():
+def test_training_equals_training_on_one_device():
     cfg = Config(model=MODEL, devices=8, batch=2, context=8, steps=4)
     specs = partition(MODEL)
     split = jax.shard_map(
@@ -142,35 +133,33 @@ def test_training_equals_that_of_one_device():
         out_specs=(specs, P()),
     )
     many, losses = jax.jit(split)(params_of(MODEL), TOKENS)
-    one, expected = jax.jit(functools.partial(train, loss=of_one(MODEL), cfg=cfg))(
-        params_of(MODEL), TOKENS
-    )
+    on_one = jax.jit(functools.partial(train, loss=loss_on_one(MODEL), cfg=cfg))
+    one, expected = on_one(params_of(MODEL), TOKENS)
     close(losses, expected)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), many, one)
+    chex.assert_trees_all_close(many, one, rtol=1e-3, atol=1e-5)
     assert losses[-1] < losses[0]
 
 
 def test_the_study_measures_what_it_claims():
-    metrics = study(Config(model=GROUPED, devices=2, batch=2, context=8, steps=2), KEY).metrics
-    assert (
-        metrics["forward_all_reduces_per_layer"] == metrics["backward_all_reduces_per_layer"] == 2
-    )
-    assert (
-        metrics["share_of_split_activations"]
-        == metrics["largest_share_of_a_matrix"]
-        == metrics["smallest_share_of_a_matrix"]
-        == 0.5
-    )
+    cfg = Config(model=GROUPED, devices=2, batch=2, context=8, steps=2)
+    metrics = measured(study(cfg), KEY).metrics
+    assert metrics["forward_all_reduces_per_layer"] == 2
+    assert metrics["backward_all_reduces_per_layer"] == 2
+    assert metrics["share_of_split_activations"] == 0.5
+    assert metrics["largest_share_of_a_matrix"] == metrics["smallest_share_of_a_matrix"] == 0.5
     assert metrics["gradient_distance"] < 1e-5 and 0.5 < metrics["share_of_all_parameters"] < 0.52
 
 
-@pytest.mark.parametrize("wrong, message", [
-    (dict(model=GROUPED), "model.n-kv-heads 2 must be a multiple of devices 8"),
-    (dict(model=dataclasses.replace(MODEL, vocab=30)), "model.vocab 30 must be"),
-    (dict(model=MODEL, devices=3), "model.vocab 32 must be a multiple of devices 3"),
-    (dict(model=dataclasses.replace(MODEL, dtype="bfloat16")), "model.dtype must be float32"),
-    (dict(model=MODEL, devices=0), "devices must be at least 1"),
-])  # fmt: skip
-def test_what_cannot_be_split_is_refused(wrong, message):
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        (dict(model=GROUPED), "model.n-kv-heads 2 must be a multiple of devices 8"),
+        (dict(model=dataclasses.replace(MODEL, vocab=30)), "model.vocab 30 must be"),
+        (dict(model=MODEL, devices=3), "model.vocab 32 must be a multiple of devices 3"),
+        (dict(model=dataclasses.replace(MODEL, dtype="bfloat16")), "model.dtype must be float32"),
+        (dict(model=MODEL, devices=0), "devices must be at least 1"),
+    ],
+)
+def test_bad_config_is_refused(wrong, message):
     with pytest.raises((ValueError, UserError), match=message):
         Config(**wrong)

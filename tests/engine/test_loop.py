@@ -1,4 +1,4 @@
-"""The loop on the smallest system there is: a number that counts its steps."""
+"""The training loop on a minimal system, the running sum of its batches."""
 
 import io
 
@@ -13,7 +13,7 @@ from panorax.core.spec import P
 from panorax.core.state import State, System
 from panorax.core.step import scan_steps, stacked
 from panorax.engine.checkpoint import Checkpoints
-from panorax.engine.loop import Clock, fit
+from panorax.engine.loop import Clock, fit, keys_of
 from panorax.engine.metrics import Log, read_metrics
 from panorax.parallel.sharding import make_mesh, placement
 
@@ -21,7 +21,7 @@ KEY = jax.random.key(0)
 
 
 def counter(bad=lambda step: False):
-    """The sum of all batches so far; its loss is the batch, NaN where `bad(step)`."""
+    """A system that sums its batches; its loss is the batch, and NaN at bad steps."""
 
     def train_step(state, batch, key):
         loss = jnp.where(bad(state.step), jnp.nan, batch.astype(jnp.float32))
@@ -50,11 +50,11 @@ def run(directory, steps, system=None, state=None, **options):
         Checkpoints(directory / "checkpoints") as checkpoints,
     ):
         return fit(
-            system, Run(steps=steps, **options), state, KEY, place, log, checkpoints, Clock()
+            system, Run(steps=steps, **options), state, keys_of(0), place, log, checkpoints, Clock()
         )
 
 
-def test_steps_that_chunks_do_not_divide(tmp_path):
+def test_a_last_chunk_may_be_shorter(tmp_path):
     state, evaluation = run(tmp_path, 7, chunk=3)
     assert int(state.step) == 7 and evaluation == {"eval_sum": 21.0}
     records = read_metrics(tmp_path / "metrics.jsonl")
@@ -65,17 +65,17 @@ def test_steps_that_chunks_do_not_divide(tmp_path):
     ]
 
 
-def test_what_runs_once_is_compiled_and_its_time_counted():
+def test_the_clock_counts_compilation_of_a_function_that_runs_once():
     clock = Clock()
     assert clock.once(lambda x: 2 * x, jnp.float32(3)) == 6 and clock.compiling > 0
 
 
-def test_metrics_are_one_line_a_chunk_however_many_steps(tmp_path):
+def test_a_chunk_has_one_record_of_metrics(tmp_path):
     run(tmp_path, 40, chunk=20)
     assert len([r for r in read_metrics(tmp_path / "metrics.jsonl") if r["split"] == "train"]) == 2
 
 
-def test_it_looks_and_saves_when_due(tmp_path):
+def test_evaluations_and_checkpoints_have_their_own_schedules(tmp_path):
     run(tmp_path, 10, chunk=2, eval_every=4, save_every=6, keep=9)
     assert [
         r["step"] for r in read_metrics(tmp_path / "metrics.jsonl") if r["split"] == "eval"
@@ -85,21 +85,21 @@ def test_it_looks_and_saves_when_due(tmp_path):
     ) == [6, 10]
 
 
-def test_nothing_left_to_do_is_an_evaluation(tmp_path):
+def test_a_finished_run_is_only_evaluated(tmp_path):
     (tmp_path / "a").mkdir()
     done, _ = run(tmp_path / "a", 4)
     state, evaluation = run(tmp_path, 4, state=done)
     assert int(state.step) == 4 and evaluation == {"eval_sum": 6.0}
 
 
-def test_a_loss_that_is_not_finite_names_steps_and_the_good_checkpoint(tmp_path):
+def test_a_loss_that_is_not_finite_stops_with_its_steps_and_the_last_checkpoint(tmp_path):
     with pytest.raises(
         UserError, match=r"the loss is nan within steps 5-6; the checkpoint of step 4 in .* is good"
     ):
         run(tmp_path, 10, counter(lambda step: step >= 5), chunk=2, save_every=2)
 
 
-def test_a_bad_step_is_dropped_and_counted_when_asked(tmp_path):
+def test_on_nan_skip_skips_and_counts_bad_steps(tmp_path):
     state, _ = run(
         tmp_path, 8, counter(lambda step: (step == 2) | (step == 5)), chunk=4, on_nan="skip"
     )
@@ -111,7 +111,7 @@ def test_a_bad_step_is_dropped_and_counted_when_asked(tmp_path):
     )
 
 
-def test_dropping_has_its_bound(tmp_path):
+def test_too_many_skipped_steps_stop_the_run(tmp_path):
     with pytest.raises(
         UserError, match="3 steps were skipped up to step 12; the checkpoint of step 8 in"
     ):
@@ -129,7 +129,7 @@ def test_dropping_has_its_bound(tmp_path):
         run(tmp_path / "b", 40, counter(lambda step: step >= 0), chunk=4, on_nan="skip")
 
 
-def test_a_chunk_is_its_steps_one_by_one():
+def test_a_chunk_equals_its_steps_one_by_one():
     system = counter()
     together, metrics = jax.jit(lambda s, b: scan_steps(system.train_step, s, b, KEY, 5))(
         system.init_state(KEY), stacked(system.batches, 0, 5)

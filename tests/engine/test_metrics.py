@@ -1,12 +1,7 @@
 import io
 import json
 
-from panorax.engine.metrics import Log, curves, read_metrics
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
+from panorax.engine.metrics import CURVES, Log, draw_curves, read_metrics
 
 
 def write(directory, steps, start=0, out=None):
@@ -17,7 +12,7 @@ def write(directory, steps, start=0, out=None):
         log.evaluation(steps[-1], {"eval_loss": 0.5})
 
 
-def test_records_come_back(tmp_path):
+def test_records_are_read_back(tmp_path):
     write(tmp_path, [10, 20])
     assert read_metrics(tmp_path / "metrics.jsonl") == [
         {"step": 10, "split": "train", "loss": 10.0},
@@ -34,7 +29,7 @@ def test_a_resumed_run_has_neither_gaps_nor_repeats(tmp_path):
     ] == [10, 20, 30, 40]
 
 
-def test_a_line_cut_short_is_left_out(tmp_path):
+def test_a_truncated_last_line_is_ignored(tmp_path):
     file = tmp_path / "metrics.jsonl"
     file.write_text(json.dumps({"step": 1, "split": "train"}) + '\n{"step": 2, "spl')
     assert [r["step"] for r in read_metrics(file)] == [1]
@@ -42,21 +37,19 @@ def test_a_line_cut_short_is_left_out(tmp_path):
     assert [r["step"] for r in read_metrics(file)] == [1, 2, 2]
 
 
-def test_progress_is_for_terminals(tmp_path):
-    quiet, terminal = io.StringIO(), Terminal()
-    write(tmp_path, [10, 20], out=quiet)
-    write(tmp_path, [10, 20], out=terminal)
-    assert quiet.getvalue() == "step 20/100  eval_loss 0.5\n"
-    assert "step 10/100  loss 10.0000" in terminal.getvalue() and "left" in terminal.getvalue()
-
-
 def test_curves_pair_training_with_held_out():
-    figure = curves(
+    figure = draw_curves(
         [
-            {"step": 1, "split": "train", "loss": 2.0, "kl": 0.1},
+            {"step": 1, "split": "train", "kl": 0.1, "loss": 2.0},
             {"step": 1, "split": "eval", "eval_loss": 3.0},
         ]
     )
     assert [ax.get_title() for ax in figure.axes] == ["loss", "kl"]
     assert [line.get_label() for line in figure.axes[0].lines] == ["training", "held out"]
-    assert curves([]).axes
+    assert draw_curves([]).axes
+
+
+def test_curves_show_evaluated_metrics_first_and_at_most_six():
+    names = [*"abcdefgh", "eval_h"]
+    figure = draw_curves([{"step": 1, "split": "train", **dict.fromkeys(names, 1.0)}])
+    assert [ax.get_title() for ax in figure.axes] == ["h", *"abcdefgh"][:CURVES]

@@ -25,7 +25,7 @@ PPO = dataclasses.replace(ppo.get_config(), n_envs=512)
 
 
 def allocated(cfg, mesh):
-    """What the compiler allocates for a training step on each device of a mesh."""
+    """Memory that the compiler allocates for a training step on each device of a mesh."""
     system, key = module_of(cfg).system(cfg), jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(system.init_state, key)
     place = placement(system, state, make_mesh(mesh))
@@ -52,11 +52,11 @@ def allocated(cfg, mesh):
         (digits.get_config(), "fsdp=4"),
     ],
 )
-def test_the_plan_is_what_the_compiler_allocates(cfg, mesh):
-    planned, there = plan.plan(module_of(cfg).system(cfg), mesh_sizes(mesh)), allocated(cfg, mesh)
+def test_the_plan_agrees_with_the_allocation_of_the_compiler(cfg, mesh):
+    planned, actual = plan.plan(module_of(cfg).system(cfg), mesh_sizes(mesh)), allocated(cfg, mesh)
     held = sum(planned[name] for name in ("parameters", "optimizer", "extra"))
-    assert held <= there.argument_size_in_bytes <= 1.01 * held + 64_000
-    assert 0.7 < (planned["gradients"] + planned["activations"]) / there.temp_size_in_bytes < 1.35
+    assert held <= actual.argument_size_in_bytes <= 1.01 * held + 64_000
+    assert 0.7 < (planned["gradients"] + planned["activations"]) / actual.temp_size_in_bytes < 1.35
 
 
 @pytest.mark.parametrize("cfg", [PPO, LM, digits.get_config()], ids=["ppo", "llama", "digits"])
@@ -65,7 +65,7 @@ def test_four_devices_share_the_activations(cfg):
     assert four < 0.4 * one
 
 
-def test_every_part_shrinks_by_the_devices_that_split_it():
+def test_sharded_parts_shrink_with_the_number_of_devices():
     system = language_model.system(LM)
     one, four, tensor = (plan.plan(system, mesh_sizes(mesh)) for mesh in ("", "fsdp=4", "tensor=4"))
     assert (
@@ -76,31 +76,24 @@ def test_every_part_shrinks_by_the_devices_that_split_it():
     assert one["flops"] == four["flops"] == tensor["flops"]
 
 
-def test_a_mesh_that_is_only_planned_lies_like_one_that_is_there():
+def test_a_planned_mesh_gives_the_shardings_of_a_real_mesh():
     system = language_model.system(LM)
     state = jax.eval_shape(system.init_state, jax.random.key(0))
-    there, planned = (
+    real, planned = (
         placement(system, state, mesh).state
         for mesh in (make_mesh("fsdp=2,tensor=2"), planned_mesh(mesh_sizes("fsdp=2,tensor=2")))
     )
-    assert jax.tree.map(lambda s: s.spec, there) == jax.tree.map(lambda s: s.spec, planned)
+    assert jax.tree.map(lambda s: s.spec, real) == jax.tree.map(lambda s: s.spec, planned)
 
 
-def test_the_command_says_what_fits(capsys):
-    assert (
-        cli.main(
-            "plan lm/llama3_8b --devices 64 --memory 80GB --json --batch 64 --accumulate 1".split()
-        )
-        == 0
-    )
-    said = json.loads(capsys.readouterr().out)
-    assert (
-        said["mesh"] == "fsdp=64"
-        and said["memory"] == 80e9
-        and said["bytes_per_device"]["parameters"]
-        == pytest.approx(8_030_261_248 * 4 / 64, rel=1e-3)
-    )
-    assert said["footprint"]["cache_bytes_per_token"] == 2 * 32 * 8 * 128 * 2
+def test_the_command_prints_whether_a_system_fits(capsys):
+    command = "plan lm/llama3_8b --devices 64 --memory 80GB --json --batch 64 --accumulate 1"
+    assert cli.main(command.split()) == 0
+    planned = json.loads(capsys.readouterr().out)
+    assert planned["mesh"] == "fsdp=64" and planned["memory"] == 80e9
+    parameters = planned["bytes_per_device"]["parameters"]
+    assert parameters == pytest.approx(8_030_261_248 * 4 / 64, rel=1e-3)
+    assert planned["footprint"]["cache_bytes_per_token"] == 2 * 32 * 8 * 128 * 2
     assert cli.main("plan lm/llama2_70b --devices 8".split()) == 0
     assert "DOES NOT FIT" in capsys.readouterr().out
 
@@ -108,7 +101,7 @@ def test_the_command_says_what_fits(capsys):
 @pytest.mark.parametrize(
     "args, message",
     [
-        ("lm/llama --devices 3 --mesh data=2", "of 2 devices, not 3"),
+        ("lm/llama --devices 3 --mesh data=2", "mesh data=2 has 2 devices, --devices is 3"),
         ("lm/llama --devices 3", "splits a batch 3 ways"),
         ("lm/llama --chip abacus", "--chip is one of a100"),
         ("lm/llama --memory lots", "is no size"),
@@ -116,7 +109,7 @@ def test_the_command_says_what_fits(capsys):
         ("lm/llama --model.n-layer 3", "unknown option"),
     ],
 )
-def test_a_wrong_question_is_one_line(capsys, args, message):
+def test_invalid_options_are_one_line(capsys, args, message):
     assert cli.main(["plan", *args.split()]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1

@@ -1,7 +1,8 @@
-"""The adversarial game: its losses and a game in one dimension in closed form, order of updates."""
+"""Losses of both games, a game in one dimension in closed form, and the order of updates."""
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,17 +23,17 @@ weights = st.lists(st.floats(0.05, 1), min_size=5, max_size=5).map(lambda p: np.
 
 
 @given(weights, weights)
-def test_the_optimal_discriminator_measures_the_jensen_shannon_divergence(p, q):
-    """The loss is least at D* = p / (p + q), and log 4 - 2 JSD(p, q) there (Goodfellow et al.)."""
+def test_the_loss_of_the_optimal_discriminator_is_a_jensen_shannon_divergence(p, q):
+    """The minimum is at D* = p / (p + q), with the loss log 4 - 2 JSD(p, q) (Goodfellow 2014)."""
 
     def loss(score):
         game = gan.GAMES["non_saturating"].discriminator
         real, fake = game(score, jnp.full(5, -1e9)), game(jnp.full(5, 1e9), score)
         return jnp.sum(p * real) + jnp.sum(q * fake)
 
-    best = jnp.log(p / q)
-    value, slope = jax.value_and_grad(loss)(best)
-    np.testing.assert_allclose(jax.nn.sigmoid(best), p / (p + q), rtol=1e-5)
+    optimum = jnp.log(p / q)
+    value, slope = jax.value_and_grad(loss)(optimum)
+    np.testing.assert_allclose(jax.nn.sigmoid(optimum), p / (p + q), rtol=1e-5)
     np.testing.assert_allclose(slope, 0, atol=1e-6)
     mean = (p + q) / 2
     divergence = (np.sum(p * np.log(p / mean)) + np.sum(q * np.log(q / mean))) / 2
@@ -40,7 +41,7 @@ def test_the_optimal_discriminator_measures_the_jensen_shannon_divergence(p, q):
 
 
 @given(st.floats(-20, 20), st.floats(-20, 20), st.floats(-5, 5))
-def test_the_relativistic_game_sees_differences_of_scores(real, fake, shift):
+def test_the_relativistic_losses_depend_only_on_the_difference_of_scores(real, fake, shift):
     game = gan.GAMES["relativistic"]
     for loss in game:
         np.testing.assert_allclose(loss(real + shift, fake + shift), loss(real, fake), atol=1e-4)
@@ -49,18 +50,18 @@ def test_the_relativistic_game_sees_differences_of_scores(real, fake, shift):
 
 
 def dirac() -> gan.Nets:
-    """Mescheder et al.'s Dirac-GAN: generated images are one number theta, D(x) = psi x."""
-    number = lambda start: P((), (), jax.nn.initializers.constant(start))
+    """The Dirac-GAN of Mescheder et al. 2018: G(z) = theta, D(x) = psi x."""
+    number = P((), (), jax.nn.initializers.constant(0.5))
+    score = lambda p, x, label: p["psi"] * x[:, 0]
+    image = lambda p, z, label: jnp.full((len(z), 1), p["theta"])
     return {
-        "discriminator": stateless({"psi": number(0.5)}, lambda p, x, label: p["psi"] * x[:, 0]),
-        "generator": stateless(
-            {"theta": number(0.5)}, lambda p, z, label: jnp.full((len(z), 1), p["theta"])
-        ),
+        "discriminator": stateless({"psi": number}, score),
+        "generator": stateless({"theta": number}, image),
     }
 
 
 def played(cfg, nets, txs, steps):
-    """States and metrics of `steps` steps stacked; real images are at 0."""
+    """Stacked states and metrics of `steps` steps; all real images are 0."""
     rows = {"x": jnp.zeros((4, 1)), "label": jnp.zeros(4, jnp.int32)}
 
     def step(state, key):
@@ -79,7 +80,7 @@ def sgd(d: float, g: float) -> gan.Optimizers:
 
 @pytest.mark.parametrize("game", GAMES)
 def test_a_penalty_makes_the_game_converge(game):
-    """The Dirac-GAN circles its equilibrium (0, 0) without a penalty, and reaches it with R1."""
+    """The Dirac-GAN orbits its equilibrium (0, 0) without penalty, and reaches it with R1."""
     final = {}
     for r1 in (0.0, 1.0):
         states, _ = played(gan.Config(game=game, r1=r1, r2=0.0), dirac(), sgd(0.2, 0.2), 400)
@@ -88,8 +89,8 @@ def test_a_penalty_makes_the_game_converge(game):
     assert final[0.0] > 0.3 and final[1.0] < 1e-3
 
 
-def test_the_generator_answers_the_updated_discriminator():
-    """One step by hand: psi' from theta, then theta' from psi'; each with its own optimiser."""
+def test_the_generator_plays_against_the_updated_discriminator():
+    """One step in closed form: psi' from theta, then theta' from psi', each with its optimiser."""
     cfg = gan.Config(game="non_saturating", r1=0.6, r2=0.4)
     states, metrics = played(cfg, dirac(), sgd(0.1, 0.3), 1)
     sigmoid, x = lambda t: 1 / (1 + np.exp(-t)), np.tanh(0.5)
@@ -98,32 +99,35 @@ def test_the_generator_answers_the_updated_discriminator():
     np.testing.assert_allclose(states.params["discriminator"]["psi"][0], psi, rtol=1e-5)
     np.testing.assert_allclose(states.params["generator"]["theta"][0], theta, rtol=1e-5)
     np.testing.assert_allclose(states.extra.ema["theta"][0], 0.05 + 0.9 * theta, rtol=1e-5)
-    of_d = np.log(2) + np.log1p(np.exp(0.5 * x)) + 0.125
-    of_g = np.log1p(np.exp(-psi * x))
-    np.testing.assert_allclose(metrics["discriminator_loss"][0], of_d, rtol=1e-5)
-    np.testing.assert_allclose(metrics["generator_loss"][0], of_g, rtol=1e-5)
-    np.testing.assert_allclose(metrics["loss"][0], of_d + of_g, rtol=1e-5)
+    loss_d = np.log(2) + np.log1p(np.exp(0.5 * x)) + 0.125
+    loss_g = np.log1p(np.exp(-psi * x))
+    np.testing.assert_allclose(metrics["discriminator_loss"][0], loss_d, rtol=1e-5)
+    np.testing.assert_allclose(metrics["generator_loss"][0], loss_g, rtol=1e-5)
+    np.testing.assert_allclose(metrics["loss"][0], loss_d + loss_g, rtol=1e-5)
     np.testing.assert_allclose(metrics["penalty"][0], 0.125, rtol=1e-5)
     np.testing.assert_allclose(metrics["mean_gap"][0], x**2, rtol=1e-5)
 
 
-def test_each_penalty_is_at_its_own_images():
-    """D(x) = x^2 / 2 has the gradient x: r1 weighs the real images, r2 the generated ones."""
-    nets = dirac() | {
-        "discriminator": stateless({}, lambda p, x, label: jnp.sum(jnp.square(x), 1) / 2)
+def test_r1_is_taken_at_real_and_r2_at_generated_images():
+    """D(x) = |x|^2 / 2 has the gradient x."""
+    nets = {
+        "discriminator": stateless({}, lambda p, x, label: jnp.sum(jnp.square(x), 1) / 2),
+        "generator": stateless({}, lambda p, z, label: jnp.full((2, 2), jnp.arctanh(0.5))),
     }
     batch = {"x": jnp.array([[1.0, 2.0], [0.0, 1.0]]), "label": jnp.zeros(2, jnp.int32)}
-    fake = stateless({}, lambda p, z, label: jnp.full((2, 2), jnp.arctanh(0.5)))
-    nets["generator"], batch["z"] = fake, jnp.zeros((2, 1))
-    penalty = lambda r1, r2: gan.discriminator_loss_fn(
-        {}, (), batch, None, ({}, ()), nets, gan.GAMES["relativistic"], gan.Config(r1=r1, r2=r2)
-    )[1][1]["penalty"]
+    batch["z"] = jnp.zeros((2, 1))
+
+    def penalty(r1, r2):
+        game, cfg = gan.GAMES["relativistic"], gan.Config(r1=r1, r2=r2)
+        loss = gan.discriminator_loss_fn({}, (), batch, None, ({}, ()), nets, game, cfg)
+        return loss[1][1]["penalty"]
+
     np.testing.assert_allclose(penalty(1.0, 0.0), (5 + 1) / 2 / 2, rtol=1e-6)
     np.testing.assert_allclose(penalty(0.0, 1.0), 0.5 / 2, rtol=1e-6)
 
 
-def test_a_step_carries_the_state_of_both_networks():
-    """A network's state changes in the update of its own player, once a step, and nowhere else."""
+def test_each_network_updates_its_state_once_a_step():
+    """The state of a network changes only in the update of its own player."""
     counter = {"calls": P((), (), jax.nn.initializers.zeros)}
 
     def counting(net: Net) -> Net:
@@ -139,7 +143,7 @@ def test_a_step_carries_the_state_of_both_networks():
 
 
 def test_each_update_has_its_own_noise():
-    """Both networks keep their last inputs as state; G is 0.5 z, of which D sees the tanh."""
+    """Both networks keep their last inputs as state; D reads the tanh of G(z) = 0.5 z."""
     inputs = lambda n: {"x": P((n,), ("batch",), jax.nn.initializers.zeros)}
     score = lambda p, extra, x, label, key, train: (p["psi"] * x[:, 0], {"x": x[:, 0]})
     image = lambda p, extra, z, label, key, train: (p["theta"] * z, {"x": z[:, 0]})
@@ -149,9 +153,9 @@ def test_each_update_has_its_own_noise():
         "generator": stateful(spec["generator"], inputs(4), image),
     }
     states, _ = played(gan.Config(latent=1), nets, sgd(0.1, 0.0), 2)
-    of_d = np.arctanh(states.extra.discriminator["x"][:, 4:]) / 0.5
-    drawn = np.concatenate([of_d, states.extra.generator["x"]])
-    assert len(np.unique(np.round(drawn, 4))) == 16
+    noise_d = np.arctanh(states.extra.discriminator["x"][:, 4:]) / 0.5
+    noise = np.concatenate([noise_d, states.extra.generator["x"]])
+    assert len(np.unique(np.round(noise, 4))) == 16
 
 
 @functools.cache
@@ -161,16 +165,16 @@ def smoke():
     return cfg, system, jax.jit(system.init_state)(KEY)
 
 
-def test_padding_rows_weigh_nothing():
+def test_evaluation_ignores_padding():
     _, system, state = smoke()
     *_, last = system.held_out()
     padded = last["weight"] == 0
     assert padded.any()
-    other = last | {"x": np.where(padded[:, None, None, None], 1.0, last["x"]).astype(np.float32)}
+    x = np.where(padded[:, None, None, None], 1.0, last["x"]).astype(np.float32)
     evaluate = jax.jit(system.evaluate)
-    one, two = evaluate(state, last, KEY), evaluate(state, other, KEY)
-    jax.tree.map(np.testing.assert_array_equal, one, two)
-    assert all(weight == last["weight"].sum() for _, weight in one.values())
+    metrics = evaluate(state, last, KEY)
+    chex.assert_trees_all_equal(metrics, evaluate(state, last | {"x": x}, KEY))
+    assert all(weight == last["weight"].sum() for _, weight in metrics.values())
 
 
 def test_samples_come_from_the_averaged_generator():
@@ -180,24 +184,24 @@ def test_samples_come_from_the_averaged_generator():
     draw = lambda state: gan.samples(state, KEY, label, net, cfg)
     fresh = jax.tree.map(lambda x: x + 1, state.params["generator"])
     x = draw(state)
-    np.testing.assert_array_equal(
-        x, draw(state.replace(params=state.params | {"generator": fresh}))
-    )
-    assert x.shape == (10, 8, 8, 1) and float(jnp.abs(x).max()) <= 1
+    moved = state.replace(params=state.params | {"generator": fresh})
+    np.testing.assert_array_equal(x, draw(moved))
+    chex.assert_shape(x, (10, 8, 8, 1))
+    assert float(jnp.abs(x).max()) <= 1
     assert not np.array_equal(x, draw(state.replace(extra=state.extra.replace(ema=fresh))))
     assert not np.array_equal(x, gan.samples(state, KEY, label[::-1], net, cfg))
 
 
-def test_seeds_differ_and_the_worst_is_kept():
-    found = [{"frechet": 3.0, "coverage": 0.9}, {"frechet": 5.0, "coverage": 0.7}]
-    metrics = seeds.over_seeds(found)
+def test_over_seeds_gives_the_mean_and_the_worst_of_each_metric():
+    measured = [{"frechet": 3.0, "coverage": 0.9}, {"frechet": 5.0, "coverage": 0.7}]
+    metrics = seeds.over_seeds(measured)
     assert metrics["worst_frechet"] == 5 and metrics["worst_coverage"] == 0.7
     assert metrics["mean_frechet"] == 4 and seeds.over_seeds([]) == {}
-    diverged = seeds.over_seeds([*found, {"frechet": float("nan"), "coverage": 0.8}])
+    diverged = seeds.over_seeds([*measured, {"frechet": float("nan"), "coverage": 0.8}])
     assert np.isnan(diverged["worst_frechet"])
 
 
 @pytest.mark.parametrize("wrong", [{"batch": 0}, {"r1": -1.0}, {"ema": 1.5}])
-def test_a_number_out_of_range_is_refused(wrong):
+def test_a_number_out_of_range_is_rejected(wrong):
     with pytest.raises(UserError, match=next(iter(wrong))):
         gan.Config(**wrong)

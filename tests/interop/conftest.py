@@ -1,8 +1,11 @@
-"""A Hugging Face folder as published models have it, small enough to be written for a test."""
+"""Small Hugging Face folders with the files of published models."""
 
 import json
 
 import pytest
+from weights import UNTIED, drawn
+
+from panorax.interop import hf_weights
 
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}"
@@ -17,7 +20,7 @@ SPECIAL = ["<s>", "<|end|>", "<|user|>", "<|assistant|>", "<|system|>"]
 
 @pytest.fixture(scope="session")
 def byte_level():
-    """A byte-level BPE of 300 tokens that puts <s> before a text."""
+    """A byte-level BPE of 300 tokens that starts every text with <s>."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
     tokens = Tokenizer(models.BPE())
@@ -38,10 +41,15 @@ def byte_level():
 
 @pytest.fixture
 def write_tokenizer(byte_level):
-    """Write the tokenizer's files into a folder; `config`, `said` and `drawn` are added to config.json, tokenizer_config.json and
-    generation_config.json, which is left out where `drawn` is None."""
+    """A function that writes the tokenizer's files into a folder and returns the folder.
 
-    def write(directory, config=None, said=None, drawn=None, tokens=byte_level):
+    The arguments are added to config.json, tokenizer_config.json and generation_config.json. The
+    last file is not written if `generation_config` is None.
+    """
+
+    def write(
+        directory, config=None, tokenizer_config=None, generation_config=None, tokens=byte_level
+    ):
         directory.mkdir(exist_ok=True)
         special = {
             "bos_token": "<s>",
@@ -50,10 +58,26 @@ def write_tokenizer(byte_level):
             "chat_template": TEMPLATE,
         }
         (directory / "tokenizer.json").write_text(tokens.to_str())
-        (directory / "tokenizer_config.json").write_text(json.dumps(special | (said or {})))
+        settings = special | (tokenizer_config or {})
+        (directory / "tokenizer_config.json").write_text(json.dumps(settings))
         (directory / "config.json").write_text(json.dumps(config or {}))
-        if drawn is not None:
-            (directory / "generation_config.json").write_text(json.dumps(drawn))
+        if generation_config is not None:
+            (directory / "generation_config.json").write_text(json.dumps(generation_config))
         return directory
 
     return write
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory):
+    """A folder with the untied model in one file."""
+    directory = tmp_path_factory.mktemp("whole")
+    hf_weights.save(directory, drawn(UNTIED), UNTIED)
+    return directory
+
+
+@pytest.fixture
+def sharded(tmp_path):
+    """A folder with the untied model in several shards."""
+    hf_weights.save(tmp_path, drawn(UNTIED), UNTIED, shard_bytes=2500)
+    return tmp_path

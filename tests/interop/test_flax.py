@@ -1,5 +1,8 @@
+"""Flax modules as nets: they train, keep their statistics, and declare their parameters."""
+
 import functools
 
+import chex
 import flax.linen
 import jax
 import jax.numpy as jnp
@@ -28,11 +31,9 @@ class LinenMLP(flax.linen.Module):
 
 class NNXMLP(nnx.Module):
     def __init__(self, rngs):
-        self.hidden, self.norm, self.out = (
-            nnx.Linear(3, 32, rngs=rngs),
-            nnx.BatchNorm(32, rngs=rngs),
-            nnx.Linear(32, 2, rngs=rngs),
-        )
+        self.hidden = nnx.Linear(3, 32, rngs=rngs)
+        self.norm = nnx.BatchNorm(32, rngs=rngs)
+        self.out = nnx.Linear(32, 2, rngs=rngs)
         self.dropout = nnx.Dropout(0.1, rngs=rngs)
 
     def __call__(self, x):
@@ -46,7 +47,7 @@ NETS = {
 
 
 @pytest.mark.parametrize("kind", NETS)
-def test_it_trains_in_the_one_step_and_carries_its_statistics(kind):
+def test_a_module_trains_and_updates_its_statistics(kind):
     net, tx = NETS[kind], optax.adam(1e-2)
 
     def loss_fn(params, extra, batch, key):
@@ -62,56 +63,47 @@ def test_it_trains_in_the_one_step_and_carries_its_statistics(kind):
     params, extra = jax.jit(net.init)(jax.random.key(0))
     state = first_state(params, tx, extra)
     steps = jax.jit(functools.partial(scan_steps, train_step, n=40), static_argnames="n")
-    first, loss = steps(state, (), jax.random.key(1))
-    last, later = steps(first, (), jax.random.key(1))
-    assert later["loss"] < 0.5 * loss["loss"]
-    assert jax.tree.structure(last) == jax.tree.structure(state)
+    middle, first = steps(state, (), jax.random.key(1))
+    end, last = steps(middle, (), jax.random.key(1))
+    assert last["loss"] < 0.5 * first["loss"]
+    chex.assert_trees_all_equal_structs(end, state)
     assert any(
         not np.array_equal(a, b)
-        for a, b in zip(jax.tree.leaves(state.extra), jax.tree.leaves(last.extra))
+        for a, b in zip(jax.tree.leaves(state.extra), jax.tree.leaves(end.extra))
         if a.dtype == jnp.float32
     )
 
 
-def test_linen_apply_is_linens():
+def test_a_linen_net_computes_what_its_module_computes():
     net, module = NETS["linen"], LinenMLP()
     variables = module.init(jax.random.key(3), X)
     params, extra = net.init(jax.random.key(3))
-    expected, changed = module.apply(variables, X, mutable=["batch_stats"])
-    got, after = net.apply(params, extra, X, train=True)
-    np.testing.assert_array_equal(got, expected)
-    jax.tree.map(np.testing.assert_array_equal, after, changed)
-    judged, same = net.apply(params, extra, X)
-    np.testing.assert_array_equal(judged, module.apply(variables, X, train=False))
-    jax.tree.map(np.testing.assert_array_equal, same, extra)
+    training = net.apply(params, extra, X, train=True)
+    chex.assert_trees_all_equal(training, module.apply(variables, X, mutable=["batch_stats"]))
+    evaluation = net.apply(params, extra, X)
+    chex.assert_trees_all_equal(evaluation, (module.apply(variables, X, train=False), extra))
 
 
-def test_nnx_apply_is_the_modules_call():
+def test_an_nnx_net_computes_what_its_module_computes():
     net, module = NETS["nnx"], NNXMLP(nnx.Rngs(jax.random.key(3)))
     params, extra = net.init(jax.random.key(3))
     expected = module(X)
-    got, after = net.apply(params, extra, X, train=True)
-    np.testing.assert_allclose(got, expected, rtol=1e-6)
+    outputs, after = net.apply(params, extra, X, train=True)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-6)
     np.testing.assert_allclose(after["norm"]["mean"], module.norm.mean[...], rtol=1e-6)
     module.eval()
     np.testing.assert_allclose(net.apply(params, after, X)[0], module(X), rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", NETS)
-def test_the_spec_declares_what_init_makes(kind):
+def test_the_spec_declares_the_parameters_of_init(kind):
     net = NETS[kind]
     params, _ = net.init(jax.random.key(0))
-    drawn = core_spec.init(net.spec, jax.random.key(0))
-    assert jax.tree.map(jnp.shape, drawn) == jax.tree.map(jnp.shape, params)
-    assert (
-        core_spec.count(net.spec)
-        == sum(x.size for x in jax.tree.leaves(params))
-        == 3 * 32 + 32 + 64 + 32 * 2 + 2
-    )
-    assert core_spec.decays(net.spec)[{"linen": "Dense_0", "nnx": "hidden"}[kind]] == {
-        "kernel": True,
-        "bias": False,
-    }
+    chex.assert_trees_all_equal_shapes(core_spec.init(net.spec, jax.random.key(0)), params)
+    count = 3 * 32 + 32 + 64 + 32 * 2 + 2
+    assert core_spec.count(net.spec) == sum(x.size for x in jax.tree.leaves(params)) == count
+    dense = {"linen": "Dense_0", "nnx": "hidden"}[kind]
+    assert core_spec.decays(net.spec)[dense] == {"kernel": True, "bias": False}
 
 
 class Velocity(flax.linen.Module):
@@ -129,15 +121,10 @@ def test_a_flax_module_is_the_net_of_a_system():
     system = flow_matching.system(cfg, net=NET)
     state = jax.jit(system.init_state)(jax.random.key(0))
     batch = system.batches(0)
-    steps = jax.jit(
-        lambda state: scan_steps(
-            lambda s, _, k: system.train_step(s, batch, k), state, (), jax.random.key(0), 30
-        )
-    )
+    on_batch = lambda state, _, key: system.train_step(state, batch, key)
+    steps = jax.jit(lambda state: scan_steps(on_batch, state, (), jax.random.key(0), 30))
     state, first = steps(state)
     for _ in range(3):
         state, last = steps(state)
-    assert (
-        last["loss"] < first["loss"]
-        and core_spec.count(system.spec) == 2 * 4 + 7 * 64 + 64 + 64 * 2 + 2
-    )
+    assert last["loss"] < first["loss"]
+    assert core_spec.count(system.spec) == 2 * 4 + 7 * 64 + 64 + 64 * 2 + 2

@@ -1,4 +1,4 @@
-"""The tokenizer, chat template and sampling of a folder, and what is wrong with them in one line."""
+"""Tokenizer, chat template and sampling of a folder; errors are one line."""
 
 import json
 
@@ -15,13 +15,14 @@ USER = [{"role": "user", "content": "the cat"}]
 
 
 def refused(read, directory) -> str:
-    with pytest.raises(UserError) as said:
+    """The one-line error for a folder."""
+    with pytest.raises(UserError) as error:
         read(directory)
-    assert str(said.value).isprintable()
-    return str(said.value)
+    assert str(error.value).isprintable()
+    return str(error.value)
 
 
-def test_a_prompt_has_what_stands_before_a_text_and_a_conversation_has_what_its_template_says(
+def test_a_prompt_starts_with_bos_and_a_chat_follows_its_template(
     write_tokenizer, tmp_path, byte_level
 ):
     tokens = hf_text.tokenizer(write_tokenizer(tmp_path))
@@ -29,14 +30,12 @@ def test_a_prompt_has_what_stands_before_a_text_and_a_conversation_has_what_its_
     assert tokens.encode("the cat") == plain and tokens.prompt("the cat") == [0, *plain]
     assert tokens.chat(USER) == [0, 2, *plain, 1, 3]
     assert tokens.decode([0, 2, *plain, 1]) == "the cat"
-    assert (
-        tokens.special == (("bos_token", "<s>"), ("eos_token", "<|end|>"))
-        and tokens.vocab_size == byte_level.get_vocab_size()
-    )
+    assert tokens.special == (("bos_token", "<s>"), ("eos_token", "<|end|>"))
+    assert tokens.vocab_size == byte_level.get_vocab_size()
 
 
 @pytest.mark.parametrize(
-    "config, said, drawn, ends",
+    "config, tokenizer_config, generation_config, ends",
     [
         ({}, {}, None, (1,)),
         ({"eos_token_id": 7}, {}, None, (7,)),
@@ -45,33 +44,30 @@ def test_a_prompt_has_what_stands_before_a_text_and_a_conversation_has_what_its_
         ({}, {"eos_token": "<s>"}, None, (0,)),
     ],
 )
-def test_what_ends_a_text(write_tokenizer, tmp_path, config, said, drawn, ends):
-    assert hf_text.tokenizer(write_tokenizer(tmp_path, config, said, drawn)).ends == ends
+def test_end_ids_come_from_the_first_file_that_has_them(
+    write_tokenizer, tmp_path, config, tokenizer_config, generation_config, ends
+):
+    directory = write_tokenizer(tmp_path, config, tokenizer_config, generation_config)
+    assert hf_text.tokenizer(directory).ends == ends
 
 
 @pytest.mark.parametrize("ends", ["<|end|>", [], [1, "x"], [None], True, 1.0, -1, [2**40], {}])
-def test_an_end_that_is_none_is_said(write_tokenizer, tmp_path, ends):
-    assert "eos_token_id" in refused(
-        hf_text.tokenizer, write_tokenizer(tmp_path, drawn={"eos_token_id": ends})
-    )
+def test_an_invalid_end_id_is_refused(write_tokenizer, tmp_path, ends):
+    directory = write_tokenizer(tmp_path, generation_config={"eos_token_id": ends})
+    assert "eos_token_id" in refused(hf_text.tokenizer, directory)
 
 
 @pytest.mark.parametrize("eos", ["<nowhere>", None, 3, {"lstrip": False}, {"content": 3}])
-def test_an_end_token_that_is_not_there_is_said(write_tokenizer, tmp_path, eos):
-    assert "does not say which token ends a text" in refused(
-        hf_text.tokenizer, write_tokenizer(tmp_path, said={"eos_token": eos})
-    )
+def test_a_missing_end_token_is_refused(write_tokenizer, tmp_path, eos):
+    directory = write_tokenizer(tmp_path, tokenizer_config={"eos_token": eos})
+    assert "defines no end-of-text token" in refused(hf_text.tokenizer, directory)
 
 
-def test_where_templates_are_kept(write_tokenizer, tmp_path):
+def test_a_template_is_read_from_the_config_or_from_its_own_file(write_tokenizer, tmp_path):
     named = [{"name": "tool_use", "template": "t"}, 3, {"name": "default", "template": "d"}]
-    assert (
-        hf_text.tokenizer(write_tokenizer(tmp_path, said={"chat_template": named})).template == "d"
-    )
-    assert (
-        hf_text.tokenizer(write_tokenizer(tmp_path, said={"chat_template": named[:1]})).template
-        is None
-    )
+    for templates, expected in ((named, "d"), (named[:1], None)):
+        write_tokenizer(tmp_path, tokenizer_config={"chat_template": templates})
+        assert hf_text.tokenizer(tmp_path).template == expected
     (tmp_path / "chat_template.jinja").write_text("é{{ messages }}", encoding="utf-8")
     assert hf_text.tokenizer(tmp_path).template == "é{{ messages }}"
     (tmp_path / "chat_template.jinja").write_bytes(b"\xff")
@@ -79,28 +75,25 @@ def test_where_templates_are_kept(write_tokenizer, tmp_path):
 
 
 @pytest.mark.parametrize("template", [3, {"default": "x"}, [{"name": "default", "template": 3}]])
-def test_a_template_that_is_no_text_is_said(write_tokenizer, tmp_path, template):
-    assert "chat_template must be a text" in refused(
-        hf_text.tokenizer, write_tokenizer(tmp_path, said={"chat_template": template})
-    )
+def test_a_template_of_another_type_is_refused(write_tokenizer, tmp_path, template):
+    directory = write_tokenizer(tmp_path, tokenizer_config={"chat_template": template})
+    assert "chat_template must be a text" in refused(hf_text.tokenizer, directory)
 
 
-def test_nothing_is_cut_or_filled_up(write_tokenizer, tmp_path, byte_level):
-    kept = type(byte_level).from_str(byte_level.to_str())
-    kept.enable_truncation(3)
-    kept.enable_padding(length=64)
-    tokens = hf_text.tokenizer(write_tokenizer(tmp_path, tokens=kept))
-    assert (
-        tokens.prompt("the cat sat on the mat") == byte_level.encode("the cat sat on the mat").ids
-    )
+def test_stored_truncation_and_padding_are_disabled(write_tokenizer, tmp_path, byte_level):
+    stored = type(byte_level).from_str(byte_level.to_str())
+    stored.enable_truncation(3)
+    stored.enable_padding(length=64)
+    tokens = hf_text.tokenizer(write_tokenizer(tmp_path, tokens=stored))
+    text = "the cat sat on the mat"
+    assert tokens.prompt(text) == byte_level.encode(text).ids
 
 
 def test_ids_may_have_gaps():
     from tokenizers import Tokenizer, models
 
-    tokens = tokenizer.Pretrained(
-        Tokenizer(models.WordLevel({"a": 0, "b": 40}, unk_token="a")), (0,)
-    )
+    words = Tokenizer(models.WordLevel({"a": 0, "b": 40}, unk_token="a"))
+    tokens = tokenizer.Pretrained(words, (0,))
     assert tokens.vocab_size == 41
 
 
@@ -116,24 +109,23 @@ def test_ids_may_have_gaps():
         "\xff",
     ],
 )
-def test_a_damaged_tokenizer_is_said(write_tokenizer, tmp_path, text):
+def test_a_damaged_or_missing_tokenizer_is_refused(write_tokenizer, tmp_path, text):
     (write_tokenizer(tmp_path) / "tokenizer.json").write_text(text, encoding="latin1")
     assert "tokenizer.json cannot be read" in refused(hf_text.tokenizer, tmp_path)
     (tmp_path / "tokenizer.json").unlink()
-    assert "has no tokenizer.json; other tokenizer files are not read" in refused(
-        hf_text.tokenizer, tmp_path
-    )
+    message = refused(hf_text.tokenizer, tmp_path)
+    assert "has no tokenizer.json; other tokenizer files are not read" in message
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, "\xff", '{"eos_token": "\\ud800"}'])
 @pytest.mark.parametrize("file", ["tokenizer_config.json", "generation_config.json", "config.json"])
-def test_a_damaged_settings_file_is_said(write_tokenizer, tmp_path, file, text):
+def test_a_damaged_settings_file_is_refused(write_tokenizer, tmp_path, file, text):
     (write_tokenizer(tmp_path) / file).write_text(text, encoding="latin1")
     assert file in refused(hf_text.tokenizer, tmp_path)
 
 
 @pytest.mark.parametrize(
-    "drawn, expected",
+    "generation_config, expected",
     [
         (None, Sampling(temperature=0.0)),
         ({"temperature": 0.6}, Sampling(temperature=0.0)),
@@ -146,8 +138,9 @@ def test_a_damaged_settings_file_is_said(write_tokenizer, tmp_path, file, text):
         ({"do_sample": True, "top_k": 0, "min_p": 0.1, "temperature": None}, Sampling(min_p=0.1)),
     ],
 )
-def test_sampling_is_what_the_folder_says(write_tokenizer, tmp_path, drawn, expected):
-    assert hf_text.sampling(write_tokenizer(tmp_path, drawn=drawn)) == expected
+def test_sampling_follows_generation_config(write_tokenizer, tmp_path, generation_config, expected):
+    directory = write_tokenizer(tmp_path, generation_config=generation_config)
+    assert hf_text.sampling(directory) == expected
 
 
 ANYTHING = (
@@ -170,12 +163,8 @@ def test_any_sampling_is_read_or_refused(tmp_path_factory, name, value):
         assert str(error).isprintable() and "generation_config.json: " in str(error)
 
 
-@pytest.mark.parametrize(
-    "tokens", [tokenizer.BytePairs.train(["the cat sat on the mat"], 280)], ids=["byte-pairs"]
-)
-def test_a_tokenizer_of_ours_becomes_one_of_theirs(tokens):
-    theirs = hf_text.library(tokens)
-    assert theirs.encode("the cat").ids == tokens.prompt("the cat") and tokens.library.encode(
-        "the cat"
-    ).ids == tokens.encode("the cat")
+def test_byte_pairs_become_a_tokenizer_of_the_library():
+    tokens = tokenizer.BytePairs.train(["the cat sat on the mat"], 280)
+    assert hf_text.library(tokens).encode("the cat").ids == tokens.prompt("the cat")
+    assert tokens.library.encode("the cat").ids == tokens.encode("the cat")
     assert hf_text.settings(tokens) == {"bos_token": tokenizer.END, "eos_token": tokenizer.END}

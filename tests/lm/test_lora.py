@@ -1,7 +1,8 @@
-"""The base of LoRA: trained in the run or read from a folder, frozen, with its own tokenizer."""
+"""LoRA's base: trained in the run or read from a folder, frozen, and with its own tokenizer."""
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,31 +28,31 @@ WORDS = [" ".join(f"word{(i * j) % 97}" for j in range(60)) for i in range(8)]
 
 
 @pytest.mark.parametrize("targets", [("q", "embed"), ("attn_norm",), ()])
-def test_targets_that_are_no_matrices_are_refused(targets):
+def test_targets_must_be_matrices(targets):
     message = "must be some of down gate k o q up v; got " + (" ".join(targets) or "nothing")
     with pytest.raises(UserError, match=message):
         lora.adapted_net(decoder.net(MODEL), lora.Adapter(targets=targets))
 
 
-def test_the_base_is_returned_as_it_is_and_the_first_logits_are_its_own():
+def test_the_base_is_unchanged_and_initial_logits_equal_its_logits():
     plain = decoder.net(MODEL)
     net = lora.adapted_net(plain, lora.Adapter(rank=2, targets=("v", "o")))
     assert set(net.spec) == {"v", "o"} and net.spec["v"]["a"].shape == (2, 16, 2)
     tokens_BT = jnp.asarray(np.arange(12).reshape(2, 6))
 
     @jax.jit
-    def both(key):
+    def logits_of_both(key):
         factors, base = net.init(key)
         logits, after = net.apply(factors, base, tokens_BT, key=key, train=True)
         assert all(a is b for a, b in zip(jax.tree.leaves(base), jax.tree.leaves(after)))
         return logits, plain.apply(base, (), tokens_BT)[0]
 
-    ours, theirs = both(jax.random.key(0))
+    ours, theirs = logits_of_both(jax.random.key(0))
     np.testing.assert_array_equal(ours, theirs)
 
 
 def walk(rate):
-    """A System whose one parameter moves by `rate` times the batch."""
+    """A System whose only parameter changes by `rate` times the batch."""
     spec = {"w": P((8,), ("embed",), jax.nn.initializers.ones)}
     tx = optax.sgd(rate)
 
@@ -68,34 +69,33 @@ def walk(rate):
     )
 
 
-def test_training_runs_every_step_and_leaves_the_given_parameters():
+def test_training_runs_all_steps_and_does_not_donate_its_start():
     one_device = make_mesh("")
     start = lora.trained(walk(0.5), Run(steps=5, chunk=5), one_device)
     np.testing.assert_allclose(start["w"], 1.0 + 0.5 * (0 + 1 + 2 + 3 + 4))
     for mesh in (one_device, make_mesh("fsdp=4,data=2")):
         end = lora.trained(walk(0.5), Run(steps=5, chunk=2), mesh, start)
         np.testing.assert_allclose(end["w"], 6.0 + 0.5 * 10)
-    np.testing.assert_allclose(start["w"], 6.0)  # not donated
+    np.testing.assert_allclose(start["w"], 6.0)
 
 
-def test_training_that_diverges_says_so():
+def test_diverging_training_raises_an_error():
     with pytest.raises(UserError, match="the loss is nan at step 2"):
         lora.trained(walk(float("inf")), Run(steps=2, chunk=2), make_mesh(""))
 
 
 @pytest.fixture
 def texts(tmp_path):
-    for name, part in (
-        ("old", WORDS[:4]),
-        ("new", [text.replace("word", "mot") for text in WORDS]),
-    ):
+    """A folder with the folders `old` and `new` of text files."""
+    new = [text.replace("word", "mot") for text in WORDS]
+    for name, documents in (("old", WORDS[:4]), ("new", new)):
         (tmp_path / name).mkdir()
-        for i, text in enumerate(part):
+        for i, text in enumerate(documents):
             (tmp_path / name / f"{i}.txt").write_text(text)
     return tmp_path
 
 
-def test_the_new_text_is_read_with_the_tokenizer_of_the_base(texts):
+def test_the_new_text_is_encoded_by_the_tokenizer_of_the_base(texts):
     old = language_model.Config(model=MODEL, data=Text(str(texts / "old")))
     base, data = lora.Base(data=old.data), Text(str(texts / "new"))
     cfg = lora.Config(model=MODEL, base=base, data=data)
@@ -105,10 +105,8 @@ def test_the_new_text_is_read_with_the_tokenizer_of_the_base(texts):
 
 
 def test_the_base_may_be_a_hugging_face_folder(texts):
-    pairs, params = (
-        tokenizer.BytePairs.train(WORDS, 300),
-        core_spec.init(decoder.spec(MODEL), jax.random.key(5)),
-    )
+    pairs = tokenizer.BytePairs.train(WORDS, 300)
+    params = core_spec.init(decoder.spec(MODEL), jax.random.key(5))
     huggingface.save(texts / "folder", params, MODEL, pairs, 8)
     cfg = lora.started_from(config.smoke(), texts / "folder")
     assert cfg.model == MODEL and not cfg.compare
@@ -116,15 +114,14 @@ def test_the_base_may_be_a_hugging_face_folder(texts):
     abstract = jax.eval_shape(system.init_state, jax.random.key(0))
     loaded = system.pretrained(placement(system, abstract, make_mesh("fsdp=2,tensor=2")).state)
     assert set(loaded) == {"extra"}
-    jax.tree.map(np.testing.assert_array_equal, loaded["extra"], params)
+    chex.assert_trees_all_equal(loaded["extra"], params)
     assert jax.tree.leaves(loaded["extra"]["layers"]["q"].sharding.spec)
     assert system.batches(0).max() < 300
 
 
-def test_parts_of_the_default_corpus_make_up_the_whole():
+def test_the_parts_of_the_default_corpus_are_disjoint_and_complete():
     parts = {name: read() for name, read in corpus.PARTS.items()}
     assert parts["all"] == parts["sources"] + parts["reference"]
-    assert sum(map(len, parts["reference"])) > 300_000 and not set(parts["sources"]) & set(
-        parts["reference"]
-    )
+    assert sum(map(len, parts["reference"])) > 300_000
+    assert not set(parts["sources"]) & set(parts["reference"])
     assert set(corpus.load(None, 0.1, part="reference").train) <= set(parts["reference"])

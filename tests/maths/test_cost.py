@@ -6,11 +6,11 @@ from panorax.maths import cost
 X, W = jnp.zeros((8, 16)), jnp.zeros((16, 16))
 
 
-def test_matrix_products_count_two_for_each_multiplication():
+def test_a_matrix_product_counts_two_per_multiply_add():
     assert cost.flops(jax.make_jaxpr(lambda x, w: x @ w)(X, W)) == 2 * 8 * 16 * 16
 
 
-def test_gradients_scans_and_recomputation_are_followed():
+def test_gradients_scans_and_rematerialisation_are_counted():
     def loss(w, step):
         return jnp.sum(jax.lax.scan(lambda h, _: (step(h, w), None), X, length=5)[0])
 
@@ -31,14 +31,13 @@ def test_a_convolution_counts_its_kernel_at_every_output():
     assert cost.flops(program(image, kernel)) == 2 * (2 * 8 * 8 * 5) * (3 * 3 * 3)
 
 
-def test_zeros_between_the_pixels_of_a_dilated_image_cost_nothing():
+def test_zeros_of_a_dilated_image_are_free():
     image, kernel = jnp.zeros((2, 4, 4, 3)), jnp.zeros((3, 3, 3, 5))
     strided = lambda x: jax.lax.conv_general_dilated(
         x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
-    back = lambda c: jax.linear_transpose(strided, image)(c)[
-        0
-    ]  # a convolution of the cotangent, two pixels apart
+    # the transpose is a convolution of the cotangent, dilated by two
+    back = lambda c: jax.linear_transpose(strided, image)(c)[0]
     assert (
         cost.flops(jax.make_jaxpr(back)(strided(image)))
         == cost.flops(jax.make_jaxpr(strided)(image))
@@ -46,21 +45,19 @@ def test_zeros_between_the_pixels_of_a_dilated_image_cost_nothing():
     )
 
 
-def test_a_branch_costs_what_its_dearer_side_costs():
+def test_a_cond_costs_its_more_expensive_branch():
     program = jax.make_jaxpr(
         lambda x: jax.lax.cond(x[0, 0] > 0, lambda x: x @ W @ W, lambda x: x @ W, x)
     )
     assert cost.flops(program(X)) == 2 * 2 * 8 * 16 * 16
 
 
-def test_the_peak_is_what_lives_at_once():
+def test_peak_bytes_counts_live_values():
     size = 8 * 16 * 4
     peak = lambda f: cost.peak_bytes(jax.make_jaxpr(f)(X, W))
-    assert (
-        peak(lambda x, w: ((x @ w) @ w) @ w) == 2 * size
-    )  # the result takes the place of an argument
-    assert (
-        peak(lambda x, w: jnp.sum(jnp.tanh(x) * 2 + 1)) == 4
-    )  # fused into the sum, only which is stored
+    # the result reuses the memory of an argument
+    assert peak(lambda x, w: ((x @ w) @ w) @ w) == 2 * size
+    # the elementwise operations are fused into the sum
+    assert peak(lambda x, w: jnp.sum(jnp.tanh(x) * 2 + 1)) == 4
     kept = peak(lambda x, w: jax.lax.scan(lambda h, _: (h @ w, h @ w), x, length=10)[1].sum())
     assert 10 * size <= kept <= 13 * size

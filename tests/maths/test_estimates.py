@@ -8,20 +8,20 @@ from panorax.maths.estimates import kolmogorov_distance, mean_interval, share_in
 
 
 @given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_share_interval_is_wilsons(case):
+def test_share_interval_matches_scipys_wilson_interval(case):
     hits, n = case
     exact = stats.binomtest(hits, n).proportion_ci(0.95, "wilson")
     np.testing.assert_allclose(share_interval(hits, n), (exact.low, exact.high), atol=1e-6)
 
 
-def test_mean_interval_is_students_for_many_samples():
+def test_mean_interval_matches_students_for_many_samples():
     x = np.random.default_rng(0).exponential(size=5000)
     np.testing.assert_allclose(
         mean_interval(x), stats.t.interval(0.95, len(x) - 1, x.mean(), stats.sem(x)), rtol=1e-4
     )
 
 
-def test_kolmogorov_distance_is_scipys():
+def test_kolmogorov_distance_matches_scipy():
     x = np.random.default_rng(0).normal(0.1, size=300)
     assert kolmogorov_distance(x, stats.norm.cdf) == pytest.approx(
         stats.kstest(x, stats.norm.cdf).statistic, abs=1e-12
@@ -39,5 +39,5 @@ def test_kolmogorov_distance_is_scipys():
     ],
 )
 def test_bad_input_is_refused(wrong):
-    with pytest.raises(ValueError, match="hits|two samples"):
+    with pytest.raises(ValueError, match="hits must lie|two samples"):
         wrong()

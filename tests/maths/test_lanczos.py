@@ -31,30 +31,26 @@ SPECTRUM = np.concatenate([np.linspace(-1, 1, N - 3), [3.0, 5.0, 9.0]])
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_the_basis_is_orthonormal_and_the_matrix_is_tridiagonal_in_it(seed):
+def test_the_basis_is_orthonormal_and_makes_the_matrix_tridiagonal(seed):
     with jax.enable_x64(True):
         rng = np.random.default_rng(seed)
         a = matrix(rng.normal(size=N))
-        found = RUN(a, jnp.asarray(rng.normal(size=N)))
-        v, t = (
-            np.asarray(found.basis),
-            np.diag(np.asarray(found.diagonal))
-            + sum(np.diag(np.asarray(found.off)[:-1], i) for i in (-1, 1)),
-        )
+        run = RUN(a, jnp.asarray(rng.normal(size=N)))
+        v, diagonal, off = (np.asarray(part) for part in (run.basis, run.diagonal, run.off))
+        t = np.diag(diagonal) + np.diag(off[:-1], -1) + np.diag(off[:-1], 1)
         np.testing.assert_allclose(v @ v.T, np.eye(K), atol=1e-12)
         np.testing.assert_allclose(v @ np.asarray(a) @ v.T, t, atol=1e-11)
-        left = np.asarray(a) @ v.T - v.T @ t
-        assert np.abs(left[:, :-1]).max() < 1e-11 and np.linalg.norm(left[:, -1]) == pytest.approx(
-            float(found.off[-1]), rel=1e-9
-        )
+        residual = np.asarray(a) @ v.T - v.T @ t
+        assert np.abs(residual[:, :-1]).max() < 1e-11
+        assert np.linalg.norm(residual[:, -1]) == pytest.approx(off[-1], rel=1e-9)
 
 
 def test_a_basis_of_many_steps_stays_orthonormal_in_float32():
-    found = ALL(matrix(np.geomspace(1e-6, 1e3, N)).astype(jnp.float32), jnp.ones(N))
-    np.testing.assert_allclose(found.basis @ found.basis.T, np.eye(N), atol=2e-5)
+    basis = ALL(matrix(np.geomspace(1e-6, 1e3, N)).astype(jnp.float32), jnp.ones(N)).basis
+    np.testing.assert_allclose(basis @ basis.T, np.eye(N), atol=2e-5)
 
 
-def test_the_largest_eigenpairs_are_scipys_and_their_bounds_hold():
+def test_top_eigenpairs_match_scipy_and_their_bounds_hold():
     with jax.enable_x64(True):
         a = matrix(SPECTRUM)
         values, vectors, bounds = TOP(a, KEY)
@@ -84,20 +80,22 @@ def test_the_largest_eigenpairs_are_scipys_and_their_bounds_hold():
     ],
     ids=range(5),
 )
-def test_as_many_steps_as_dimensions_give_all_eigenvalues_also_repeated_ones(eigenvalues):
+def test_n_steps_give_all_n_eigenvalues_repeated_ones_included(eigenvalues):
     with jax.enable_x64(True):
-        found = ALL(matrix(eigenvalues), jnp.asarray(RNG.normal(size=N)))
-        np.testing.assert_allclose(lanczos.ritz(found)[0], np.sort(eigenvalues), atol=1e-12)
-        different = len(np.unique(eigenvalues))
-        assert different == N or float(found.off[different - 1]) == 0
+        run = ALL(matrix(eigenvalues), jnp.asarray(RNG.normal(size=N)))
+        np.testing.assert_allclose(lanczos.ritz(run)[0], np.sort(eigenvalues), atol=1e-12)
+        distinct = len(np.unique(eigenvalues))
+        assert distinct == N or float(run.off[distinct - 1]) == 0
 
 
-def test_an_invariant_subspace_leaves_the_quadrature_exact():
+def test_the_quadrature_is_exact_after_an_invariant_subspace():
     with jax.enable_x64(True):
         low_rank = np.concatenate([np.zeros(N - 2), [1.0, 4.0]])
-        found = QUADRATURE(matrix(low_rank), KEY)
-        np.testing.assert_allclose(np.sum(found.weights, 1), 1, rtol=1e-12)
-        assert set(np.round(np.asarray(found.nodes)[np.asarray(found.weights) > 1e-12], 9)) == {
+        spectrum = QUADRATURE(matrix(low_rank), KEY)
+        np.testing.assert_allclose(np.sum(spectrum.weights, 1), 1, rtol=1e-12)
+        assert set(
+            np.round(np.asarray(spectrum.nodes)[np.asarray(spectrum.weights) > 1e-12], 9)
+        ) == {
             0.0,
             1.0,
             4.0,
@@ -109,12 +107,12 @@ def test_an_invariant_subspace_leaves_the_quadrature_exact():
         )
 
 
-def test_quadrature_has_the_moments_of_each_probe():
+def test_the_quadrature_has_the_moments_of_each_probe():
     with jax.enable_x64(True):
         a, keys = matrix(SPECTRUM), jax.random.split(KEY, 5)
-        found = QUADRATURE(a, KEY)
+        spectrum = QUADRATURE(a, KEY)
         for key, nodes, weights in zip(
-            keys, np.asarray(found.nodes), np.asarray(found.weights), strict=True
+            keys, np.asarray(spectrum.nodes), np.asarray(spectrum.weights), strict=True
         ):
             v = np.asarray(lanczos.probe(key, a[0])) / N**0.5
             for power in range(2 * K):
@@ -122,7 +120,9 @@ def test_quadrature_has_the_moments_of_each_probe():
                     v @ np.linalg.matrix_power(np.asarray(a), power) @ v, rel=1e-8, abs=1e-8
                 )
         traces = np.asarray(lanczos.hutchinson(times(a), a[0], 5, KEY))
-        assert traces.mean() == pytest.approx(N * lanczos.integral(found, lambda t: t), rel=1e-10)
+        assert traces.mean() == pytest.approx(
+            N * lanczos.integral(spectrum, lambda t: t), rel=1e-10
+        )
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_quadrature_has_the_moments_of_each_probe():
         ("gaussian", lambda a: (a**2).sum()),
     ],
 )
-def test_hutchinsons_mean_and_variance(kind, square):
+def test_hutchinson_estimates_have_their_mean_and_variance(kind, square):
     a = np.asarray(matrix(SPECTRUM), np.float32)
     traces = np.asarray(
         jax.jit(lambda key: lanczos.hutchinson(times(jnp.asarray(a)), a[0], 4000, key, kind))(KEY)
@@ -147,7 +147,7 @@ def test_hutchinsons_mean_and_variance(kind, square):
     )
 
 
-def test_the_mean_over_probes_is_the_density():
+def test_the_mean_over_probes_is_the_spectral_density():
     many = jax.jit(lambda a: lanczos.quadrature(times(a), a[0], K, 400, KEY, together=50))(
         matrix(SPECTRUM).astype(jnp.float32)
     )
@@ -165,7 +165,7 @@ def test_the_mean_over_probes_is_the_density():
     assert np.trapezoid(lanczos.density(many, grid, 0.3), grid) == pytest.approx(1, abs=1e-3)
 
 
-def test_trees_are_as_good_as_vectors():
+def test_trees_give_the_eigenpairs_of_vectors():
     a = matrix(SPECTRUM).astype(jnp.float32)
     tree = {"u": jnp.zeros((2, 10)), "w": [jnp.zeros(20)]}
     flat, back = jax.flatten_util.ravel_pytree(tree)
@@ -181,24 +181,30 @@ def test_trees_are_as_good_as_vectors():
     )
 
 
-def test_one_parameter():
-    found = lanczos.quadrature(lambda v: -3 * v, jnp.zeros(1), 1, 2, KEY)
-    np.testing.assert_allclose(found.nodes, [[-3], [-3]])
-    np.testing.assert_allclose(found.weights, 1)
+def test_a_matrix_of_size_1():
+    spectrum = lanczos.quadrature(lambda v: -3 * v, jnp.zeros(1), 1, 2, KEY)
+    np.testing.assert_allclose(spectrum.nodes, [[-3], [-3]])
+    np.testing.assert_allclose(spectrum.weights, 1)
 
 
 @pytest.mark.parametrize(
-    "call, says",
+    "call, message",
     [
-        (lambda p, x: lanczos.lanczos(p, x, N + 1), "at most as many as dimensions"),
-        (lambda p, x: lanczos.lanczos(p, x, 0), "0 steps in 40 dimensions"),
+        (
+            lambda p, x: lanczos.lanczos(p, x, N + 1),
+            "steps must lie between 1 and the dimension 40, got 41",
+        ),
+        (lambda p, x: lanczos.lanczos(p, x, 0), "the dimension 40, got 0"),
         (lambda p, x: lanczos.lanczos(p, 0 * x, 3), "finite and not zero"),
         (lambda p, x: lanczos.lanczos(p, x.at[3].set(jnp.nan), 3), "finite and not zero"),
-        (lambda p, x: lanczos.top_eigenpairs(p, x, 5, 4, KEY), "4 steps cannot find 5"),
-        (lambda p, x: lanczos.top_eigenpairs(p, x, 0, 4, KEY), "cannot find 0"),
-        (lambda p, x: lanczos.quadrature(p, x, 3, 0, KEY), "at least one probe"),
-        (lambda p, x: lanczos.quadrature(p, x, N + 1, 2, KEY), "41 steps in 40"),
-        (lambda p, x: lanczos.hutchinson(p, x, 0, KEY), "at least one probe"),
+        (
+            lambda p, x: lanczos.top_eigenpairs(p, x, 5, 4, KEY),
+            "k must lie between 1 and the 4 steps, got 5",
+        ),
+        (lambda p, x: lanczos.top_eigenpairs(p, x, 0, 4, KEY), "the 4 steps, got 0"),
+        (lambda p, x: lanczos.quadrature(p, x, 3, 0, KEY), "probes must be at least 1"),
+        (lambda p, x: lanczos.quadrature(p, x, N + 1, 2, KEY), "the dimension 40, got 41"),
+        (lambda p, x: lanczos.hutchinson(p, x, 0, KEY), "probes must be at least 1"),
         (lambda p, x: lanczos.probe(KEY, x, "uniform"), "rademacher or gaussian, not 'uniform'"),
         (
             lambda p, x: lanczos.density(lanczos.exactly(np.ones(3)), np.zeros(2), 0.0),
@@ -216,6 +222,6 @@ def test_one_parameter():
         ),
     ],
 )
-def test_bad_input_is_refused(call, says):
-    with pytest.raises(ValueError, match=says):
+def test_bad_input_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
         call(times(jnp.eye(N)), jnp.ones(N))

@@ -23,15 +23,15 @@ def test_goe_has_its_variances():
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_pivots_tell_inertia_and_determinant(seed):
+def test_pivots_give_inertia_and_determinant(seed):
     a = np.random.default_rng(seed).normal(size=(7, 4, 4))
     with jax.enable_x64(True):
         a = a + a.swapaxes(1, 2)
-        found = np.asarray(PIVOTS(a))
-    np.testing.assert_array_equal((found < 0).sum(-1), (np.linalg.eigvalsh(a) < 0).sum(-1))
-    np.testing.assert_allclose(found.prod(-1), np.linalg.det(a), rtol=1e-8)
+        pivots = np.asarray(PIVOTS(a))
+    np.testing.assert_array_equal((pivots < 0).sum(-1), (np.linalg.eigvalsh(a) < 0).sum(-1))
+    np.testing.assert_allclose(pivots.prod(-1), np.linalg.det(a), rtol=1e-8)
     np.testing.assert_array_equal(
-        (found[:, :3] < 0).sum(-1), (np.linalg.eigvalsh(a[:, :3, :3]) < 0).sum(-1)
+        (pivots[:, :3] < 0).sum(-1), (np.linalg.eigvalsh(a[:, :3, :3]) < 0).sum(-1)
     )
 
 
@@ -56,7 +56,7 @@ def test_shares_of_minima_are_the_closed_forms(d):
     assert (np.diff(value, axis=1) >= 0).all()
 
 
-def test_eigenvalues_of_one_size_more_are_the_formula_with_the_determinant():
+def test_kac_rice_weights_match_the_formula_with_the_determinant():
     rng, d = np.random.default_rng(1), 4
     b, f = rng.normal(size=(100_000, d, d)), rng.normal(size=100_000)
     h = (b + b.swapaxes(1, 2)) / 2**0.5 - f[:, None, None] * np.eye(d)
@@ -73,7 +73,7 @@ def test_eigenvalues_of_one_size_more_are_the_formula_with_the_determinant():
     )
 
 
-def test_the_density_of_points_in_one_dimension():
+def test_points_per_volume_in_one_dimension():
     exact, _ = integrate.quad(
         lambda h: abs(h) * stats.norm.pdf(h, scale=3**0.5), -20, 20, points=[0]
     )
@@ -94,55 +94,51 @@ def test_a_field_has_its_covariance():
 
 
 def test_all_critical_points_of_a_product_of_waves_are_found_once():
-    found = jax.tree.map(
+    ends = jax.tree.map(
         np.asarray,
         SEARCH(KEY, rf.Field(jnp.array([[2.0, 0.0], [0.0, 2.0]]), jnp.ones(2), jnp.zeros(2))),
     )
-    points = found.x[
-        found.first
-    ]  # of cos 2x + cos 2y in [0, 3]^2: multiples of pi / 2, of which those at 0 may lie just outside
+    # cos 2x + cos 2y in [0, 3]^2: multiples of pi / 2; points at 0 may lie just outside
+    points = ends.x[ends.first]
     inside = (points > 0.1).all(1)
     np.testing.assert_allclose(points[inside], [[np.pi / 2, np.pi / 2]], atol=1e-3)
-    assert found.index[found.first][inside] == 0 and found.value[found.first][
-        inside
-    ] == pytest.approx(-2 / 2**0.5)
+    index, value = ends.index[ends.first], ends.value[ends.first]
+    assert index[inside] == 0 and value[inside] == pytest.approx(-2 / 2**0.5)
     grid = np.round(points / (np.pi / 2)).astype(int)
-    np.testing.assert_array_equal(found.index[found.first], (grid % 2 == 0).sum(1))
-    assert len(np.unique(grid, axis=0)) == len(grid) and found.valid.sum() > found.first.sum()
+    np.testing.assert_array_equal(index, (grid % 2 == 0).sum(1))
+    assert len(np.unique(grid, axis=0)) == len(grid) and ends.valid.sum() > ends.first.sum()
 
 
-def test_points_found_are_critical_in_the_box_and_different():
+def test_first_points_are_critical_inside_the_box_and_distinct():
     f = rf.field(jax.random.key(6), 2, 32)
-    found = jax.tree.map(np.asarray, SEARCH(KEY, f))
-    x = found.x[found.first]
+    ends = jax.tree.map(np.asarray, SEARCH(KEY, f))
+    x = ends.x[ends.first]
     assert len(x) > 0 and (x >= 0).all() and (x <= 3).all()
     assert np.abs(np.asarray(jax.vmap(jax.grad(f))(x))).max() < 1e-4
     hessians = np.asarray(jax.vmap(jax.hessian(f))(x))
-    np.testing.assert_array_equal(
-        found.index[found.first], (np.linalg.eigvalsh(hessians) < 0).sum(1)
-    )
-    np.testing.assert_allclose(found.value[found.first], jax.vmap(f)(x), atol=1e-5)
+    np.testing.assert_array_equal(ends.index[ends.first], (np.linalg.eigvalsh(hessians) < 0).sum(1))
+    np.testing.assert_allclose(ends.value[ends.first], jax.vmap(f)(x), atol=1e-5)
     apart = np.linalg.norm(x[:, None] - x[None], axis=-1) + 9 * np.eye(len(x))
     assert apart.min() > 0.02
-    nearest = np.linalg.norm(found.x[found.valid][:, None] - x[None], axis=-1).min(1)
+    nearest = np.linalg.norm(ends.x[ends.valid][:, None] - x[None], axis=-1).min(1)
     assert nearest.max() < 0.02
 
 
-def test_a_search_that_has_not_converged_hides_no_point():
-    found = jax.tree.map(np.asarray, EARLY(KEY, rf.field(jax.random.key(6), 2, 32)))
-    x, some = found.x[found.first], found.x[found.valid]
-    near = np.linalg.norm(found.x[:, None] - x[None], axis=-1) < 0.02
-    assert len(x) > 0 and (near & ~found.valid[:, None]).any()
-    assert np.linalg.norm(some[:, None] - x[None], axis=-1).min(1).max() < 0.02
+def test_an_unconverged_search_hides_no_point():
+    ends = jax.tree.map(np.asarray, EARLY(KEY, rf.field(jax.random.key(6), 2, 32)))
+    x, valid = ends.x[ends.first], ends.x[ends.valid]
+    near = np.linalg.norm(ends.x[:, None] - x[None], axis=-1) < 0.02
+    assert len(x) > 0 and (near & ~ends.valid[:, None]).any()
+    assert np.linalg.norm(valid[:, None] - x[None], axis=-1).min(1).max() < 0.02
 
 
 @pytest.mark.parametrize(
-    "call, says",
+    "call, message",
     [
-        (lambda: rf.field(KEY, 0, 3), "a dimension and a feature"),
-        (lambda: rf.field(KEY, 2, 0), "a dimension and a feature"),
-        (lambda: rf.goe(KEY, 0, 3), "a matrix at least"),
-        (lambda: rf.goe(KEY, 3, 0), "a row at least"),
+        (lambda: rf.field(KEY, 0, 3), "at least 1, got 0 and 3"),
+        (lambda: rf.field(KEY, 2, 0), "at least 1, got 2 and 0"),
+        (lambda: rf.goe(KEY, 0, 3), "at least 1, got 0 and 3"),
+        (lambda: rf.goe(KEY, 3, 0), "at least 1, got 3 and 0"),
         (lambda: rf.pivots(jnp.zeros((2, 3))), "must be square"),
         (lambda: rf.pivots(jnp.zeros(3)), "must be square"),
         (lambda: rf.critical_points(jnp.sum, KEY, 2, 0.0, 3), "must be above 0"),
@@ -150,6 +146,6 @@ def test_a_search_that_has_not_converged_hides_no_point():
         (lambda: rf.critical_points(jnp.sum, KEY, 2, 1.0, 0), "must be above 0"),
     ],
 )
-def test_bad_input_is_refused(call, says):
-    with pytest.raises(ValueError, match=says):
+def test_bad_input_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
         call()

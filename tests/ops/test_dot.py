@@ -1,5 +1,6 @@
-"""The product with a weight is the sum over the axes that it names, and so are its gradients."""
+"""`dot` and its gradients equal `einsum`."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +17,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("letters", CASES)
-def test_it_is_the_sum_and_so_are_its_gradients(letters):
+def test_dot_and_its_gradients_equal_einsum(letters):
     inputs, *shapes = CASES[letters]
     x, w = (
         jnp.asarray(np.random.default_rng(i).normal(size=shape), jnp.float32)
@@ -25,15 +26,14 @@ def test_it_is_the_sum_and_so_are_its_gradients(letters):
     ours, back = jax.vjp(lambda x, w: dot(x, w, inputs), x, w)
     theirs, expected = jax.vjp(lambda x, w: jnp.einsum(letters, x, w), x, w)
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
-    for a, b in zip(back(jnp.cos(ours)), expected(jnp.cos(ours)), strict=True):
-        np.testing.assert_allclose(a, b, atol=2e-6)
+    chex.assert_trees_all_close(back(jnp.cos(ours)), expected(jnp.cos(ours)), atol=2e-6)
 
 
-def test_no_rows_and_half_precision():
-    assert dot(jnp.zeros((0, 3, 4)), jnp.ones((4, 5))).shape == (0, 3, 5)
-    half = dot(jnp.ones((2, 4), jnp.bfloat16), jnp.ones((4, 5), jnp.bfloat16), dtype=jnp.float32)
-    assert (
-        half.dtype == jnp.float32
-        and dot(jnp.ones((2, 4), jnp.bfloat16), jnp.ones((4, 5), jnp.bfloat16)).dtype
-        == jnp.bfloat16
-    )
+def test_a_batch_may_be_empty():
+    chex.assert_shape(dot(jnp.zeros((0, 3, 4)), jnp.ones((4, 5))), (0, 3, 5))
+
+
+def test_the_result_has_the_dtype_of_the_input_or_the_requested_one():
+    x, w = jnp.ones((2, 4), jnp.bfloat16), jnp.ones((4, 5), jnp.bfloat16)
+    chex.assert_type(dot(x, w), jnp.bfloat16)
+    chex.assert_type(dot(x, w, dtype=jnp.float32), jnp.float32)

@@ -13,25 +13,24 @@ Q, R = np.random.default_rng(0).normal(size=(2, 1, 1, 1, K)).astype(np.float32)
 
 
 def score(i, j):
-    at = lambda x, p: rotate(x, np.array([[p]]), rope_frequencies(K, 10_000.0))
-    return float(jnp.sum(at(Q, i) * at(R, j)))
+    rotated = lambda x, p: rotate(x, np.array([[p]]), rope_frequencies(K, 10_000.0))
+    return float(jnp.sum(rotated(Q, i) * rotated(R, j)))
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 100))
-def test_scores_depend_on_distance_alone(i, j, shift):
+def test_scores_depend_only_on_the_difference_of_positions(i, j, shift):
     assert abs(score(i, j) - score(i + shift, j + shift)) < 1e-4
 
 
-def test_rope_turns_pairs_and_keeps_lengths():
+def test_rope_rotates_half_split_pairs():
     x = np.asarray(rotate(Q, np.array([[3]]), rope_frequencies(K, 10_000.0)))
     pairs = (Q[0, 0, 0, :4] + 1j * Q[0, 0, 0, 4:]) * np.exp(3j * 10_000.0 ** (-np.arange(4) / 4))
     np.testing.assert_allclose(x[0, 0, 0], np.concatenate([pairs.real, pairs.imag]), atol=1e-6)
 
 
-def test_sinusoidal_is_cos_then_sin():
-    f = np.asarray(sinusoidal(jnp.array([0.0, 2.0]), 4))
-    np.testing.assert_allclose(
-        f, [[1, 1, 0, 0], [np.cos(2), np.cos(0.02), np.sin(2), np.sin(0.02)]], atol=1e-6
-    )
+def test_sinusoidal_features_are_cosines_then_sines():
+    features = sinusoidal(jnp.array([0.0, 2.0]), 4)
+    expected = [[1, 1, 0, 0], [np.cos(2), np.cos(0.02), np.sin(2), np.sin(0.02)]]
+    np.testing.assert_allclose(features, expected, atol=1e-6)
     with pytest.raises(ValueError, match="even width"):
         sinusoidal(jnp.array([0.0]), 3)

@@ -17,32 +17,29 @@ def drawn(seed):
 
 
 def loop(reward, value, next_value, terminated, truncated, discount, lambda_):
-    advantage, after = np.zeros((T, N)), np.zeros(N)
+    advantage = np.zeros((T + 1, N))
     for t in reversed(range(T)):
         delta = reward[t] + discount * (1.0 - terminated[t]) * next_value[t] - value[t]
-        after = delta + discount * lambda_ * ~(terminated[t] | truncated[t]) * after
-        advantage[t] = after
-    return advantage
+        decay = discount * lambda_ * ~(terminated[t] | truncated[t])
+        advantage[t] = delta + decay * advantage[t + 1]
+    return advantage[:T]
 
 
 @given(st.integers(0, 1000), st.floats(0, 1), st.floats(0, 1))
-def test_equals_the_recursion(seed, discount, lambda_):
-    inputs = drawn(seed)
-    np.testing.assert_allclose(
-        run(*inputs, discount, lambda_), loop(*inputs, discount, lambda_), atol=1e-5
-    )
+def test_gae_equals_the_recursion_in_a_loop(seed, discount, lambda_):
+    inputs = (*drawn(seed), discount, lambda_)
+    np.testing.assert_allclose(run(*inputs), loop(*inputs), atol=1e-5)
 
 
 @given(st.integers(0, 1000))
-def test_lambda_0_is_the_one_step_error(seed):
-    reward, value, next_value, terminated, truncated = drawn(seed)
-    np.testing.assert_allclose(
-        run(*drawn(seed), 0.9, 0.0), reward + 0.9 * ~terminated * next_value - value, atol=1e-5
-    )
+def test_lambda_0_gives_the_td_error(seed):
+    reward, value, next_value, terminated, _ = drawn(seed)
+    td_error = reward + 0.9 * ~terminated * next_value - value
+    np.testing.assert_allclose(run(*drawn(seed), 0.9, 0.0), td_error, atol=1e-5)
 
 
 @given(st.integers(0, 1000))
-def test_lambda_1_is_the_return_less_the_value(seed):
+def test_lambda_1_gives_the_return_minus_the_value(seed):
     reward, value, *_ = drawn(seed)
     never = np.zeros((T, N), bool)
     tail = np.append(value[1:], np.ones((1, N), np.float32), 0)
@@ -51,6 +48,5 @@ def test_lambda_1_is_the_return_less_the_value(seed):
     for t in reversed(range(T)):
         returns = reward[t] + 0.9 * returns
         expected[t] = returns - value[t]
-    np.testing.assert_allclose(
-        run(reward, value, tail, never, never, 0.9, 1.0), expected, atol=1e-4
-    )
+    advantage = run(reward, value, tail, never, never, 0.9, 1.0)
+    np.testing.assert_allclose(advantage, expected, atol=1e-4)

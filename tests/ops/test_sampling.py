@@ -16,16 +16,21 @@ def kept(filtered):
     return list(np.isfinite(np.asarray(filtered)))
 
 
-def test_filters_on_known_probabilities():
+def test_filters_keep_the_most_probable_tokens():
     assert kept(top_k(LOGITS, 2)) == [True, True, False, False]
     assert kept(top_k(LOGITS, 9)) == [True] * 4
-    assert kept(top_p(LOGITS, 0.7)) == [True, True, False, False]  # the token that crosses p stays
+    assert kept(top_p(LOGITS, 0.7)) == [
+        True,
+        True,
+        False,
+        False,
+    ]  # the token that crosses p is kept
     assert kept(top_p(LOGITS, 0.01)) == [True, False, False, False]
     assert kept(min_p(LOGITS, 0.25)) == [True, True, True, False]
 
 
 @given(st.floats(0.01, 1.0), st.integers(0, 100))
-def test_top_p_keeps_at_least_p_and_the_fewest(p, seed):
+def test_top_p_keeps_the_smallest_set_of_mass_p(p, seed):
     logits = jax.random.normal(jax.random.key(seed), (9,))
     probability = np.asarray(jax.nn.softmax(logits))
     inside = np.isfinite(np.asarray(top_p(logits, p)))
@@ -33,13 +38,13 @@ def test_top_p_keeps_at_least_p_and_the_fewest(p, seed):
     assert probability[inside].sum() - probability[inside].min() < p + 1e-5
 
 
-def test_draws_follow_the_probabilities():
+def test_samples_follow_the_probabilities():
     draw = jax.jit(jax.vmap(lambda key: sample(LOGITS, key, Sampling())))
     tokens = np.asarray(draw(jax.random.split(jax.random.key(0), 20_000)))
     np.testing.assert_allclose(np.bincount(tokens, minlength=4) / 20_000, P, atol=0.012)
 
 
-def test_zero_temperature_is_greedy_and_low_temperature_sharpens():
+def test_zero_temperature_low_temperature_and_top_1_are_greedy():
     key = jax.random.key(0)
     assert int(sample(LOGITS, key, Sampling(temperature=0.0))) == 0
     assert int(sample(LOGITS, key, Sampling(temperature=1e-4))) == 0
@@ -50,6 +55,6 @@ def test_zero_temperature_is_greedy_and_low_temperature_sharpens():
     "wrong",
     [dict(temperature=-1.0), dict(top_k=-1), dict(top_p=0.0), dict(top_p=1.5), dict(min_p=2.0)],
 )
-def test_out_of_range_is_named(wrong):
+def test_a_field_out_of_range_is_named_in_the_error(wrong):
     with pytest.raises(UserError, match=next(iter(wrong)).replace("_", "-")):
         Sampling(**wrong)

@@ -1,10 +1,11 @@
-"""torch's scaled dot-product attention, in torch's layout (batch, heads, time, head dimension)."""
+"""Scaled dot-product attention of torch, in the layout (batch, heads, time, head dimension)."""
 
 import numpy as np
 import torch
 from case import Arrays, named, normal, vjp
 from torch.nn.functional import scaled_dot_product_attention
 
+GROUP = "torch"
 PACKAGES = ("torch",)
 
 

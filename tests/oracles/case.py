@@ -1,14 +1,13 @@
-"""What the scripts share: random numbers, and the arrays that make one golden case.
+"""Random numbers and the arrays of one golden case, shared by the generators.
 
-A case is a group of arrays `<case>/<name>`, with numbers that are no data (sizes, rates) as JSON in `settings`. Where gradients
-are compared it holds the inputs by name, the output `out`, a random `cotangent` of its shape, and for each input `grad/<input>`,
-the gradient of sum(out * cotangent).
+A case is a group of arrays `<case>/<name>`. Sizes and rates are JSON numbers in `settings`. A case
+with gradients has the inputs by name, the output `out` and a random `cotangent` of its shape.
+`grad/<input>` is the gradient of sum(out * cotangent) in an input.
 """
 
 import json
 
 import numpy as np
-import torch
 
 Arrays = dict[str, np.ndarray]
 
@@ -16,12 +15,12 @@ Arrays = dict[str, np.ndarray]
 def normal(
     rng: np.random.RandomState, *shape: int, mean: float = 0.0, std: float = 1.0
 ) -> np.ndarray:
-    """Normal float32 numbers. `RandomState` is used because numpy has frozen its streams."""
+    """Normal float32 numbers. numpy keeps the streams of `RandomState` fixed."""
     return (mean + std * rng.standard_normal(shape)).astype(np.float32)
 
 
 def scales(rng: np.random.RandomState, n: int) -> np.ndarray:
-    """The learnt scale of a norm, away from its initial value of one."""
+    """A learnt scale of a norm, away from its initial value of one."""
     return normal(rng, n, mean=1.0, std=0.2)
 
 
@@ -31,12 +30,14 @@ def named(case: str, arrays: Arrays) -> Arrays:
 
 
 def settings(**values: int | float | bool | None) -> Arrays:
-    """Python numbers, as they are."""
+    """Python numbers as JSON."""
     return {"settings": np.array(json.dumps(values))}
 
 
 def vjp(f, inputs: Arrays, rng: np.random.RandomState) -> Arrays:
-    """A case with gradients, of the torch function `f` of the inputs as keywords, computed in float64."""
+    """A case with gradients of the torch function `f(**inputs)`, computed in float64."""
+    import torch  # not every group has torch
+
     leaves = {
         name: torch.tensor(x, dtype=torch.float64, requires_grad=True) for name, x in inputs.items()
     }

@@ -1,9 +1,10 @@
-"""Parameters of the published Llamas, counted by transformers without allocating any."""
+"""Parameter counts of the published Llamas by transformers, without allocating parameters."""
 
 import torch
 from case import Arrays, named, settings
 from transformers import LlamaConfig, LlamaForCausalLM
 
+GROUP = "torch"
 PACKAGES = ("torch", "transformers")
 MODELS = {
     "llama2_7b": (32000, 4096, 11008, 32, 32, 32),

@@ -1,22 +1,23 @@
-"""torch.distributions: log-probability and entropy of actions."""
+"""Log-probabilities and entropies of action distributions, by torch.distributions."""
 
 import numpy as np
 import torch
 from case import Arrays, named, normal, vjp
 from torch.distributions import Categorical, Independent, Normal
 
+GROUP = "torch"
 PACKAGES = ("torch",)
 
 
-def both(distribution, action: np.ndarray) -> torch.Tensor:
+def measured(distribution, action: np.ndarray) -> torch.Tensor:
     """Log-probability and entropy, stacked along a first axis."""
     return torch.stack([distribution.log_prob(torch.tensor(action)), distribution.entropy()])
 
 
 def masked(logits: torch.Tensor, legal: np.ndarray, action: np.ndarray) -> torch.Tensor:
-    """`both` of each row's distribution over its legal actions alone, as if there were no others."""
+    """`measured` of each row's distribution over its legal actions only."""
     rows = [
-        both(Categorical(logits=row[torch.tensor(ok)]), ok[:a].sum())
+        measured(Categorical(logits=row[torch.tensor(ok)]), ok[:a].sum())
         for row, ok, a in zip(logits, legal, action)
     ]
     return torch.stack(rows, 1)
@@ -32,28 +33,23 @@ def generate() -> Arrays:
     legal[np.arange(6), choice] = True
 
     def multi(first, second):
-        return both(Categorical(logits=first), pair[:, 0]) + both(
-            Categorical(logits=second), pair[:, 1]
-        )
+        one = measured(Categorical(logits=first), pair[:, 0])
+        return one + measured(Categorical(logits=second), pair[:, 1])
 
     def gaussian(mean, log_std):
-        return both(Independent(Normal(mean, log_std.exp()), 1), move.astype(np.float64))
+        return measured(Independent(Normal(mean, log_std.exp()), 1), move.astype(np.float64))
 
     def categorical(logits):
-        return both(Categorical(logits=logits), choice)
+        return measured(Categorical(logits=logits), choice)
 
     def among_legal(logits):
         return masked(logits, legal, choice)
 
-    return {
-        **named("categorical", {"action": choice, **vjp(categorical, {"logits": logits}, rng)}),
-        **named(
-            "masked",
-            {"action": choice, "legal": legal, **vjp(among_legal, {"logits": logits}, rng)},
-        ),
-        **named(
-            "multi_categorical",
-            {"action": pair, **vjp(multi, {"first": first, "second": second}, rng)},
-        ),
-        **named("diagonal_gaussian", {"action": move, **vjp(gaussian, gauss, rng)}),
+    one, two = {"logits": logits}, {"first": first, "second": second}
+    cases = {
+        "categorical": {"action": choice, **vjp(categorical, one, rng)},
+        "masked": {"action": choice, "legal": legal, **vjp(among_legal, one, rng)},
+        "multi_categorical": {"action": pair, **vjp(multi, two, rng)},
+        "diagonal_gaussian": {"action": move, **vjp(gaussian, gauss, rng)},
     }
+    return {name: x for case, arrays in cases.items() for name, x in named(case, arrays).items()}

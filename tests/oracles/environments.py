@@ -1,12 +1,17 @@
-"""gymnasium's classic control from states set by hand: what each step returned, and which steps still belonged to the episode."""
+"""Episodes of gymnasium's classic control from given states.
+
+Each case holds the views, rewards and ends of all steps, and marks the steps before the end of the
+episode as alive.
+"""
 
 import gymnasium
 import numpy as np
 from case import Arrays, named, settings
 
+GROUP = "rl"
 PACKAGES = ("gymnasium",)
 T = 60
-# (state, actions): episodes that go on and episodes that end
+# (state, actions) of episodes that end within T steps and of episodes that do not
 CARTPOLE = [
     ([0.01, -0.02, 0.03, 0.04], "alternate"),
     ([-0.03, 0.5, -0.02, -0.4], "right"),
@@ -22,7 +27,7 @@ PENDULUM = [([0.3, -0.2], "random"), ([3.0, 1.0], "random"), ([-2.0, -7.9], "ran
 
 
 def actions(pattern: str, space, rng: np.random.RandomState) -> np.ndarray:
-    if isinstance(space, gymnasium.spaces.Box):  # beyond the bounds too, where actions are clipped
+    if isinstance(space, gymnasium.spaces.Box):  # also beyond the bounds, to test clipping
         return rng.uniform(1.5 * space.low, 1.5 * space.high, (T, *space.shape)).astype(np.float32)
     last = int(space.n) - 1
     named_patterns = {
@@ -34,27 +39,27 @@ def actions(pattern: str, space, rng: np.random.RandomState) -> np.ndarray:
 
 
 def episode(env, state: list[float], chosen: np.ndarray) -> dict[str, list]:
-    """Steps of one episode; after its end the last one is repeated, not alive."""
+    """T steps of one episode; after its end, the last step is repeated and is not alive."""
     env.reset(seed=0)
     env.state = np.array(state, dtype=np.float64)
-    found, over, step = {"view": [], "reward": [], "terminated": [], "alive": []}, False, None
+    steps, over, step = {"view": [], "reward": [], "terminated": [], "alive": []}, False, None
     for action in chosen:
         if not over:
             step = env.step(action)
         view, reward, terminated, _, _ = step
-        for name, x in zip(found, (view, reward, terminated, not over), strict=True):
-            found[name].append(x)
+        for name, x in zip(steps, (view, reward, terminated, not over), strict=True):
+            steps[name].append(x)
         over = over or terminated
-    return found
+    return steps
 
 
 def environment_case(name: str, starts: list, rng: np.random.RandomState) -> Arrays:
     env = gymnasium.make(name).unwrapped
     chosen = np.stack([actions(pattern, env.action_space, rng) for _, pattern in starts])
     episodes = [episode(env, state, a) for (state, _), a in zip(starts, chosen)]
-    found = {key: np.array([e[key] for e in episodes]) for key in episodes[0]}
+    steps = {key: np.array([e[key] for e in episodes]) for key in episodes[0]}
     limit = settings(max_steps=gymnasium.spec(name).max_episode_steps)
-    return {"state": np.array([state for state, _ in starts]), "action": chosen, **limit, **found}
+    return {"state": np.array([state for state, _ in starts]), "action": chosen, **limit, **steps}
 
 
 def generate() -> Arrays:

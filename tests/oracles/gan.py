@@ -1,7 +1,7 @@
-"""Both players of a small conditional GAN in torch: losses and their gradients, penalties included.
+"""Losses and gradients of both players of a small conditional GAN in torch, with penalties.
 
-The losses are binary cross entropies of scores (non-saturating) or of differences of scores of a
-real and a generated image (relativistic); the penalties come from a second backward pass.
+The losses are binary cross entropies of scores (non-saturating), or of the difference between the
+scores of a real and a generated image (relativistic). A second backward pass gives the penalties.
 """
 
 import numpy as np
@@ -9,13 +9,14 @@ import torch
 from case import Arrays, named, normal, settings, vjp
 from torch.nn.functional import binary_cross_entropy_with_logits, leaky_relu
 
+GROUP = "torch"
 PACKAGES = ("torch",)
 BATCH, SIZE, LATENT, CLASSES, WIDTH, EMBED = 5, 2, 3, 3, 4, 2
 R1, R2 = 0.7, 0.3
 
 
 def weights(rng: np.random.RandomState, inputs: int, outputs: int) -> Arrays:
-    """An embedding of classes, two hidden layers and an output layer; w is (inputs, outputs)."""
+    """A class embedding, two hidden layers and an output layer; w is (inputs, outputs)."""
     sizes = (inputs + EMBED, WIDTH, WIDTH, outputs)
     arrays = {"label": normal(rng, CLASSES, EMBED, std=0.5)}
     for i, (rows, columns) in enumerate(zip(sizes, sizes[1:])):
@@ -45,7 +46,7 @@ def squared_slope(scores: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 
 def losses(game: str, real: torch.Tensor, fake: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Losses of discriminator and generator."""
+    """Losses of the discriminator and of the generator."""
     if game == "relativistic":
         return entropy(real - fake, True), entropy(fake - real, True)
     return entropy(real, True) + entropy(fake, False), entropy(fake, True)
@@ -66,18 +67,18 @@ def generate() -> Arrays:
     fixed = double(data) | {"label": torch.tensor(data["label"])}
 
     def played(game, d, g):
-        """Losses of both players, penalties included in that of the discriminator."""
+        """Losses of both players; the discriminator's loss includes the penalties."""
         real = fixed["x"].clone().requires_grad_()
         fake = torch.tanh(network(g, fixed["z"], fixed["label"])).reshape(real.shape)
         fake = fake if fake.requires_grad else fake.requires_grad_()
         scores = [network(d, x, fixed["label"])[:, 0] for x in (real, fake)]
-        of_d, of_g = losses(game, *scores)
+        loss_d, loss_g = losses(game, *scores)
         r1, r2 = (squared_slope(s, x) for s, x in zip(scores, (real, fake)))
-        return of_d + R1 / 2 * r1 + R2 / 2 * r2, of_g
+        return loss_d + R1 / 2 * r1 + R2 / 2 * r2, loss_g
 
     arrays = named("batch", data | settings(r1=R1, r2=R2))
     for game in ("non_saturating", "relativistic"):
-        of_d = vjp(lambda **d: played(game, d, double(generator))[0], discriminator, rng)
-        of_g = vjp(lambda **g: played(game, double(discriminator), g)[1], generator, rng)
-        arrays |= named(f"{game}_discriminator", of_d) | named(f"{game}_generator", of_g)
+        case_d = vjp(lambda **d: played(game, d, double(generator))[0], discriminator, rng)
+        case_g = vjp(lambda **g: played(game, double(discriminator), g)[1], generator, rng)
+        arrays |= named(f"{game}_discriminator", case_d) | named(f"{game}_generator", case_g)
     return arrays

@@ -1,7 +1,7 @@
-"""peft's LoRA on a Llama of transformers: logits, gradients of every factor, merged weights.
+"""LoRA of peft on a Llama of transformers: logits, gradients of all factors, merged weights.
 
-Every factor is drawn, so that neither gradient vanishes. All numbers are multiples of 1/16, so that
-they compress.
+All factors are drawn, so that no gradient vanishes. All numbers are multiples of 1/16, which
+compress well.
 """
 
 import numpy as np
@@ -11,6 +11,7 @@ import transformers
 from case import Arrays, named, normal
 from torch.nn.functional import cross_entropy
 
+GROUP = "torch"
 PACKAGES = ("peft", "torch", "transformers")
 SIZES = {
     "vocab_size": 13,

@@ -1,10 +1,11 @@
-"""torch's cross entropy, mean over the labels that are not to be ignored."""
+"""Cross entropy of torch, averaged over the labels that are not ignored."""
 
 import numpy as np
 import torch
 from case import Arrays, named, normal, vjp
 from torch.nn.functional import cross_entropy
 
+GROUP = "torch"
 PACKAGES = ("torch",)
 
 
@@ -13,11 +14,8 @@ def generate() -> Arrays:
     label = rng.randint(0, 11, (3, 5))
     label[[0, 1, 1, 2], [4, 3, 4, 0]] = -100
     logits = {"logits": normal(rng, 3, 5, 11, std=3.0)}
-    loss = vjp(
-        lambda logits: cross_entropy(
-            logits.flatten(0, 1), torch.tensor(label).flatten(), ignore_index=-100
-        ),
-        logits,
-        rng,
-    )
-    return named("cross_entropy", {"label": label, **loss})
+
+    def mean_loss(logits):
+        return cross_entropy(logits.flatten(0, 1), torch.tensor(label).flatten(), ignore_index=-100)
+
+    return named("cross_entropy", {"label": label, **vjp(mean_loss, logits, rng)})

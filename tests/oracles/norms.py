@@ -1,9 +1,10 @@
-"""torch's normalisations; images channels first, as torch has them."""
+"""Normalisations of torch; images are channels first."""
 
 import numpy as np
 from case import Arrays, named, normal, scales, vjp
 from torch.nn.functional import group_norm, layer_norm, rms_norm
 
+GROUP = "torch"
 PACKAGES = ("torch",)
 
 
@@ -11,7 +12,7 @@ def generate() -> Arrays:
     rng = np.random.RandomState(1)
     x, image = normal(rng, 2, 5, 12, mean=0.5), normal(rng, 2, 12, 3, 4, mean=0.5)
     scale, bias = scales(rng, 12), normal(rng, 12, std=0.2)
-    # small inputs, where a wrong eps shows
+    # small inputs make a wrong eps visible
     x, image = 0.01 * x, 0.01 * image
     affine = {"scale": scale, "bias": bias}
 

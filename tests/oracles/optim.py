@@ -1,4 +1,7 @@
-"""Twenty steps of torch's AdamW on logistic regression: clipping, a warm-up-cosine schedule, weight decay of the matrix alone."""
+"""Twenty steps of torch's AdamW on logistic regression.
+
+The steps clip the gradient, follow a warmup-cosine schedule, and decay only the matrix.
+"""
 
 import math
 
@@ -7,16 +10,17 @@ import torch
 from case import Arrays, named, normal, settings
 from torch.nn.functional import cross_entropy
 
+GROUP = "torch"
 PACKAGES = ("torch",)
 STEPS, WARMUP, PEAK, FINAL, DECAY, CLIP, B1, B2, EPS = 20, 5, 0.1, 0.01, 0.3, 0.5, 0.9, 0.95, 1e-3
 
 
 def schedule(step: int) -> float:
-    """Learning rate over its peak: linear from 0, then half a cosine to the final rate at step STEPS."""
+    """Learning rate over PEAK: linear from 0, then half a cosine to FINAL at step STEPS."""
     if step < WARMUP:
         return step / WARMUP
-    done = (step - WARMUP) / (STEPS - WARMUP)
-    return FINAL / PEAK + (1 - FINAL / PEAK) * (1 + math.cos(math.pi * done)) / 2
+    progress = (step - WARMUP) / (STEPS - WARMUP)
+    return FINAL / PEAK + (1 - FINAL / PEAK) * (1 + math.cos(math.pi * progress)) / 2
 
 
 def generate() -> Arrays:
@@ -26,24 +30,30 @@ def generate() -> Arrays:
     groups = [{"params": [w], "weight_decay": DECAY}, {"params": [b], "weight_decay": 0.0}]
     adamw = torch.optim.AdamW(groups, lr=PEAK, betas=(B1, B2), eps=EPS)
     rate = torch.optim.lr_scheduler.LambdaLR(adamw, schedule)
-    found = {"w": [], "b": [], "norm": [], "rate": []}
+    path = {"w": [], "b": [], "norm": [], "rate": []}
     for _ in range(STEPS):
         adamw.zero_grad()
-        cross_entropy(
-            torch.tensor(x, dtype=torch.float64) @ w + b[None], torch.tensor(label)
-        ).backward()
-        found["norm"].append(torch.nn.utils.clip_grad_norm_([w, b], CLIP).item())
-        found["rate"].append(rate.get_last_lr()[0])
+        logits = torch.tensor(x, dtype=torch.float64) @ w + b[None]
+        cross_entropy(logits, torch.tensor(label)).backward()
+        path["norm"].append(torch.nn.utils.clip_grad_norm_([w, b], CLIP).item())
+        path["rate"].append(rate.get_last_lr()[0])
         adamw.step()
         rate.step()
-        found["w"].append(w.detach().numpy().copy())
-        found["b"].append(b.detach().numpy().copy())
-    if not min(found["norm"]) < CLIP < max(found["norm"]):
-        raise ValueError("the gradient should be clipped in some steps and not in others")
+        path["w"].append(w.detach().numpy().copy())
+        path["b"].append(b.detach().numpy().copy())
+    if not min(path["norm"]) < CLIP < max(path["norm"]):
+        raise ValueError("some steps must clip the gradient and some must not")
     rates = settings(
-        steps=STEPS, warmup=WARMUP, peak_lr=PEAK, final_lr=FINAL, b1=B1, b2=B2, eps=EPS, weight_decay=DECAY, clip=CLIP
-    )  # fmt: skip
-    inputs = {"x": x, "label": label, "w0": w0, "b0": b0}
-    return named(
-        "adamw", {**rates, **inputs, **{name: np.array(steps) for name, steps in found.items()}}
+        steps=STEPS,
+        warmup=WARMUP,
+        peak_lr=PEAK,
+        final_lr=FINAL,
+        b1=B1,
+        b2=B2,
+        eps=EPS,
+        weight_decay=DECAY,
+        clip=CLIP,
     )
+    inputs = {"x": x, "label": label, "w0": w0, "b0": b0}
+    outputs = {name: np.array(steps) for name, steps in path.items()}
+    return named("adamw", {**rates, **inputs, **outputs})

@@ -1,4 +1,7 @@
-"""transformers' rotary embeddings of Llama, layout (batch, heads, time, head dimension); diffusers' sinusoids of a time."""
+"""Rotary embeddings of transformers' Llama, and sinusoidal time embeddings of diffusers.
+
+Rotary embeddings have the layout (batch, heads, time, head dimension).
+"""
 
 import numpy as np
 import torch
@@ -7,6 +10,7 @@ from diffusers.models.embeddings import get_timestep_embedding
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 
+GROUP = "torch"
 PACKAGES = ("torch", "transformers", "diffusers")
 
 

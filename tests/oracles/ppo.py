@@ -1,4 +1,4 @@
-"""The loss of proximal policy optimisation and its gradients in torch: networks of torch.nn, policies of torch.distributions."""
+"""The PPO loss and its gradients in torch, with torch.nn networks and torch.distributions."""
 
 import numpy as np
 import torch
@@ -7,6 +7,7 @@ from torch import nn
 from torch.distributions import Categorical, Independent, Normal
 from torch.func import functional_call
 
+GROUP = "torch"
 PACKAGES = ("torch",)
 B, INPUTS, WIDTH = 24, 4, 8
 
@@ -23,7 +24,10 @@ def network(outputs: int) -> nn.Module:
 
 
 def ppo_loss(log_prob, value, entropy, batch, clip, value_clip, value_weight, entropy_weight):
-    """Clipped surrogate of standardised advantages, plus value error (clipped where `value_clip` is given), less entropy."""
+    """Clipped surrogate loss, plus the value error, minus the entropy bonus.
+
+    Advantages are standardised. The value error is clipped unless `value_clip` is None.
+    """
     advantage = batch["advantage"]
     advantage = (advantage - advantage.mean()) / (advantage.std(correction=0) + 1e-8)
     ratio = (log_prob - batch["log_prob"]).exp()
@@ -40,43 +44,32 @@ def loss_case(
     gaussian: bool, weights: dict[str, float | None], rng: np.random.RandomState
 ) -> Arrays:
     actor, critic = network(2 if gaussian else 3), network(1)
-    params = {
-        f"actor.{name}": normal(rng, *p.shape, std=0.6) for name, p in actor.named_parameters()
-    }
-    params |= {
-        f"critic.{name}": normal(rng, *p.shape, std=0.6) for name, p in critic.named_parameters()
-    }
+    params = {}
+    for net, module in (("actor", actor), ("critic", critic)):
+        for name, p in module.named_parameters():
+            params[f"{net}.{name}"] = normal(rng, *p.shape, std=0.6)
     params |= {"log_std": normal(rng, 2, std=0.3)} if gaussian else {}
     action = normal(rng, B, 2) if gaussian else rng.randint(0, 3, B)
     leaves = {
         name: torch.tensor(p, dtype=torch.float64, requires_grad=True) for name, p in params.items()
     }
-    batch = {name: normal(rng, B) for name in ("value", "advantage")} | {
-        "view": normal(rng, B, INPUTS)
-    }
+    batch = {name: normal(rng, B) for name in ("value", "advantage")}
+    batch["view"] = normal(rng, B, INPUTS)
     view = torch.tensor(batch["view"]).double()
     part = lambda name: {
         k.removeprefix(name + "."): x for k, x in leaves.items() if k.startswith(name)
     }
-    head, value = (
-        functional_call(actor, part("actor"), view),
-        functional_call(critic, part("critic"), view)[:, 0],
-    )
-    policy = (
-        Independent(Normal(head, leaves["log_std"].exp()), 1)
-        if gaussian
-        else Categorical(logits=head)
-    )
+    head = functional_call(actor, part("actor"), view)
+    value = functional_call(critic, part("critic"), view)[:, 0]
+    if gaussian:
+        policy = Independent(Normal(head, leaves["log_std"].exp()), 1)
+    else:
+        policy = Categorical(logits=head)
     log_prob = policy.log_prob(torch.tensor(action))
-    # the old policy: near enough that some ratios are clipped and some not
+    # the old policy is close enough that only some ratios are clipped
     batch["log_prob"] = (log_prob.detach().numpy() + normal(rng, B, std=0.25)).astype(np.float32)
-    loss = ppo_loss(
-        log_prob,
-        value,
-        policy.entropy(),
-        {k: torch.tensor(x).double() for k, x in batch.items()},
-        **weights,
-    )
+    double = {name: torch.tensor(x).double() for name, x in batch.items()}
+    loss = ppo_loss(log_prob, value, policy.entropy(), double, **weights)
     loss.backward()
     return {
         **settings(**weights),

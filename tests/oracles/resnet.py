@@ -1,9 +1,9 @@
-"""torchvision's ResNet written in torch (torchvision needs a build of its own for every torch):
-same layers, same names.
+"""torchvision's ResNet written in torch, with the same layers and names.
 
-Logits and gradients in training mode, running statistics after it, and logits in evaluation mode,
-all in float64, with every parameter and statistic away from its initial value. Parameter counts of
-the published networks.
+torchvision itself needs a build that matches torch. Each case holds logits and gradients in
+training mode, running statistics afterwards, and logits in evaluation mode, all in float64.
+Parameters and statistics differ from their initial values. Two cases hold parameter counts of
+published networks.
 """
 
 import numpy as np
@@ -12,6 +12,7 @@ from case import Arrays, named, normal, scales, settings, vjp
 from torch import nn
 from torch.func import functional_call
 
+GROUP = "torch"
 PACKAGES = ("torch",)
 CLASSES = 5
 TINY = {
@@ -22,7 +23,7 @@ PUBLISHED = {"resnet18": ("basic", (2, 2, 2, 2)), "resnet50": ("bottleneck", (3,
 
 
 class Block(nn.Module):
-    """BasicBlock and Bottleneck, with the stride of a bottleneck in its 3x3 convolution."""
+    """BasicBlock or Bottleneck; a bottleneck has its stride in the 3x3 convolution."""
 
     def __init__(self, kind: str, inputs: int, width: int, stride: int):
         super().__init__()
@@ -54,7 +55,7 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """The whole network; the stem "small" is the usual change for images of 32x32."""
+    """The whole network; the stem "small" is the usual one for 32x32 images."""
 
     def __init__(self, block: str, widths, blocks, stem: str, classes: int):
         super().__init__()

@@ -1,7 +1,8 @@
-"""Generalised advantages twice: by definition, as a discounted sum to the end of the episode, and by stable-baselines3's buffer.
+"""Generalised advantages by their definition and by stable-baselines3's rollout buffer.
 
-The buffer is told which states start an episode, one step later than ours is told which end one, and knows no time limit: as in
-its own algorithms, the value of the state in which an episode was cut off is added to the reward there.
+The definition is a discounted sum of TD errors to the end of the episode. The buffer marks the
+first step of an episode instead of the last, and has no time limits. As in its algorithms, the
+value of a truncated state is added to the reward.
 """
 
 import numpy as np
@@ -10,20 +11,23 @@ from case import Arrays, named, normal, settings
 from gymnasium.spaces import Box, Discrete
 from stable_baselines3.common.buffers import RolloutBuffer
 
+GROUP = "rl"
 PACKAGES = ("torch", "gymnasium", "stable-baselines3")
 DISCOUNT, LAMBDA, T, N = 0.97, 0.9, 12, 3
 
 
 def by_definition(reward, value, next_value, terminated, truncated) -> np.ndarray:
-    """A_t = sum over k >= t, up to the end of the episode, of (discount lambda)^(k - t) times the TD error of step k."""
+    """A_t = sum_{k >= t} (DISCOUNT LAMBDA)^(k - t) delta_k up to the end of the episode.
+
+    delta_k is the TD error of step k.
+    """
     advantage = np.zeros((T, N))
     for n in range(N):
         for t in range(T):
             for k in range(t, T):
                 future = 0.0 if terminated[k, n] else next_value[k, n]
-                advantage[t, n] += (DISCOUNT * LAMBDA) ** (k - t) * (
-                    reward[k, n] + DISCOUNT * future - value[k, n]
-                )
+                delta = reward[k, n] + DISCOUNT * future - value[k, n]
+                advantage[t, n] += (DISCOUNT * LAMBDA) ** (k - t) * delta
                 if terminated[k, n] or truncated[k, n]:
                     break
     return advantage
@@ -49,7 +53,7 @@ def generate() -> Arrays:
     terminated, truncated = np.zeros((T, N), bool), np.zeros((T, N), bool)
     terminated[[3, 7, 11], [0, 1, 1]] = True
     truncated[[2, 8, 5], [1, 0, 2]] = True
-    # V(s'): the value of the next row, but of another state where an episode was cut off, and where the rollout stops
+    # V(s') is the value of the next row, except after truncation and at the end of the rollout
     next_value = np.concatenate([value[1:], normal(rng, 1, N)])
     next_value = np.where(truncated, normal(rng, T, N), next_value)
     rollout = {
@@ -62,6 +66,5 @@ def generate() -> Arrays:
     advantage = by_definition(**rollout)
     if not np.allclose(advantage, by_buffer(**rollout), atol=1e-5):
         raise ValueError("the two oracles of the advantages disagree")
-    return named(
-        "gae", {**rollout, **settings(discount=DISCOUNT, lambda_=LAMBDA), "out": advantage}
-    )
+    rates = settings(discount=DISCOUNT, lambda_=LAMBDA)
+    return named("gae", {**rollout, **rates, "out": advantage})

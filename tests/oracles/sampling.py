@@ -1,4 +1,4 @@
-"""The logits that transformers' warpers leave, alone and one after another in the order that `generate` has them."""
+"""Logits after the warpers of transformers, one by one and in the order of `generate`."""
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+GROUP = "torch"
 PACKAGES = ("torch", "transformers")
 SETTINGS = {"temperature": 0.7, "top_k": 6, "top_p": 0.9, "min_p": 0.08}
 WARPERS = {

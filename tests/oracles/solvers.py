@@ -1,19 +1,19 @@
-"""scipy's Dormand-Prince method on the Lotka-Volterra equations: one step, and a solution without visible error."""
+"""Dormand-Prince of scipy on Lotka-Volterra equations: one step, and an accurate solution."""
 
 import numpy as np
 from case import Arrays, named, settings
 from scipy.integrate import RK45, solve_ivp
 
+GROUP = "theory"
 PACKAGES = ("scipy",)
 START, T0, H, T1 = [2.0, 1.0], 0.5, 0.3, 4.0
 
 
 def lotka_volterra(t: float, y: np.ndarray) -> np.ndarray:
-    """Prey and predators, with a prey birth rate that follows the seasons."""
+    """Rates of change of prey and predators; the birth rate of prey is seasonal."""
     prey, predators = y
-    return np.array(
-        [(1.5 + 0.3 * np.sin(t)) * prey - prey * predators, prey * predators - 3 * predators]
-    )
+    births = (1.5 + 0.3 * np.sin(t)) * prey
+    return np.array([births - prey * predators, prey * predators - 3 * predators])
 
 
 def generate() -> Arrays:

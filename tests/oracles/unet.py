@@ -1,4 +1,7 @@
-"""diffusers' `UNet2DModel` in float64, with every parameter away from its initial value. Times in [0, 1] are multiplied by 1000."""
+"""UNet2DModel of diffusers in float64, with all parameters away from their initial values.
+
+Times in [0, 1] are multiplied by 1000.
+"""
 
 import json
 
@@ -7,6 +10,7 @@ import torch
 from case import Arrays, named, normal, scales, settings, vjp
 from diffusers import UNet2DModel
 
+GROUP = "torch"
 PACKAGES = ("torch", "diffusers")
 CHANNELS, GROUPS, HEAD_DIM, CLASSES, COLOURS, ROWS, COLUMNS = (4, 8), 2, 4, 4, 2, 4, 6
 ARGUMENTS = {
@@ -26,11 +30,8 @@ ARGUMENTS = {
 
 def drawn(rng: np.random.RandomState, name: str, shape: tuple[int, ...]) -> np.ndarray:
     if len(shape) == 1:
-        return (
-            scales(rng, *shape)
-            if "norm" in name and name.endswith("weight")
-            else normal(rng, *shape, std=0.2)
-        )
+        norm = "norm" in name and name.endswith("weight")
+        return scales(rng, *shape) if norm else normal(rng, *shape, std=0.2)
     return normal(rng, *shape, std=np.prod(shape[1:]) ** -0.5)
 
 
@@ -38,7 +39,7 @@ def generate() -> Arrays:
     rng, model = np.random.RandomState(15), UNet2DModel(**ARGUMENTS).double()
     inputs = {name: drawn(rng, name, tuple(w.shape)) for name, w in model.named_parameters()}
     inputs |= {"image": normal(rng, 2, COLOURS, ROWS, COLUMNS)}
-    # at these times float32 knows every angle exactly
+    # float32 represents every angle at these times exactly
     time, label = np.array([0.25, 0.625], np.float32), np.array([3, 1])
 
     def field(image, **w):

@@ -48,7 +48,7 @@ def test_a_mesh_axis_splits_one_array_axis_and_divides_it(mesh, axes):
     assert len(used) == len(set(used))
 
 
-def test_an_axis_that_is_not_divided_stays_whole():
+def test_an_axis_that_the_mesh_does_not_divide_stays_whole():
     mesh = make_mesh("fsdp=2,tensor=2")
     assert partition(("embed", "mlp"), (6, 5), mesh) == PartitionSpec(("fsdp",), None)
     assert partition(("vocab", "embed"), (6, 4), mesh) == PartitionSpec(("tensor",), ("fsdp",))
@@ -69,16 +69,16 @@ def test_every_device_holds_its_share_of_parameters_and_moments():
         for x in jax.tree.leaves((state.params, state.opt))
         if x.ndim >= 2 and x.shape[-1] > 1 and x.size > 64
     ]
-    here = [x.addressable_shards[0].data for x in matrices]
-    assert bytes_of(here) * 4 == bytes_of(matrices)
+    shards = [x.addressable_shards[0].data for x in matrices]
+    assert bytes_of(shards) * 4 == bytes_of(matrices)
 
 
-def test_extra_axes_are_a_prefix_and_none_means_everywhere():
+def test_extra_axes_are_a_prefix_and_none_means_replicated():
     tree = {"a": {"x": jnp.zeros((8, 3)), "y": jnp.zeros(8)}, "b": jnp.zeros(8)}
-    found = shardings({"a": ("batch",), "b": None}, tree, make_mesh("data=4"))
-    assert found["a"]["x"].spec == PartitionSpec("data")
-    assert found["a"]["y"].spec == PartitionSpec("data")
-    assert found["b"].is_fully_replicated
+    placed = shardings({"a": ("batch",), "b": None}, tree, make_mesh("data=4"))
+    assert placed["a"]["x"].spec == PartitionSpec("data")
+    assert placed["a"]["y"].spec == PartitionSpec("data")
+    assert placed["b"].is_fully_replicated
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_extra_axes_are_a_prefix_and_none_means_everywhere():
         ("data=9", "needs 9 devices, there are 8"),
     ],
 )
-def test_a_mesh_that_cannot_be(text, message):
+def test_an_invalid_mesh_is_refused(text, message):
     with pytest.raises(UserError, match=message):
         make_mesh(text)
 
@@ -101,7 +101,7 @@ def test_an_empty_text_is_one_device():
     assert np.size(make_mesh("tensor=2").devices) == 2
 
 
-def test_fsdp_splits_the_largest_axis_where_no_rule_does():
+def test_fsdp_splits_the_largest_axis_if_no_rule_does():
     mesh = make_mesh("fsdp=4,tensor=2")
     assert partition(("inputs", "outputs"), (12, 64), mesh) == PartitionSpec(None, ("fsdp",))
     assert partition(("y", "x", "inputs", "outputs"), (3, 3, 1, 32), mesh) == PartitionSpec(
@@ -127,37 +127,37 @@ NAMED = {name: {"w": ("embed", "outputs"), "b": ("outputs",)} for name in PLAYER
         optax.contrib.sophia(0.1),
     ],
 )
-def test_moments_lie_with_their_parameters_at_any_nesting(tx):
+def test_moments_have_the_shardings_of_their_parameters_at_any_nesting(tx):
     mesh = make_mesh("fsdp=8")
     placed = shardings(NAMED, PLAYERS, mesh)
     opt = {name: tx.init(PLAYERS[name]) for name in PLAYERS}
-    found = optimizer_shardings(opt, PLAYERS, placed, mesh)
-    pairs = list(zip(jax.tree.leaves(opt), jax.tree.leaves(found), strict=True))
+    result = optimizer_shardings(opt, PLAYERS, placed, mesh)
+    pairs = list(zip(jax.tree.leaves(opt), jax.tree.leaves(result), strict=True))
     assert all(s.spec == PartitionSpec(("fsdp",), None) for x, s in pairs if x.shape == (8, 16))
     assert all(s.spec == PartitionSpec(("fsdp",)) for x, s in pairs if x.shape == (16,))
     assert sum(x.shape == (8, 16) for x, _ in pairs) >= 4
 
 
-def test_a_trained_subset_and_a_longer_path_are_told_apart():
+def test_parameters_with_a_common_path_suffix_are_distinguished():
     mesh = make_mesh("fsdp=8")
     params = {"a": {"w": jnp.zeros((8, 8))}, "b": {"a": {"w": jnp.zeros((8, 8))}}}
     placed = shardings(
         {"a": {"w": ("inputs", None)}, "b": {"a": {"w": (None, "outputs")}}}, params, mesh
     )
-    found = optimizer_shardings(optax.adam(0.1).init(params), params, placed, mesh)
-    assert found[0].mu["a"]["w"].spec == PartitionSpec(("fsdp",), None)
-    assert found[0].mu["b"]["a"]["w"].spec == PartitionSpec(None, ("fsdp",))
+    result = optimizer_shardings(optax.adam(0.1).init(params), params, placed, mesh)
+    assert result[0].mu["a"]["w"].spec == PartitionSpec(("fsdp",), None)
+    assert result[0].mu["b"]["a"]["w"].spec == PartitionSpec(None, ("fsdp",))
 
 
-def test_what_follows_no_parameter_is_split_along_its_largest_axis():
+def test_an_array_that_follows_no_parameter_is_split_along_its_largest_axis():
     mesh = make_mesh("fsdp=8")
     params = {"w": jnp.zeros((16, 24))}
     opt = {
         "factors": {"w": {"a": jnp.zeros((17, 17)), "g": jnp.zeros((24, 24))}},
         "count": jnp.int32(0),
     }
-    found = optimizer_shardings(
+    result = optimizer_shardings(
         opt, params, shardings({"w": ("inputs", "outputs")}, params, mesh), mesh
     )
-    assert found["factors"]["w"]["g"].spec == PartitionSpec("fsdp", None)
-    assert found["factors"]["w"]["a"].is_fully_replicated and found["count"].is_fully_replicated
+    assert result["factors"]["w"]["g"].spec == PartitionSpec("fsdp", None)
+    assert result["factors"]["w"]["a"].is_fully_replicated and result["count"].is_fully_replicated

@@ -1,4 +1,4 @@
-"""Golden cases: what independent implementations answered, read from `tests/oracles/golden`."""
+"""Golden cases: outputs of independent implementations, read from `tests/oracles/golden`."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ GOLDEN = Path(__file__).parents[1] / "oracles" / "golden"
 
 
 class Case:
-    """The arrays of one golden case by name; it notes which were read."""
+    """The arrays of one golden case by name, and the names that were not read."""
 
     def __init__(self, name: str):
         family, _, case = name.partition("/")
@@ -30,7 +30,7 @@ class Case:
         return jnp.asarray(self._arrays[name])
 
     def group(self, prefix: str) -> dict[str, jax.Array]:
-        """All arrays `prefix/...`, by the rest of their names."""
+        """All arrays `prefix/<name>`, by name."""
         return {
             name.removeprefix(prefix + "/"): self[name]
             for name in self._arrays
@@ -38,14 +38,14 @@ class Case:
         }
 
     def settings(self, name: str = "settings") -> dict:
-        """The numbers that are no data."""
+        """Sizes and rates of the case."""
         self.unread.discard(name)
         return json.loads(str(self._arrays[name]))
 
     def check_vjp(self, f, inputs: tuple[str, ...], tolerance: float = 2e-6) -> None:
-        """`f` of these inputs must be `out`, and its vector-Jacobian product with `cotangent` each input's `grad/...`.
+        """Checks f(inputs) against `out`, and its product with `cotangent` against `grad/<input>`.
 
-        Differences are measured in units of the largest number of their array, where that is above one.
+        Errors are relative to the largest number of an array if it is above one.
         """
 
         @jax.jit
@@ -54,24 +54,19 @@ class Case:
             return out, pull_back(cotangent)
 
         out, gradients = output_and_gradients(self["cotangent"], *(self[name] for name in inputs))
-        for name, ours in {
-            "out": out,
-            **{f"grad/{name}": g for name, g in zip(inputs, gradients, strict=True)},
-        }.items():
-            scale = max(1.0, float(jnp.abs(self[name]).max()))
-            np.testing.assert_allclose(
-                ours, self[name], rtol=0, atol=tolerance * scale, err_msg=name
-            )
+        ours = {"out": out}
+        ours |= {f"grad/{name}": g for name, g in zip(inputs, gradients, strict=True)}
+        for name, x in ours.items():
+            atol = tolerance * max(1.0, float(jnp.abs(self[name]).max()))
+            np.testing.assert_allclose(x, self[name], rtol=0, atol=atol, err_msg=name)
 
 
 @contextlib.contextmanager
 def open_case(name: str):
-    """The case `family/case`; leaving any of its arrays unread fails."""
+    """The case `family/case`; fails at the end if an array was not read."""
     case = Case(name)
     yield case
-    assert not case.unread, (
-        f"arrays of {name} that were not compared: {', '.join(sorted(case.unread))}"
-    )
+    assert not case.unread, f"{name}: not compared: {', '.join(sorted(case.unread))}"
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
-"""Flow matching: solvers against diffusers' schedulers and scipy, the Diffusion Transformer against its form in torch."""
+"""Flow matching: solvers against diffusers and scipy, the Diffusion Transformer against torch."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,13 +20,13 @@ from panorax.ops import solvers
         ("flow/heun", solvers.heun),
     ],
 )
-def test_trajectories_of_diffusers_run_backwards(golden, name, solver):
+def test_solvers_against_diffusers_with_time_reversed(golden, name, solver):
     with golden(name) as case:
         mean, std = case.settings().values()
         times, path = 1 - case["level"], case["out"]
 
         def velocity(t, x):
-            """E[data - noise | x] for data from N(mean, std^2): at t = 0 noise, at t = 1 data."""
+            """E[data - noise | x], with noise at t = 0 and data from N(mean, std^2) at t = 1."""
             variance = t**2 * std**2 + (1 - t) ** 2
             return mean + (t * std**2 - (1 - t)) / variance * (x - t * mean)
 
@@ -55,26 +56,22 @@ def lotka_volterra(t, y):
 
 def test_one_step_of_dormand_prince(golden):
     with golden("solvers/step") as case:
-        # a tolerance that nothing exceeds lets the first step reach the end: its seven stages are all evaluations
-        solve = jax.jit(
-            lambda y: solvers.dopri5(lotka_volterra, y, **case.settings(), rtol=0.0, atol=1e12)
-        )
-        solution = solve(case["start"])
+        # with an infinite tolerance the first step reaches the end, in seven evaluations
+        options = case.settings() | {"rtol": 0.0, "atol": 1e12}
+        solution = jax.jit(lambda y: solvers.dopri5(lotka_volterra, y, **options))(case["start"])
         assert int(solution.evaluations) == 7
         np.testing.assert_allclose(solution.x, case["out"], rtol=2e-6)
 
 
 def test_dormand_prince_to_the_end(golden):
     with golden("solvers/solution") as case:
-        times = case.settings()
-        solve = jax.jit(
-            lambda y: solvers.dopri5(lotka_volterra, y, **times, rtol=1e-6, atol=1e-7).x
-        )
+        options = case.settings() | {"rtol": 1e-6, "atol": 1e-7}
+        solve = jax.jit(lambda y: solvers.dopri5(lotka_volterra, y, **options).x)
         np.testing.assert_allclose(solve(case["start"]), case["out"], rtol=2e-5)
 
 
 def to_ours(theirs: dict, cfg: dit.Config) -> dict:
-    """Our tree from the names of the published code, matrices (out, in), images channels first; every entry must be used."""
+    """Our parameters from the published code's, with matrices (out, in) and channels first."""
     left, D, H = dict(theirs), cfg.d_model, cfg.n_heads
 
     def dense(name, weight=lambda w: w.T):
@@ -99,7 +96,7 @@ def to_ours(theirs: dict, cfg: dit.Config) -> dict:
         "modulation": left.pop("final_layer.adaLN_modulation.1.weight").T.reshape(D, 2, D),
         "out": dense("final_layer.linear"),
     }
-    assert not left, f"weights that have no place here: {', '.join(left)}"
+    assert not left, f"unused weights: {', '.join(left)}"
     return ours
 
 
@@ -107,13 +104,13 @@ def test_diffusion_transformer(golden):
     with golden("dit/adaln_zero") as case:
         cfg, time, label = dit.Config(**case.settings()), case["time"], case["label"]
         weights = [name for name in case.group("grad") if name != "image"]
-        shapes = jax.tree.map(jnp.shape, to_ours({name: case[name] for name in weights}, cfg))
-        assert shapes == core_spec.map_spec(lambda p: p.shape, dit.spec(cfg, (4, 6, 3), 4))
+        params = to_ours({name: case[name] for name in weights}, cfg)
+        declared = core_spec.abstract(dit.spec(cfg, (4, 6, 3), 4))
+        chex.assert_trees_all_equal_shapes(params, declared)
 
         def field(image_BCYX, *values):
             params = to_ours(dict(zip(weights, values, strict=True)), cfg)
-            return jnp.moveaxis(
-                dit.apply(params, jnp.moveaxis(image_BCYX, 1, -1), time, label, cfg), -1, 1
-            )
+            image_BYXC = jnp.moveaxis(image_BCYX, 1, -1)
+            return jnp.moveaxis(dit.apply(params, image_BYXC, time, label, cfg), -1, 1)
 
         case.check_vjp(field, ("image", *weights), tolerance=5e-6)

@@ -1,7 +1,6 @@
-"""Adversarial games: losses and gradients of both players, penalties included, against torch."""
+"""Adversarial games against torch: losses and gradients of both players, with penalties."""
 
-import jax
-import jax.numpy as jnp
+import chex
 import pytest
 
 from panorax.core import spec as core_spec
@@ -14,7 +13,7 @@ NET = conditional_mlp.Config(hidden=(4, 4), label_width=2)
 
 
 def to_ours(label, w0, b0, w1, b1, w2, b2):
-    """The tree of `conditional_mlp` from the oracle's names."""
+    """Parameters of `conditional_mlp` from the oracle's."""
     torso = ({"w": w0, "b": b0}, {"w": w1, "b": b1})
     return {"label": label, "torso": torso, "out": {"w": w2, "b": b2}}
 
@@ -42,21 +41,16 @@ def test_losses_of_both_players(golden, game, discriminator, generator):
         names = ("label", *LAYERS)
         d, g = (to_ours(*(c[name] for name in names)) for c in (case_d, case_g))
         for params, player in ((d, "discriminator"), (g, "generator")):
-            declared = core_spec.map_spec(lambda p: p.shape, nets[player].spec)
-            assert jax.tree.map(jnp.shape, params) == declared
+            chex.assert_trees_all_equal_shapes(params, core_spec.abstract(nets[player].spec))
+        rules = gan.GAMES[game]
 
-        def of_d(*values):
-            opponent = g, ()
-            loss, _ = gan.discriminator_loss_fn(
-                to_ours(*values), (), batch, None, opponent, nets, gan.GAMES[game], cfg
-            )
-            return loss
+        def loss_d(*values):
+            params, opponent = to_ours(*values), (g, ())
+            return gan.discriminator_loss_fn(params, (), batch, None, opponent, nets, rules, cfg)[0]
 
-        def of_g(*values):
-            opponent = d, ()
-            return gan.loss_fn(to_ours(*values), (), batch, None, opponent, nets, gan.GAMES[game])[
-                0
-            ]
+        def loss_g(*values):
+            params, opponent = to_ours(*values), (d, ())
+            return gan.loss_fn(params, (), batch, None, opponent, nets, rules)[0]
 
-        case_d.check_vjp(of_d, names)
-        case_g.check_vjp(of_g, names)
+        case_d.check_vjp(loss_d, names)
+        case_g.check_vjp(loss_g, names)

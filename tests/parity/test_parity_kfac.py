@@ -1,4 +1,4 @@
-"""K-FAC beside curvlinops': the factors of every layer, and a product with the whole matrix."""
+"""K-FAC against curvlinops: the factors of every layer, and a product with the whole matrix."""
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from panorax.ops.losses import cross_entropy
 
 
 def layer_of(group, i):
-    """torch's weight (out, in) or (out, in, u, v) as ours (in, out) or (u, v, in, out)."""
+    """A layer from torch's weight, (out, in) or (out, in, u, v)."""
     w, b = group[f"{i}/weight"], group[f"{i}/bias"]
     return {"w": w.T if w.ndim == 2 else w.transpose(2, 3, 1, 0), "b": b}
 
@@ -37,32 +37,30 @@ def convolutions(params, taps, x):
     inputs = []
     for i, (layer, tap) in enumerate(zip(params[:2], taps[:2], strict=True)):
         inputs.append(patches(x, 3, stride=1 + i, padding=((1, 1), (1, 1))))
-        x = jnp.tanh(
-            inputs[-1] @ layer["w"].reshape(-1, layer["w"].shape[-1])
-            + layer["b"][None, None, None]
-            + taps[i]
-        )
-    inputs.append(
-        x.transpose(0, 3, 1, 2).reshape(len(x), -1)
-    )  # flattened as torch has it, channels first
+        w = layer["w"].reshape(-1, layer["w"].shape[-1])
+        x = jnp.tanh(inputs[-1] @ w + layer["b"][None, None, None] + taps[i])
+    # torch flattens with channels first
+    inputs.append(x.transpose(0, 3, 1, 2).reshape(len(x), -1))
     return inputs[-1] @ params[2]["w"] + params[2]["b"][None] + taps[2], tuple(inputs)
 
 
 def in_our_order(case, i, layer):
-    """curvlinops' factor A has a patch channel by channel, ours pixel by pixel; the 1 is last in both."""
+    """curvlinops' factors with our order of inputs.
+
+    Its patches are ordered channel by channel, ours pixel by pixel; the bias is last in both.
+    """
     a = case[f"a/{i}"]
     if layer["w"].ndim == 4:
         u, v, channels, _ = layer["w"].shape
-        order = np.append(
-            np.arange(channels * u * v).reshape(channels, u, v).transpose(1, 2, 0).ravel(),
-            channels * u * v,
-        )
+        n = channels * u * v
+        pixels_first = np.arange(n).reshape(channels, u, v).transpose(1, 2, 0).ravel()
+        order = np.append(pixels_first, n)
         a = a[order][:, order]
     return Factors(a, case[f"g/{i}"])
 
 
 @pytest.mark.parametrize("name", ["kfac/perceptron", "kfac/convolutions", "kfac/empirical"])
-def test_factors_and_products_are_curvlinops(golden, name):
+def test_factors_and_products(golden, name):
     with golden(name) as case:
         net = perceptron if name == "kfac/perceptron" else convolutions
         x = case["x"] if net is perceptron else case["x"].transpose(0, 2, 3, 1)
@@ -70,16 +68,13 @@ def test_factors_and_products_are_curvlinops(golden, name):
         if name == "kfac/empirical":
             label = case["label"]
 
-            def found(params, x):
+            def kfac(params, x):
                 outputs, inputs, pull = record(net, params, x)
-                return factors(
-                    params,
-                    inputs,
-                    pull(jax.grad(lambda z: jnp.sum(cross_entropy(z, label)))(outputs)),
-                )
+                loss = lambda logits: jnp.sum(cross_entropy(logits, label))
+                return factors(params, inputs, pull(jax.grad(loss)(outputs)))
         else:
-            found = lambda params, x: exact_factors(net, CATEGORICAL, params, x)
-        ours = jax.jit(found)(params, x)
+            kfac = lambda params, x: exact_factors(net, CATEGORICAL, params, x)
+        ours = jax.jit(kfac)(params, x)
         vectors, products = (
             tuple(layer_of(case.group(part), i) for i in range(3)) for part in ("v", "product")
         )

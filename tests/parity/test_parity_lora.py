@@ -1,5 +1,6 @@
-"""LoRA on a Llama against peft: logits, the gradient of every factor, merged weights."""
+"""LoRA on a Llama against peft: logits, gradients of all factors, merged weights."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +17,7 @@ MATRICES = ("q", "k", "v", "o", "gate", "up", "down")
 
 
 def parameters(tensors, model, directory):
-    """Parameters of the decoder from tensors under their Hugging Face names."""
+    """Parameters of the decoder from tensors with Hugging Face names."""
     directory.mkdir()
     save_file({name: np.asarray(x) for name, x in tensors.items()}, directory / "model.safetensors")
     place = parameter_shardings(decoder.spec(model), make_mesh(""))
@@ -24,7 +25,7 @@ def parameters(tensors, model, directory):
 
 
 def factors(tensors, net, model):
-    """Our factors from peft's A (r, in) and B (out, r), which have a tensor for each layer."""
+    """Our factors from peft's A (r, in) and B (out, r), one tensor per layer."""
     names = hf_weights.table(model)
 
     def stacked(ours, factor, theirs):
@@ -57,8 +58,8 @@ def test_logits_gradients_of_all_factors_and_merged_weights(golden, tmp_path):
         gradients, logits = forward_and_backward(params)
         np.testing.assert_allclose(logits, case["logits"], rtol=1e-5, atol=5e-6)
         theirs = factors(case.group("grad"), net, model)
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), gradients, theirs)
+        chex.assert_trees_all_close(gradients, theirs, rtol=1e-7, atol=1e-6)
 
         whole = merged_tree(lora.with_factors(base, params, adapter))
         theirs = parameters(tensors | case.group("merged"), model, tmp_path / "merged")
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), whole, theirs)
+        chex.assert_trees_all_close(whole, theirs, rtol=1e-7, atol=1e-6)

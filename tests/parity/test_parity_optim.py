@@ -1,4 +1,4 @@
-"""The optimiser, twenty steps beside torch's AdamW with its clipping and schedule."""
+"""Twenty steps of AdamW with clipping and schedule against torch."""
 
 import jax
 import jax.numpy as jnp
@@ -15,28 +15,24 @@ def test_adamw_with_clipping_schedule_and_decay_mask(golden):
         settings, x, label = case.settings(), case["x"], case["label"]
         steps = settings.pop("steps")
         cfg = AdamW(schedule="cosine", **settings)
-        spec = {
-            name: P(case[f"{name}0"].shape, (None,) * case[f"{name}0"].ndim, None)
-            for name in ("w", "b")
-        }
+        params = {"w": case["w0"], "b": case["b0"]}
+        spec = {name: P(p.shape, (None,) * p.ndim, None) for name, p in params.items()}
         tx = optimizer(cfg, steps, spec)
+
+        def loss(params):
+            return jnp.mean(cross_entropy(x @ params["w"] + params["b"][None], label))
 
         def step(carry, _):
             params, opt = carry
-            gradient = jax.grad(
-                lambda p: jnp.mean(cross_entropy(x @ p["w"] + p["b"][None], label))
-            )(params)
+            gradient = jax.grad(loss)(params)
             updates, opt = tx.update(gradient, opt, params)
             params = optax.apply_updates(params, updates)
             return (params, opt), (params, optax.tree.norm(gradient))
 
-        params = {"w": case["w0"], "b": case["b0"]}
-        _, (path, norms) = jax.jit(lambda carry: jax.lax.scan(step, carry, length=steps))(
-            (params, tx.init(params))
-        )
-        np.testing.assert_allclose(
-            learning_rate(cfg, steps)(jnp.arange(steps)), case["rate"], rtol=1e-6, atol=1e-8
-        )
+        run = jax.jit(lambda carry: jax.lax.scan(step, carry, length=steps))
+        _, (path, norms) = run((params, tx.init(params)))
+        rate = learning_rate(cfg, steps)(jnp.arange(steps))
+        np.testing.assert_allclose(rate, case["rate"], rtol=1e-6, atol=1e-8)
         np.testing.assert_allclose(norms, case["norm"], rtol=1e-5)
         for name in params:
             np.testing.assert_allclose(path[name], case[name], rtol=1e-5, atol=5e-6, err_msg=name)

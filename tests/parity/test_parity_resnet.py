@@ -1,5 +1,6 @@
-"""ResNet against torchvision's layers written in torch: both blocks, both stems, both modes."""
+"""ResNet against torchvision's layers in torch: both blocks, both stems, both modes."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,18 +18,21 @@ def channels_last(x_BCYX):
 
 
 def weights_of(values, conv, norm):
-    """A layer of our parameters from torch's names: kernels (out, in, y, x)."""
+    """Parameters of a layer from torch's, whose kernels are (out, in, y, x)."""
     w = values[f"{conv}.weight"].transpose(2, 3, 1, 0)
     return {"w": w, "scale": values[f"{norm}.weight"], "bias": values[f"{norm}.bias"]}
 
 
 def running_of(values, conv, norm):
-    """A layer of our state."""
+    """State of a layer from torch's."""
     return Running(values[f"{norm}.running_mean"], values[f"{norm}.running_var"])
 
 
 def from_torch(values, cfg, layer):
-    """Our tree without the head, each layer made by `layer`; blocks after the first are stacked."""
+    """Our tree without the head, with each layer made by `layer`.
+
+    The blocks of a stage after the first are stacked.
+    """
 
     def block(name, layers):
         branch = range(1, len(layers.branch) + 1)
@@ -38,7 +42,7 @@ def from_torch(values, cfg, layer):
 
     stages = []
     for i, layers in enumerate(resnet.stages(cfg), 1):
-        first, *rest = [block(f"layer{i}.{j}", one) for j, one in enumerate(layers)]
+        first, *rest = [block(f"layer{i}.{j}", layer) for j, layer in enumerate(layers)]
         stacked = {"rest": jax.tree.map(lambda *x: jnp.stack(x), *rest)} if rest else {}
         stages.append({"first": first} | stacked)
     return {"stem": layer(values, "conv1", "bn1"), "stages": tuple(stages)}
@@ -48,9 +52,14 @@ def config(settings):
     return resnet.Config(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
 
 
-def assert_close(ours, theirs, name):
+def close(ours, theirs):
+    """True if the error relative to the largest number, if above one, is within TOLERANCE."""
     scale = max(1.0, float(jnp.abs(theirs).max()))
-    np.testing.assert_allclose(ours, theirs, rtol=0, atol=TOLERANCE * scale, err_msg=name)
+    return np.allclose(ours, theirs, rtol=0, atol=TOLERANCE * scale)
+
+
+def message(ours, theirs):
+    return f"largest difference {float(jnp.abs(ours - theirs).max()):.2e}"
 
 
 @pytest.mark.parametrize("name", ["resnet/basic", "resnet/bottleneck"])
@@ -67,18 +76,26 @@ def test_resnet(golden, name):
             return resnet.apply(params, before, channels_last(values["image"]), cfg, train=train)
 
         @jax.jit
-        def everything(values, cotangent):
+        def both_modes(values, cotangent):
             out, pull_back, after = jax.vjp(lambda v: logits(v, True), values, has_aux=True)
-            return out, pull_back(cotangent)[0], after, *logits(values, False)
+            evaluated, unchanged = logits(values, False)
+            outputs = {
+                "training": out,
+                "evaluation": evaluated,
+                "gradients": pull_back(cotangent)[0],
+                "running": after,
+            }
+            return outputs, unchanged
 
-        out, ours, after, evaluated, kept = everything(inputs, case["cotangent"])
-        assert_close(out, case["out"], "logits in training")
-        assert_close(evaluated, case["evaluated"], "logits in evaluation")
-        for name, gradient in gradients.items():
-            assert_close(ours[name], gradient, f"gradient of {name}")
-        expected = from_torch(case.group("after"), cfg, running_of)
-        jax.tree.map(lambda a, b: assert_close(a, b, "running averages"), after, expected)
-        jax.tree.map(np.testing.assert_array_equal, kept, before)
+        outputs, unchanged = both_modes(inputs, case["cotangent"])
+        expected = {
+            "training": case["out"],
+            "evaluation": case["evaluated"],
+            "gradients": gradients,
+            "running": from_torch(case.group("after"), cfg, running_of),
+        }
+        chex.assert_trees_all_equal_comparator(close, message, outputs, expected)
+        chex.assert_trees_all_equal(unchanged, before)
 
 
 @pytest.mark.parametrize("name", ["resnet/resnet18", "resnet/resnet50"])

@@ -1,7 +1,10 @@
-"""Distributions and PPO's loss against torch, advantages against stable-baselines3, dynamics against gymnasium."""
+"""Distributions and PPO's loss against torch, GAE against stable-baselines3, gymnax dynamics
+against gymnasium.
+"""
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,7 +28,7 @@ DISTRIBUTIONS = {
 }
 
 
-def both(distribution, action):
+def measured(distribution, action):
     """Log-probability and entropy, stacked along a first axis."""
     return jnp.stack([distribution.log_prob(action), distribution.entropy()])
 
@@ -35,26 +38,26 @@ def test_log_prob_and_entropy(golden, name):
     inputs, make = DISTRIBUTIONS[name]
     with golden(name) as case:
         action = case["action"]
-        case.check_vjp(lambda *args: both(make(*args), action), inputs)
+        case.check_vjp(lambda *args: measured(make(*args), action), inputs)
 
 
 def test_masked_logits(golden):
     with golden("distributions/masked") as case:
         legal, action = case["legal"], case["action"]
-        case.check_vjp(lambda logits: both(Categorical(masked(logits, legal)), action), ("logits",))
+        make = lambda logits: Categorical(masked(logits, legal))
+        case.check_vjp(lambda logits: measured(make(logits), action), ("logits",))
 
 
 def test_gae(golden):
     with golden("returns/gae") as case:
-        rollout = [
-            case[name] for name in ("reward", "value", "next_value", "terminated", "truncated")
-        ]
+        names = ("reward", "value", "next_value", "terminated", "truncated")
+        rollout = [case[name] for name in names]
         advantage = jax.jit(functools.partial(gae, **case.settings()))(*rollout)
         np.testing.assert_allclose(advantage, case["out"], rtol=1e-5, atol=2e-6)
 
 
 def policy_params(theirs: dict) -> dict:
-    """The tree of `panorax.rl.policies.mlp` from torch's names, whose matrices are (out, in); every entry must be used."""
+    """Parameters of `panorax.rl.policies.mlp` from torch's, whose matrices are (out, in)."""
     left = dict(theirs)
 
     def dense(name):
@@ -64,7 +67,7 @@ def policy_params(theirs: dict) -> dict:
     log_std = {"log_std": left.pop("log_std")} if "log_std" in left else {}
     params["actor"]["head"] = {"out": dense("actor.4"), **log_std}
     params["critic"]["head"] = dense("critic.4")
-    assert not left, f"weights that have no place here: {', '.join(left)}"
+    assert not left, f"unused weights: {', '.join(left)}"
     return params
 
 
@@ -76,23 +79,18 @@ def test_ppo_loss_and_gradients(golden, name, space):
         cfg = ppo.Config(policy=mlp.Config(hidden=(8, 8)), **case.settings())
         params, gradients = policy_params(case.group("param")), policy_params(case.group("grad"))
         policy = mlp.policy(cfg.policy, (4,), space)
-        assert jax.tree.map(jnp.shape, params) == core_spec.map_spec(lambda p: p.shape, policy.spec)
-        given = {name: case[name][:, None] for name in ("action", "log_prob", "value", "advantage")}
+        chex.assert_trees_all_equal_shapes(params, core_spec.abstract(policy.spec))
+        names = ("action", "log_prob", "value", "advantage")
         batch = ppo.Batch(
-            Observation(case["view"][:, None]), first=jnp.zeros((24, 1), bool), memory=(), **given
+            observation=Observation(case["view"][:, None]),
+            first=jnp.zeros((24, 1), bool),
+            memory=(),
+            **{name: case[name][:, None] for name in names},
         )
-
-        loss = jax.value_and_grad(
-            lambda params: ppo.loss_fn(params, (), batch, None, policy, cfg)[0]
-        )
-        our_loss, our_gradients = jax.jit(loss)(params)
+        loss_fn = lambda params: ppo.loss_fn(params, (), batch, None, policy, cfg)[0]
+        our_loss, our_gradients = jax.jit(jax.value_and_grad(loss_fn))(params)
         np.testing.assert_allclose(our_loss, case["loss"], rtol=1e-5)
-        for (path, ours), theirs in zip(
-            jax.tree.leaves_with_path(our_gradients), jax.tree.leaves(gradients), strict=True
-        ):
-            np.testing.assert_allclose(
-                ours, theirs, rtol=1e-4, atol=5e-6, err_msg=jax.tree_util.keystr(path)
-            )
+        chex.assert_trees_all_close(our_gradients, gradients, rtol=1e-4, atol=5e-6)
 
 
 STATES = {
@@ -104,7 +102,7 @@ STATES = {
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_dynamics_of_gymnasium(golden, name):
+def test_dynamics_against_gymnasium(golden, name):
     env = from_gymnax.make(from_gymnax.Config(name.removeprefix("environments/")))
 
     @jax.jit

@@ -1,4 +1,4 @@
-"""What is left of the logits by temperature, top-k, top-p and min-p, against transformers' warpers."""
+"""Temperature, top-k, top-p and min-p against the warpers of transformers."""
 
 import jax
 import numpy as np
@@ -15,16 +15,14 @@ def test_warpers(golden):
             "top_p": top_p(logits, settings["top_p"]),
             "min_p": min_p(logits, settings["min_p"]),
         }
-        for name, left in ours.items():
-            np.testing.assert_allclose(left, case[name], rtol=1e-6, err_msg=name)
-        # all of them one after another are seen by what is drawn: every token that is left, as often as it should, and no other
+        for name, warped in ours.items():
+            np.testing.assert_allclose(warped, case[name], rtol=1e-6, err_msg=name)
+
+        # the frequencies of samples show all warpers applied in order
         n = 4096
         keys = jax.random.split(jax.random.key(0), n)
         draws = jax.jit(jax.vmap(lambda key: sample(logits, key, Sampling(**settings))))(keys)
-        frequency = np.stack(
-            [np.bincount(row, minlength=logits.shape[1]) / n for row in np.asarray(draws).T]
-        )
+        counts = [np.bincount(row, minlength=logits.shape[1]) for row in np.asarray(draws).T]
+        frequency, probability = np.stack(counts) / n, jax.nn.softmax(case["chain"], -1)
         np.testing.assert_array_equal(frequency > 0, np.isfinite(case["chain"]))
-        np.testing.assert_allclose(
-            frequency, jax.nn.softmax(case["chain"], -1), atol=4 * 0.5 / n**0.5
-        )
+        np.testing.assert_allclose(frequency, probability, atol=4 * 0.5 / n**0.5)

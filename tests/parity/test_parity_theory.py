@@ -1,4 +1,4 @@
-"""The mathematics beside packages that the tests do not have."""
+"""Neighbourhood graphs and curves against umap-learn."""
 
 import numpy as np
 import pytest
@@ -7,11 +7,10 @@ from panorax.maths.clouds.umap import curve, fuzzy_graph
 
 
 @pytest.mark.parametrize("name", ["neighborhoods/graph_5", "neighborhoods/graph_15"])
-def test_fuzzy_graphs_are_umap_learns(golden, name):
+def test_fuzzy_graphs(golden, name):
     with golden(name) as case:
-        np.testing.assert_allclose(
-            fuzzy_graph(case["x"], **case.settings()).toarray(), case["v"], atol=1e-5
-        )
+        graph = fuzzy_graph(case["x"], **case.settings())
+        np.testing.assert_allclose(graph.toarray(), case["v"], atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -23,6 +22,6 @@ def test_fuzzy_graphs_are_umap_learns(golden, name):
         "neighborhoods/curve_3",
     ],
 )
-def test_curves_are_umap_learns(golden, name):
+def test_curves(golden, name):
     with golden(name) as case:
         np.testing.assert_allclose(curve(**case.settings()), case["ab"], rtol=1e-6)

@@ -1,4 +1,4 @@
-"""PPO on worlds whose values are known, before any that is not."""
+"""PPO on probe environments with known values and best actions."""
 
 import dataclasses
 
@@ -31,14 +31,18 @@ BASE = ppo.Config(
 
 
 def trained(name, **changes):
+    """PPO after training on a probe: (mode, value) of views x, and the evaluated return."""
     cfg = dataclasses.replace(BASE, environment=probes.Config(name), **changes)
     system = ppo.system(cfg)
-    state = jax.jit(
-        lambda key: scan_steps(system.train_step, system.init_state(key), (), key, cfg.run.steps)[0]
-    )(KEY)
+
+    @jax.jit
+    def train(key):
+        return scan_steps(system.train_step, system.init_state(key), (), key, cfg.run.steps)[0]
+
+    state = train(KEY)
     envs = probes.environments(cfg.environment, cfg.n_envs)
 
-    def see(x):
+    def respond(x):
         n = len(x)
         observation = Observation(jnp.asarray(x, jnp.float32).reshape(n, 1, 1))
         policy = mlp.policy(cfg.policy, envs.shape, envs.actions)
@@ -46,59 +50,55 @@ def trained(name, **changes):
         return pi.mode()[:, 0], value[:, 0]
 
     total, n = system.evaluate(state, (), KEY)["eval_return"]
-    return see, float(total / n)
+    return respond, float(total / n)
 
 
 @pytest.mark.parametrize(
     "name, x, values",
     [("constant", [0], [1]), ("prediction", [-1, 1], [-1, 1]), ("time_limit", [1, -1], [1, 2])],
 )
-def test_values_are_the_known_ones(name, x, values):
-    see, _ = trained(name)
-    np.testing.assert_allclose(see(x)[1], values, atol=0.1)
+def test_the_critic_learns_the_known_values(name, x, values):
+    respond, _ = trained(name)
+    np.testing.assert_allclose(respond(x)[1], values, atol=0.1)
 
 
-def test_reward_is_discounted_back_in_time():
-    see, _ = trained("discounting")
-    assert abs(float(see([0])[1][0]) - 0.5) < 0.1
+def test_the_critic_discounts_a_later_reward():
+    respond, _ = trained("discounting")
+    assert abs(float(respond([0])[1][0]) - 0.5) < 0.1
 
 
 @pytest.mark.parametrize(
     "name, x, actions",
     [("action", [0], [1]), ("policy", [-1, 1], [0, 1]), ("combination", [0], [[1, 2]])],
 )
-def test_the_best_action_is_found(name, x, actions):
-    see, earned = trained(name, entropy_weight=0.01)
-    np.testing.assert_array_equal(np.asarray(see(x)[0]).reshape(np.shape(actions)), actions)
-    assert earned > 0.9
+def test_the_actor_learns_the_best_action(name, x, actions):
+    respond, mean_return = trained(name, entropy_weight=0.01)
+    modes = np.asarray(respond(x)[0]).reshape(np.shape(actions))
+    np.testing.assert_array_equal(modes, actions)
+    assert mean_return > 0.9
 
 
-def test_a_continuous_action_is_found():
-    see, _ = trained("continuous")
-    np.testing.assert_allclose(np.asarray(see([-1, 1])[0])[:, 0], [-0.5, 0.5], atol=0.15)
+def test_the_actor_learns_the_best_continuous_action():
+    respond, _ = trained("continuous")
+    np.testing.assert_allclose(np.asarray(respond([-1, 1])[0])[:, 0], [-0.5, 0.5], atol=0.15)
 
 
-def test_memory_is_needed_and_used():
-    _, forgetful = trained("memory")
-    _, keeps = trained(
+def test_only_a_policy_with_memory_solves_the_memory_probe():
+    _, without = trained("memory")
+    _, recurrent = trained(
         "memory", policy=gru.Config(), length=16, discount=0.9, run=Run(steps=300, chunk=300)
     )
-    assert forgetful < 0.8 and keeps > 0.95
+    assert without < 0.8 and recurrent > 0.95
 
 
-def test_no_seeds_no_report():
-    assert (
-        ppo.system(dataclasses.replace(BASE, environment=probes.Config("constant"), seeds=0))
-        .report(None, KEY)
-        .metrics
-        == {}
-    )
+def test_zero_seeds_disable_the_report():
+    cfg = dataclasses.replace(BASE, environment=probes.Config("constant"), seeds=0)
+    assert ppo.system(cfg).report(None, KEY).metrics == {}
 
 
-def test_the_report_trains_as_many_steps_as_a_run():
-    cfg = dataclasses.replace(
-        BASE, environment=probes.Config("constant"), run=Run(steps=5, chunk=2)
-    )
+def test_a_seed_of_the_report_trains_all_steps_of_the_run():
+    probe = probes.Config("constant")
+    cfg = dataclasses.replace(BASE, environment=probe, run=Run(steps=5, chunk=2))
     system = ppo.system(cfg)
     state, curves, _ = jax.jit(lambda key: train_seed(system, cfg.run, key))(KEY)
     assert int(state.step) == 5 and curves["loss"].shape == (3,)
@@ -109,6 +109,6 @@ def test_a_minibatch_needs_two_steps():
         ppo.Config(n_envs=1, length=4, minibatches=4)
 
 
-def test_minibatches_must_divide():
+def test_minibatches_must_divide_the_sequences():
     with pytest.raises(ValueError, match="do not divide into 3 equal minibatches"):
         ppo.Config(n_envs=4, length=8, minibatches=3)

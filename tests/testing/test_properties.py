@@ -1,4 +1,4 @@
-"""Every property holds where it should, and fails where it should not."""
+"""Each assertion passes for functions with its property and fails for others."""
 
 import flax.linen
 import jax
@@ -25,7 +25,7 @@ def test_causal(position):
 @pytest.mark.parametrize(
     "f", [lambda x: jnp.flip(x, 1), lambda x: x - jnp.mean(x, 1, keepdims=True), lambda x: 0 * x]
 )
-def test_what_sees_the_future_or_nothing_is_not_causal(f):
+def test_a_function_of_later_inputs_or_of_none_is_not_causal(f):
     with pytest.raises(AssertionError):
         properties.assert_causal(f, X, 2)
 
@@ -43,7 +43,7 @@ def test_permutation_equivariant(order):
     properties.assert_permutation_equivariant(jnp.square, X, order)
 
 
-def test_order_matters_to_a_running_sum():
+def test_a_running_sum_is_not_permutation_equivariant():
     with pytest.raises(AssertionError):
         properties.assert_permutation_equivariant(running_sum, X, [1, 0, 2, 3, 4, 5])
 
@@ -57,13 +57,13 @@ def test_chunks_equal_whole(cuts):
     properties.assert_chunks_equal_whole(step, np.zeros((3, 4), np.float32), X, cuts)
 
 
-def test_a_state_that_is_forgotten_is_found():
+def test_a_step_that_ignores_its_state_fails():
     forgetful = lambda state, x: (jnp.sum(x, 1), jnp.cumsum(x, 1))
     with pytest.raises(AssertionError):
         properties.assert_chunks_equal_whole(forgetful, np.zeros((3, 4), np.float32), X, [2])
 
 
-def test_same_function_compares_gradients_too():
+def test_same_function_compares_gradients_and_dtypes():
     properties.assert_same_function(lambda x: x * x, jnp.square, X)
     stopped = lambda x: jax.lax.stop_gradient(jnp.square(x))
     with pytest.raises(AssertionError):
@@ -77,11 +77,11 @@ def test_sharded_equals_single():
     x = X[:2]
     properties.assert_sharded_equals_single(lambda x: jnp.mean(x, 0), (x,), (rows,))
 
-    def by_place(x):  # a fault that only many devices have
+    def differs_when_sharded(x):
         return x + (1.0 if jax.sharding.get_abstract_mesh().shape.get("data", 1) > 1 else 0.0)
 
     with pytest.raises(AssertionError):
-        properties.assert_sharded_equals_single(by_place, (x,), (rows,))
+        properties.assert_sharded_equals_single(differs_when_sharded, (x,), (rows,))
 
 
 class Mixer(flax.linen.Module):
@@ -90,7 +90,7 @@ class Mixer(flax.linen.Module):
         return flax.linen.Dense(4)(jnp.cumsum(x, 1))
 
 
-def test_a_flax_module_is_held_to_them_too():
+def test_properties_of_a_flax_module():
     net = interop.linen(Mixer(), jnp.zeros((1, 6, 4)))
     params, extra = net.init(jax.random.key(0))
     f = lambda x: net.apply(params, extra, x)[0]

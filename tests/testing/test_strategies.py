@@ -17,7 +17,7 @@ def test_arrays(x):
 
 
 @given(strategies.parameters(SPEC))
-def test_no_parameter_is_left_at_zero(params):
+def test_no_parameter_array_is_zero(params):
     assert all(layer["b"].any() and layer["w"].any() for layer in params)
 
 

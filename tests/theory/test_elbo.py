@@ -1,3 +1,4 @@
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,39 +20,41 @@ from panorax.theory.elbo import (
 )
 
 KEY = jax.random.key(0)
-X, HELD = (jnp.asarray(some) for some in images())
+X, HELD = (jnp.asarray(split) for split in images())
 
 
-def test_probabilistic_pca_is_scikit_learns():
-    mean, w, noise = ppca(X, 5)
+def test_probabilistic_pca_agrees_with_scikit_learn():
+    model = ppca(X, 5)
     pca = PCA(5).fit(np.asarray(X, np.float64))
     n = len(X)
-    np.testing.assert_allclose(noise, pca.noise_variance_ * (n - 1) / n, rtol=1e-5)
-    np.testing.assert_allclose(
-        w @ w.T + noise * np.eye(64), pca.get_covariance() * (n - 1) / n, atol=1e-5
-    )
-    exact = stats.multivariate_normal(mean, w @ w.T + noise * np.eye(64)).logpdf(HELD)
-    np.testing.assert_allclose(ppca_log_likelihood(HELD, mean, w, noise), exact, rtol=1e-8)
+    covariance = model.w @ model.w.T + model.noise * np.eye(64)
+    np.testing.assert_allclose(model.noise, pca.noise_variance_ * (n - 1) / n, rtol=1e-5)
+    np.testing.assert_allclose(covariance, pca.get_covariance() * (n - 1) / n, atol=1e-5)
+    exact = stats.multivariate_normal(model.mean, covariance).logpdf(HELD)
+    np.testing.assert_allclose(ppca_log_likelihood(HELD, model), exact, rtol=1e-8)
 
 
-def linear(params, latent):
-    """The parameters of the linear autoencoder that is probabilistic PCA, and that model: its encoder gives the exact posterior."""
-    mean, w, noise = ppca(X, latent)
-    inverse = np.linalg.inv(w.T @ w + noise * np.eye(latent))
-    to_mean = inverse @ w.T
-    encoder = np.concatenate([to_mean, np.zeros_like(to_mean)]).T
-    bias = np.concatenate([-to_mean @ mean, np.log(noise * np.diag(inverse))])
+def linear_parameters(params, model):
+    """Parameters of the linear autoencoder that equals `model` and encodes the exact posterior."""
+    latent = model.w.shape[1]
+    inverse = np.linalg.inv(model.w.T @ model.w + model.noise * np.eye(latent))
+    to_mean = inverse @ model.w.T
+    log_variance = np.log(model.noise * np.diag(inverse))
     exact = {
-        "encoded": {"w": encoder, "b": bias},
-        "decoded": {"w": w.T, "b": mean},
-        "log_variance": np.log(noise),
+        "encoded": {
+            "w": np.concatenate([to_mean, np.zeros_like(to_mean)]).T,
+            "b": np.concatenate([-to_mean @ model.mean, log_variance]),
+        },
+        "decoded": {"w": model.w.T, "b": model.mean},
+        "log_variance": np.log(model.noise),
     }
-    return params | jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), exact), (mean, w, noise)
+    return params | jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), exact)
 
 
 def test_the_bound_of_the_linear_autoencoder_is_the_likelihood_for_any_number_of_samples():
-    params, fitted = linear(core_spec.init(spec(Config(latent=3, hidden=())), KEY), 3)
-    exact = ppca_log_likelihood(HELD, *fitted)
+    model = ppca(X, 3)
+    params = linear_parameters(core_spec.init(spec(Config(latent=3, hidden=())), KEY), model)
+    exact = ppca_log_likelihood(HELD, model)
     for k in (1, 7):
         np.testing.assert_allclose(importance_bound(params, HELD, KEY, k), exact, atol=2e-2)
     bounds = jax.vmap(lambda key: elbo(params, HELD, key)[0])(jax.random.split(KEY, 500))
@@ -60,18 +63,22 @@ def test_the_bound_of_the_linear_autoencoder_is_the_likelihood_for_any_number_of
 
 def test_more_samples_tighten_a_bound_that_is_not_tight():
     params = core_spec.init(spec(Config(latent=2, hidden=(8,))), KEY)
-    one, many = (float(jnp.mean(importance_bound(params, HELD, KEY, k))) for k in (1, 50))
-    assert one < many
-    bounds = jax.vmap(lambda key: elbo(params, HELD, key)[0])(jax.random.split(KEY, 200))
-    singles = jax.vmap(lambda key: importance_bound(params, HELD, key, 1))(
-        jax.random.split(KEY, 200)
-    )
-    np.testing.assert_allclose(jnp.mean(bounds), jnp.mean(singles), rtol=2e-3)
+    loose, tight = (float(jnp.mean(importance_bound(params, HELD, KEY, k))) for k in (1, 50))
+    assert loose < tight
+
+
+def test_the_importance_bound_of_one_sample_is_the_elbo():
+    params = core_spec.init(spec(Config(latent=2, hidden=(8,))), KEY)
+    keys = jax.random.split(KEY, 200)
+    elbos = jax.vmap(lambda key: elbo(params, HELD, key)[0])(keys)
+    bounds = jax.vmap(lambda key: importance_bound(params, HELD, key, 1))(keys)
+    np.testing.assert_allclose(jnp.mean(elbos), jnp.mean(bounds), rtol=2e-3)
 
 
 def test_shapes_and_bad_input():
     params = core_spec.init(spec(Config(latent=2, hidden=(8, 4))), KEY)
     mean, log_variance = encode(params, X[:3])
-    assert mean.shape == log_variance.shape == (3, 2) and decode(params, mean).shape == (3, 64)
-    with pytest.raises(ValueError, match="64 latent dimensions are not fewer than the 64"):
+    chex.assert_shape([mean, log_variance], (3, 2))
+    chex.assert_shape(decode(params, mean), (3, 64))
+    with pytest.raises(ValueError, match="fewer than the 64 of x, got 64"):
         ppca(X, 64)

@@ -9,14 +9,16 @@ from scipy import linalg
 from panorax.core.errors import UserError
 from panorax.theory.linear_maps import (
     Config,
+    digits,
     low_rank,
     numerical_rank,
+    planes,
     polar,
     projection,
+    rank,
     rotation,
     scaling,
     shear,
-    study,
     tails,
 )
 
@@ -29,14 +31,14 @@ def draw(seed, *shape):
 
 
 @given(seeds)
-def test_polar_is_scipys(seed):
+def test_polar_agrees_with_scipy(seed):
     a = draw(seed, 4, 4)
-    turned, stretched = jax.jit(polar)(a)
-    expected, expected_stretched = linalg.polar(a.astype(np.float64))
-    np.testing.assert_allclose(stretched, expected_stretched, atol=1e-4)
-    np.testing.assert_allclose(turned @ stretched, a, atol=1e-4)
+    r, s = jax.jit(polar)(a)
+    expected_r, expected_s = linalg.polar(a.astype(np.float64))
+    np.testing.assert_allclose(s, expected_s, atol=1e-4)
+    np.testing.assert_allclose(r @ s, a, atol=1e-4)
     if np.linalg.svd(a, compute_uv=False)[-1] > 0.05:
-        np.testing.assert_allclose(turned, expected, atol=2e-3)
+        np.testing.assert_allclose(r, expected_r, atol=2e-3)
 
 
 @given(seeds, st.integers(0, 4))
@@ -61,20 +63,26 @@ def test_maps_of_the_plane():
 
 def test_rank():
     assert int(numerical_rank(draw(0, 7, 3) @ draw(1, 3, 5))) == 3
-    assert (
-        int(numerical_rank(np.zeros((2, 3), np.float32))) == 0
-        and int(numerical_rank(np.eye(1, dtype=np.float32))) == 1
-    )
+    assert int(numerical_rank(np.zeros((2, 3), np.float32))) == 0
+    assert int(numerical_rank(np.eye(1, dtype=np.float32))) == 1
 
 
-def test_the_study_measures_what_it_names():
-    metrics = study(Config(width=12, rank=3, points=20, rivals=3), KEY).metrics
-    assert (metrics["rank_before"], metrics["rank_after"]) == (12, 3)
-    assert (metrics["rotation_determinant"], metrics["shear_determinant"]) == pytest.approx(
-        (1, 1), abs=1e-5
-    )
+def test_determinants_and_ranks_of_the_planes():
+    metrics = planes(KEY).metrics
+    assert metrics["rotation_determinant"] == pytest.approx(1, abs=1e-5)
+    assert metrics["shear_determinant"] == pytest.approx(1, abs=1e-5)
     assert (metrics["rotation_rank"], metrics["projection_rank"]) == (2, 1)
+
+
+def test_a_map_of_low_rank_flattens_data():
+    metrics = rank(KEY, Config(width=12, rank=3, points=20)).metrics
+    assert (metrics["rank_before"], metrics["rank_after"]) == (12, 3)
+
+
+def test_more_directions_keep_more_of_the_digits():
+    metrics = digits(KEY, Config(width=12, rank=3, points=20, rivals=3)).metrics
     assert metrics["digits_kept_1"] < metrics["digits_kept_40"] < 1
+    assert metrics["eckart_young_largest_gap"] < 1e-4 and metrics["rivals_best_over_exact"] > 1
 
 
 def test_bad_input_is_refused():

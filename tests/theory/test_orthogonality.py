@@ -12,9 +12,10 @@ from panorax.theory.orthogonality import (
     cosines,
     fit_together,
     largest_cosine,
+    pairs,
     share_beyond,
     share_within,
-    study,
+    together,
 )
 
 KEY = jax.random.key(0)
@@ -33,7 +34,7 @@ def test_the_cosine_is_a_beta_variable(d):
     )
 
 
-def test_the_share_that_is_nearly_orthogonal():
+def test_shares_within_and_beyond_a_width():
     np.testing.assert_allclose(share_within(jnp.float32(0.1), 3), 0.1, rtol=1e-5)
     np.testing.assert_allclose(
         share_within(jnp.float32(0.1), 2), 2 / np.pi * np.arcsin(0.1), rtol=1e-5
@@ -49,30 +50,28 @@ def test_the_share_that_is_nearly_orthogonal():
 
 @pytest.mark.parametrize("d", [2, 3, 50])
 def test_samples_follow_the_distribution(d):
-    assert (
-        stats.kstest(
-            np.asarray(cosines(KEY, d, 2000)), lambda c: cosine_cdf(jnp.asarray(c, jnp.float32), d)
-        ).pvalue
-        > 1e-3
-    )
+    cdf = lambda c: cosine_cdf(jnp.asarray(c, jnp.float32), d)
+    assert stats.kstest(np.asarray(cosines(KEY, d, 2000)), cdf).pvalue > 1e-3
 
 
-def test_the_largest_cosine_is_that_of_two_different_directions():
+def test_the_largest_cosine_is_between_two_different_directions():
     assert 0.99 < float(largest_cosine(KEY, 2, 40)) <= 1.0001
     assert float(largest_cosine(KEY, 4000, 2)) < 0.1
 
 
-def test_the_study_measures_what_it_names():
-    metrics = study(Config(dims=(2, 3, 100), pairs=2000, together=20), KEY).metrics
-    assert (
-        metrics["near_d3"] == pytest.approx(0.1, abs=1e-5)
-        and metrics["largest_distance"] < 2.5
-        and metrics["largest_outside"] < 1.5
-    )
+def test_sampled_pairs_agree_with_the_exact_law():
+    metrics = pairs(KEY, Config(dims=(2, 3, 100), pairs=2000)).metrics
+    assert metrics["near_d3"] == pytest.approx(0.1, abs=1e-5)
+    assert metrics["largest_distance"] < 2.5 and metrics["largest_outside"] < 1.5
     assert metrics["near_low_d100"] < metrics["near_sampled_d100"] < metrics["near_high_d100"]
-    assert (
-        metrics["d_times_variance_low_d100"] < 1.1 and metrics["d_times_variance_high_d100"] > 0.9
-    )
+    assert metrics["d_times_variance_low_d100"] < 1.1
+    assert metrics["d_times_variance_high_d100"] > 0.9
+
+
+def test_more_directions_fit_together_in_more_dimensions():
+    metrics = together(KEY, Config(dims=(2, 1000), together=20)).metrics
+    assert metrics["fit_together_d2"] < 2 and metrics["fit_together_d1000"] > 20
+    assert metrics["largest_cosine_together"] < 0.3
 
 
 @pytest.mark.parametrize(

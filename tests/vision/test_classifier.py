@@ -1,5 +1,6 @@
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,22 +24,17 @@ step, evaluate = jax.jit(SYSTEM.train_step), jax.jit(SYSTEM.evaluate)
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (64, 5, 4, 2)).astype(np.float32)
 
 
-def equal(a, b):
-    return [
-        np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-    ]
-
-
-def test_a_step_carries_the_batch_statistics_and_evaluation_uses_them():
+def test_a_step_updates_the_running_averages_and_evaluation_uses_them():
     after, metrics = step(STATE, BATCH, KEY)
-    assert not any(equal(after.extra, STATE.extra)) and 0 <= metrics["accuracy"] <= 1
+    equal = jax.tree.map(np.array_equal, after.extra, STATE.extra)
+    assert not any(jax.tree.leaves(equal)) and 0 <= metrics["accuracy"] <= 1
     rows = BATCH | {"weight": np.ones(8, np.float32)}
     fresh, _ = evaluate(STATE.replace(params=after.params), rows, KEY)["eval_loss"]
     carried, _ = evaluate(after, rows, KEY)["eval_loss"]
     assert not np.allclose(fresh, carried, rtol=1e-3)
 
 
-def test_evaluation_is_a_function_of_each_row_and_padding_does_not_count():
+def test_evaluation_treats_rows_independently_and_ignores_padding():
     rows = next(iter(SYSTEM.held_out()))
     weight = np.array([1, 1, 1, 0, 0, 0, 0, 0], np.float32)
     noise = np.concatenate([rows["x"][:3], 5 * rows["x"][3:]])
@@ -47,22 +43,21 @@ def test_evaluation_is_a_function_of_each_row_and_padding_does_not_count():
     nats = -jax.nn.log_softmax(logits)[np.arange(3), label]
     correct = np.argmax(logits, -1) == label
     for x in (rows["x"], noise):
-        padding = np.argmax(apply(x)[3:], -1).astype(np.int32)  # which would count as correct
+        padding = np.argmax(apply(x)[3:], -1).astype(np.int32)  # correct predictions
         batch = {"x": x, "label": np.concatenate([label, padding]), "weight": weight}
-        found = evaluate(STATE, batch, jax.random.key(7))
-        np.testing.assert_allclose(found["eval_loss"], (nats.sum(), 3), rtol=1e-5)
-        np.testing.assert_array_equal(found["eval_accuracy"], (correct.sum(), 3))
+        metrics = evaluate(STATE, batch, jax.random.key(7))
+        np.testing.assert_allclose(metrics["eval_loss"], (nats.sum(), 3), rtol=1e-5)
+        np.testing.assert_array_equal(metrics["eval_accuracy"], (correct.sum(), 3))
 
 
-def test_state_passes_from_one_micro_batch_to_the_next():
+def test_each_micro_batch_updates_the_state_of_the_previous_one():
     plain = dataclasses.replace(CFG.net, stochastic_depth=0.0)
     cfg = dataclasses.replace(CFG, net=plain, shift=0, flip=False, accumulate=2)
     after, _ = jax.jit(classifier.system(cfg).train_step)(STATE, BATCH, KEY)
     extra, apply = STATE.extra, jax.jit(resnet.apply, static_argnames=("cfg", "train"))
     for half in (BATCH["x"][:4], BATCH["x"][4:]):
         _, extra = apply(STATE.params, extra, half, cfg=plain, train=True)
-    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
-    jax.tree.map(close, after.extra, extra)
+    chex.assert_trees_all_close(after.extra, extra, rtol=1e-4, atol=1e-5)
 
 
 def test_the_key_of_a_step_reaches_the_network():
@@ -74,10 +69,8 @@ def test_the_key_of_a_step_reaches_the_network():
 
 
 def test_a_network_without_state_trains_in_the_same_step():
-    cfg = dataclasses.replace(
-        CFG, net=convnet.Config((4, 8)), optim=dataclasses.replace(CFG.optim, peak_lr=0.01)
-    )
-    system = classifier.system(cfg)
+    optim = dataclasses.replace(CFG.optim, peak_lr=0.01)
+    system = classifier.system(dataclasses.replace(CFG, net=convnet.Config((4, 8)), optim=optim))
     state, train = jax.jit(system.init_state)(KEY), jax.jit(system.train_step)
     losses = []
     for i in range(60):
@@ -86,7 +79,7 @@ def test_a_network_without_state_trains_in_the_same_step():
     assert state.extra == () and np.mean(losses[-10:]) < 0.9 * np.mean(losses[:10])
 
 
-def test_every_second_image_is_mirrored():
+def test_flip_mirrors_about_half_of_the_images():
     cfg = dataclasses.replace(CFG, shift=0)
     augmented = np.asarray(classifier.augmented(KEY, IMAGES, cfg))
     mirrored = (augmented == IMAGES[:, :, ::-1]).all((1, 2, 3))
@@ -95,23 +88,22 @@ def test_every_second_image_is_mirrored():
     np.testing.assert_array_equal(classifier.augmented(KEY, IMAGES, off), IMAGES)
 
 
-def test_pixels_are_standardised_in_units_from_0_to_1():
-    cfg = dataclasses.replace(
-        CFG, data=images.Config(channels=2), mean=(0.4, 0.6), deviation=(0.2, 0.1)
-    )
+def test_pixels_are_standardised_on_the_scale_from_0_to_1():
+    data = images.Config(channels=2)
+    cfg = dataclasses.replace(CFG, data=data, mean=(0.4, 0.6), deviation=(0.2, 0.1))
     expected = ((IMAGES + 1) / 2 - [0.4, 0.6]) / [0.2, 0.1]
     np.testing.assert_allclose(classifier.standardised(IMAGES, cfg), expected, atol=1e-5)
     np.testing.assert_allclose(classifier.standardised(IMAGES, CFG), IMAGES, atol=1e-6)
 
 
 def perfect(x):
-    """Logits of the held-out digits' own labels, found by their pixels."""
-    _, _, held, label = datasets.digits()
-    match = (x.reshape(len(x), 1, 64) == held.reshape(1, -1, 64)).all(-1)
-    return np.eye(10)[label[match.argmax(1)]] * match.any(1)[:, None]
+    """One-hot logits of the labels of held-out digits, which are identified by their pixels."""
+    split = datasets.digit_vectors()
+    match = (x.reshape(len(x), 1, 64) == split.x_held[None]).all(-1)
+    return np.eye(10)[split.label_held[match.argmax(1)]] * match.any(1)[:, None]
 
 
-def test_the_report_of_perfect_logits_and_of_logits_that_miss_a_class():
+def test_the_report_of_perfect_logits_and_of_logits_without_a_class():
     source = images.source(images.Config())
     result = report.held_out_report(perfect, source, dataclasses.replace(CFG, neighbors=0))
     assert result.metrics == {"worst_class_accuracy": 1.0, "flip_averaged_accuracy": 1.0}
@@ -120,9 +112,9 @@ def test_the_report_of_perfect_logits_and_of_logits_that_miss_a_class():
     assert report.held_out_report(without_3, source, plain).metrics == {"worst_class_accuracy": 0.0}
 
 
-def test_the_baseline_is_scikit_learns(monkeypatch):
+def test_nearest_neighbor_accuracy_equals_scikit_learns(monkeypatch):
     monkeypatch.setattr(report, "BLOCK", 500)
-    x, label, x_held, label_held = (a.reshape(len(a), -1).squeeze() for a in datasets.digits())
+    x, label, x_held, label_held = datasets.digit_vectors()
     expected = KNeighborsClassifier(1).fit(x, label).score(x_held, label_held)
     assert report.nearest_neighbor_accuracy(images.Config(), 1000) == pytest.approx(expected)
 
@@ -132,10 +124,10 @@ def test_the_baseline_is_scikit_learns(monkeypatch):
     [
         ({"accumulate": 3}, "accumulate 3 must divide batch 128"),
         ({"shift": 8, "border": "reflect"}, "shift 8 must be below the size 8 of reflected images"),
-        ({"mean": (0.5, 0.5)}, "mean must have 1 or 1 numbers, one per colour"),
+        ({"mean": (0.5, 0.5)}, "mean must have 1 or 1 numbers, got"),
         ({"deviation": (0.0,)}, "deviation must be above 0"),
     ],
 )
-def test_a_config_that_makes_no_sense_is_refused(fields, message):
+def test_an_inconsistent_config_is_rejected(fields, message):
     with pytest.raises(ConfigError, match=message):
         classifier.Config(**fields)

@@ -1,7 +1,12 @@
-"""Panorax beside the programs people would use instead: `panorax bench` lists the comparisons, `panorax bench NAME` makes one.
+"""Comparisons of Panorax with other programs.
 
-Every contender lives in a process of its own and does nothing while another has its turn; turns alternate, in another order every round, and a round
-in which other programs used the cores is taken again. A ratio is made within a round, and what is reported is its median and range over the rounds.
-Both do the same work: the numbers that show it (first losses, greedy tokens, returns) come from the processes that are timed. Compilation is
-counted apart, and everything that is not Panorax is an extra: `pip install 'panorax[bench]'`.
+`panorax bench` lists the comparisons, `panorax bench NAME` runs one.
+
+Each contender runs in a process of its own and idles while another has its turn. The order of the
+turns reverses every round, and a turn that other programs disturbed is repeated. A ratio divides
+two rates of one round; the table gives its median and range over the rounds.
+
+All contenders do the same work. The timed processes themselves report the evidence: first losses,
+greedy tokens, returns. Compilation is counted separately. The other programs are an extra:
+`pip install 'panorax[bench]'`.
 """

@@ -1,5 +1,6 @@
-"""CartPole-v1 alone, stepped with random actions: our environments, gymnax as it is, and gymnasium's CartPole for arrays of states."""
+"""CartPole-v1 with random actions: our environments, gymnax, and gymnasium's vector CartPole."""
 
+import itertools
 from pathlib import Path
 
 import jax
@@ -12,7 +13,7 @@ STEPS = 1000
 
 
 def panorax(setting: dict, folder: Path):
-    """`panorax.rl.environments.wrappers.vectorize`."""
+    """Our vectorised environments, `panorax.rl.environments.wrappers.vectorize`."""
     n = setting["n_envs"]
     envs = from_gymnax.environments(from_gymnax.Config(), n)
     state, _ = envs.reset(jax.random.key(0))
@@ -26,7 +27,7 @@ def panorax(setting: dict, folder: Path):
 
 
 def gymnax(setting: dict, folder: Path):
-    """gymnax's own `step`, which starts episodes again, under vmap."""
+    """gymnax's own `step` with automatic resets, under vmap."""
     import gymnax as library
 
     n = setting["n_envs"]
@@ -53,10 +54,8 @@ def _scanned(step, state, n: int):
 
     state = jax.tree.map(jnp.asarray, state)
     program = clock.compile(run, state, key, donate_argnums=0)
-    facts, rounds = (
-        {"compile_seconds": clock.compiling, "version": jax.__version__},
-        iter(range(1 << 30)),
-    )
+    facts = {"compile_seconds": clock.compiling, "version": jax.__version__}
+    rounds = itertools.count()
 
     def work():
         nonlocal state
@@ -69,7 +68,7 @@ def _scanned(step, state, n: int):
 
 
 def numpy_vector(setting: dict, folder: Path):
-    """gymnasium's `CartPoleVectorEnv`; a step in which an episode only starts again is not counted."""
+    """gymnasium's `CartPoleVectorEnv`; steps that only reset an episode do not count."""
     import gymnasium
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""One comparison from config to record, and the guard against losing what was once reached."""
+"""Runs a comparison from its config to its record, and finds ratios that fell below the record."""
 
 import importlib
 import tempfile
@@ -9,16 +9,20 @@ from types import ModuleType
 from panorax.core import claims, config
 from panorax.engine.provenance import provenance
 
-MAY_DROP = 0.25
+MAY_DROP = 0.25  # largest fall of a ratio, as a share of the recorded ratio
 
 
 def load(name: str) -> ModuleType:
-    """The config module of a comparison: get_config(), quick() for the guard, CLAIMS."""
+    """The config module of a comparison: get_config(), CLAIMS, and quick() for `--check`."""
     return importlib.import_module("panorax.configs." + name.replace("/", "."))
 
 
 def measure(name: str, module: ModuleType, cfg) -> tuple[str, dict]:
-    """The table as text, and the record: claims checked, metrics, rows, what produced them."""
+    """Runs the comparison `cfg`.
+
+    Returns the table as text, and the record for JSON: verdicts on the claims, metrics, rows,
+    rounds, seconds, and the versions, device and commit.
+    """
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         table = config.module_of(cfg).benchmark(cfg, Path(folder))
@@ -36,7 +40,10 @@ def measure(name: str, module: ModuleType, cfg) -> tuple[str, dict]:
 
 
 def dropped(now: dict, recorded: dict) -> list[str]:
-    """A line for every ratio of ours that fell by more than `MAY_DROP` of what was recorded; ratios of other contenders are not ours to guard."""
+    """One line for each ratio of Panorax that fell by more than `MAY_DROP` below its record.
+
+    Ratios of other contenders are ignored.
+    """
     ours = {
         name: x
         for name, x in now["metrics"].items()

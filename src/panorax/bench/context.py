@@ -1,9 +1,13 @@
-"""Training on ever longer texts beside PyTorch eager: memory, and tokens a second.
+"""Training on ever longer contexts beside PyTorch eager: memory and tokens per second.
 
-Both attend blockwise: `panorax.ops.blockwise` here, the flash kernel of `scaled_dot_product_attention` there. What a token then costs in memory is the
-same however many come before it, so what a step allocates is a straight line; with all logits at once it would be a parabola, 1 GB at 8,192 tokens for
-two heads and their gradients. The peak resident memory of the process shows it less well, for up to 4,096 tokens compiling needs more than training.
-At 8,192 tokens nine tenths of the time are attention: PyTorch's kernel has both cores at work, ours, of small products one after the other, little more than one.
+Both compute attention blockwise: `panorax.ops.blockwise` here, the flash kernel of
+`scaled_dot_product_attention` in PyTorch. Memory per token is then independent of the context, so
+the allocation of a step grows linearly. With all logits at once it would grow quadratically, to
+1 GB at 8,192 tokens for two heads and their gradients. The peak resident memory of the process
+shows this less clearly, because up to 4,096 tokens compilation needs more memory than training.
+
+At 8,192 tokens attention takes nine tenths of the time. PyTorch's kernel keeps both cores busy; the
+small sequential products of ours use little more than one core.
 """
 
 from pathlib import Path
@@ -15,30 +19,37 @@ from panorax.core.ranges import Count, checked
 
 @checked
 class Config:
-    """A model, and the contexts in rising order, one text a batch; a token is a byte."""
+    """A Llama and the contexts that it trains on, one text per batch; a token is a byte."""
 
     n_layers: Count = 2
+    """transformer blocks [L]"""
     d_model: Count = 64
+    """model width [D]"""
     n_heads: Count = 2
+    """attention heads [H]"""
     d_ff: Count = 172
+    """hidden width of the MLP [F]"""
     contexts: tuple[Count, ...] = (1024, 2048, 4096, 8192)
+    """contexts in tokens, each twice the previous"""
     steps: Count = 5
-    """of a round, at least 5"""
+    """training steps per round, at least 5"""
     rounds: Count = 5
+    """counted rounds"""
 
 
 def benchmark(cfg: Config, folder: Path) -> Table:
-    """All contexts in turn; `memory_growth` is what the last doubling of the context added to our temporaries over what the one before it had added:
-    2 on a straight line, 4 on a parabola."""
-    model = {
-        name: getattr(cfg, name) for name in ("n_layers", "d_model", "n_heads", "d_ff", "steps")
-    }
+    """Compares training at every context.
+
+    The metric `memory_growth` is the memory added to our temporaries by the last doubling of the
+    context, divided by the memory added by the doubling before: 2 is linear, 4 quadratic.
+    """
+    names = ("n_layers", "d_model", "n_heads", "d_ff", "steps")
+    model = {name: getattr(cfg, name) for name in names}
     sizes = tuple(
         (str(context), training.Size(**model, context=context, batch=1)) for context in cfg.contexts
     )
-    table = training.benchmark(
-        training.Config(sizes, ("panorax, step by step", "torch"), rounds=cfg.rounds), folder
-    )
+    contenders = ("panorax, step by step", "torch")
+    table = training.benchmark(training.Config(sizes, contenders, rounds=cfg.rounds), folder)
     used = [row["temporaries_mb"] for row in table.rows if "temporaries_mb" in row]
     table.metrics["memory_growth"] = (used[-1] - used[-2]) / (used[-2] - used[-3])
     return table

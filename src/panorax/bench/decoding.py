@@ -1,10 +1,16 @@
-"""Greedy generation with a key/value cache on the CPU, tokens a second: `transformers` generate, a loop in PyTorch, and `panorax generate`.
+"""Greedy generation with a key/value cache on the CPU: Panorax, `transformers` and a PyTorch loop.
 
-Where the time of a step goes, at 8 rows (0.36 ms a token, 2.9 ms a step): 1.4 ms are the products with the 43 MB of weights, read once a step by XLA's
-compiled scan (PyTorch's own products take 3.6 ms, one call each); 1.1 ms is attention over the whole room of the cache, and 0.4 ms norms, rotary positions
-and the choice of the token. Attention took 2.7 ms while the cache held a token's heads together, (S, G, K): the batched product of XLA wants the
-tokens of a head together, (G, S, K), and copied every layer's cache into that order first. Writing the new key and value in place costs 0.01 ms.
-At one row the products are matrix times vector, which XLA compiles itself: 1.3 of 1.5 ms.
+A step at 8 rows takes 2.9 ms (0.36 ms per token):
+
+    1.4 ms  products with 43 MB of weights, read once per step by XLA's compiled scan
+            (3.6 ms in PyTorch, one call per product)
+    1.1 ms  attention over the whole capacity of the cache
+    0.4 ms  norms, rotary positions and the argmax
+
+Attention took 2.7 ms with a cache laid out as (S, G, K). XLA's batched product needs (G, S, K) and
+copied every layer's cache into that order first. Writing the new key and value in place takes
+0.01 ms. At one row the products are matrix-vector products, which XLA compiles itself; they take
+1.3 of 1.5 ms.
 """
 
 from pathlib import Path
@@ -26,19 +32,27 @@ CONTENDERS = {
 
 @checked
 class Config:
-    """A model of random weights, and how many prompts are continued at once; a token is a byte."""
+    """A Llama with random weights and the prompts that it continues; a token is a byte."""
 
     n_layers: Count = 6
+    """transformer blocks [L]"""
     d_model: Count = 384
+    """model width [D]"""
     n_heads: Count = 6
+    """attention heads [H]"""
     d_ff: Count = 1024
+    """hidden width of the MLP [F]"""
     batches: tuple[Count, ...] = (1, 8)
+    """prompts continued at once [B], one case each"""
     prompt: Count = 32
+    """tokens per prompt"""
     new: Count = 192
+    """tokens generated per prompt"""
     rounds: Count = 7
+    """counted rounds"""
 
     def settings(self) -> dict:
-        """As the contenders read it."""
+        """The argument of the contenders, without the batch."""
         positions = self.prompt + self.new
         model = {name: getattr(self, name) for name in ("n_layers", "d_model", "n_heads", "d_ff")}
         return model | {
@@ -51,21 +65,26 @@ class Config:
 
 
 def benchmark(cfg: Config, folder: Path) -> Table:
-    """Every batch size in turn; all contenders continue the same prompts, of Python documentation, with the same weights."""
+    """Compares generation at every batch size; contenders share weights and prompts.
+
+    The prompts are Python documentation. `BATCH_tokens_that_differ` counts the tokens of both
+    competitors that differ from ours.
+    """
     table = Table("tokens/s")
     corpus = text.dataset(text.Text(tokenizer="bytes"), 257).train
     for batch in cfg.batches:
-        here, size = folder / str(batch), cfg.settings() | {"batch": batch}
-        panorax_llama.write(here, size)
-        np.save(here / "prompts.npy", np.reshape(corpus[: batch * cfg.prompt], (batch, cfg.prompt)))
-        measured = compare(CONTENDERS, size, here, cfg.rounds)
-        table.add(f"batch{batch}", measured, against="torch")
-        ours, *others = (np.array(m.facts["tokens"]) for m in measured.values())
-        table.metrics[f"batch{batch}_ratio_of_panorax_to_transformers"] = (
-            table.metrics[f"batch{batch}_panorax_ratio"]
-            / table.metrics[f"batch{batch}_transformers_ratio"]
+        case, subfolder, size = f"batch{batch}", folder / str(batch), cfg.settings()
+        size["batch"] = batch
+        panorax_llama.write(subfolder, size)
+        prompts = np.reshape(corpus[: batch * cfg.prompt], (batch, cfg.prompt))
+        np.save(subfolder / "prompts.npy", prompts)
+        measured = compare(CONTENDERS, size, subfolder, cfg.rounds)
+        table.add(case, measured, against="torch")
+        ours, *others = (np.array(rounds.facts["tokens"]) for rounds in measured.values())
+        metrics = table.metrics
+        metrics[f"{case}_ratio_of_panorax_to_transformers"] = (
+            metrics[f"{case}_panorax_ratio"] / metrics[f"{case}_transformers_ratio"]
         )
-        table.metrics[f"batch{batch}_tokens_that_differ"] = float(
-            sum(np.sum(ours != theirs) for theirs in others)
-        )
+        differ = sum(np.sum(ours != theirs) for theirs in others)
+        metrics[f"{case}_tokens_that_differ"] = float(differ)
     return table

@@ -1,11 +1,15 @@
-"""Flow matching on digits with a U-Net on the CPU, beside the same network (diffusers' `UNet2DModel`) in PyTorch eager: training, and sampling by
-Heun's method. Below them the convolution alone, of all channels with all and of each with itself.
+"""Flow matching on digits with a U-Net on the CPU, beside diffusers' U-Net in PyTorch eager.
 
-XLA has a fast program for one form of convolution: channels last, the kernel as (rows, columns, in, out). It brings others into this form, but not
-inside a loop, and the gradients that autodiff makes are of other forms: those of a scan of steps run in plain loops. `panorax.ops.convolution` writes
-both gradients in the fast form. Convolutions then run at the speed of products of matrices, and more than half of a step is theirs; the rest is
-norms, copies in another order for the gradients of kernels, and SiLUs. XLA of JAX 0.10.2 gives a convolution one core for every 64 of its output channels,
-so that one does most of the work; with a device for each core (`--mesh data=2`) all of it is shared.
+Compares training and sampling by Heun's method, then full and depthwise convolutions alone.
+
+XLA has a fast program for one layout of convolutions: channels last, kernels as (rows, columns, in,
+out). Outside a loop XLA converts other layouts to it. Inside a scan of training steps the gradients
+that autodiff makes keep other layouts and run as plain loops. `panorax.ops.convolution` writes both
+gradients in the fast layout, and convolutions then run at matrix-product speed. They take more than
+half of a step; the remainder is norms, layout copies for the kernel gradients, and SiLUs.
+
+XLA in JAX 0.10.2 gives a convolution one core per 64 output channels, so one core does most of the
+work. One device per core (`--mesh data=2`) uses both.
 """
 
 import functools
@@ -22,6 +26,7 @@ from panorax.bench.table import Table
 from panorax.core.config import Run
 from panorax.core.ranges import Count, checked
 from panorax.core.step import scan_steps, stacked
+from panorax.core.study import family
 from panorax.data import images
 from panorax.engine.loop import Clock
 from panorax.generative import flow_matching
@@ -46,19 +51,24 @@ CHUNK, HEUN_STEPS = 10, 8
 
 @checked
 class Config:
-    """The network of generative/flow_matching_unet, and `steps` of a round, a multiple of 10."""
+    """The network and the sizes of a round."""
 
     net: unet.Config = unet.Config()
+    """the U-Net; by default the network of generative/flow_matching_unet"""
     batch: Count = 128
+    """images per training step [B]"""
     steps: Count = 20
+    """training steps per round, a multiple of 10"""
     samples: Count = 100
+    """images sampled at once"""
     convolved: tuple[Count, Count, Count] = (128, 8, 64)
-    """images, their side and their channels for the convolution alone"""
+    """images, pixels per side and channels of the convolutions alone"""
     rounds: Count = 5
+    """counted rounds"""
 
 
 def config(setting: dict) -> flow_matching.Config:
-    """The system as a contender runs it."""
+    """The config of the system that contenders run, from a `setting` decoded from JSON."""
     net = unet.Config(
         **{name: tuple(x) if isinstance(x, list) else x for name, x in setting["net"].items()}
     )
@@ -68,66 +78,62 @@ def config(setting: dict) -> flow_matching.Config:
 
 
 def benchmark(cfg: Config, folder: Path) -> Table:
-    """Training on the same batches, noise and times from the same weights; then the same noise turned into digits."""
+    """Compares training, sampling and convolutions.
+
+    All contenders train from the same weights on the same batches, noise and times, and sample from
+    the same noise.
+    """
     table, setting = Table("images/s"), {**vars(cfg), "net": vars(cfg.net)}
     prepare(setting, folder)
+    for case, contenders, fact, metric in (
+        ("training", TRAINING, "losses", "largest_loss_difference"),
+        ("sampling", SAMPLING, "pixels", "largest_pixel_difference"),
+    ):
+        measured = compare(contenders, setting, folder, cfg.rounds)
+        table.add(case, measured, "torch")
+        values = [rounds.facts[fact] for rounds in measured.values()]
+        table.metrics[metric] = float(np.ptp(values, axis=0).max())
     convolutions.prepare(*cfg.convolved, folder)
-    trained, sampled = (
-        compare(contenders, setting, folder, cfg.rounds) for contenders in (TRAINING, SAMPLING)
-    )
-    table.add("training", trained, "torch")
-    table.add("sampling", sampled, "torch")
+    differences = {}
     for case, contenders in (
         ("convolution", convolutions.CONVOLUTION),
         ("depthwise", convolutions.DEPTHWISE),
     ):
-        alone = compare(contenders, {}, folder, cfg.rounds)
-        table.add(case, alone, "torch")
-        norms = np.array([one.facts["norms"] for one in alone.values()])
-        table.metrics[f"{case}_largest_difference"] = float(
-            np.ptp(norms, axis=0).max() / norms.max()
-        )
-    table.metrics["largest_loss_difference"] = float(
-        np.ptp([one.facts["losses"] for one in trained.values()], axis=0).max()
-    )
-    table.metrics["largest_pixel_difference"] = float(
-        np.ptp([one.facts["pixels"] for one in sampled.values()], axis=0).max()
-    )
+        measured = compare(contenders, {}, folder, cfg.rounds)
+        table.add(case, measured, "torch")
+        norms = np.array([rounds.facts["norms"] for rounds in measured.values()])
+        differences[case] = np.ptp(norms, axis=0).max() / norms.max()
+    table.metrics |= family("{}_largest_difference", differences)
     return table
 
 
 def prepare(setting: dict, folder: Path) -> None:
-    """Weights by diffusers' names, every one away from its initial value; batches with the noise, times and dropped labels that our step draws; noise
-    to sample from."""
+    """Writes the files that contenders share.
+
+    weights.npz: parameters under diffusers' names, each moved away from its initial value.
+    batches.npz: batches with the noise, times and dropped labels that our step draws.
+    noise.npz: noise and labels to sample from.
+    """
     cfg = config(setting)
     key_init, key_move, key_noise = jax.random.split(jax.random.key(0), 3)
     system = flow_matching.system(cfg)
     leaves, tree = jax.tree.flatten(system.init_state(key_init).params)
-    params = tree.unflatten(
-        [
-            x + 0.02 * jax.random.normal(k, x.shape)
-            for x, k in zip(leaves, jax.random.split(key_move, len(leaves)), strict=True)
-        ]
-    )
-    np.savez(folder / "weights.npz", **diffusers_unet.to_diffusers(params))
+    keys = jax.random.split(key_move, len(leaves))
+    moved = [x + 0.02 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
+    np.savez(folder / "weights.npz", **diffusers_unet.to_diffusers(tree.unflatten(moved)))
     steps = [
         _drawn(cfg, system.batches(step), jax.random.fold_in(jax.random.key(0), step))
         for step in range(setting["steps"])
     ]
-    np.savez(
-        folder / "batches.npz",
-        **{name: np.stack([step[name] for step in steps]) for name in steps[0]},
-    )
+    batches = {name: np.stack([step[name] for step in steps]) for name in steps[0]}
+    np.savez(folder / "batches.npz", **batches)
     label = np.arange(setting["samples"], dtype=np.int32) % 10
-    np.savez(
-        folder / "noise.npz",
-        x0=jax.random.normal(key_noise, (len(label), *cfg.data.shape)),
-        label=label,
-    )
+    x0 = jax.random.normal(key_noise, (len(label), *cfg.data.shape))
+    np.savez(folder / "noise.npz", x0=x0, label=label)
 
 
 def _drawn(cfg, batch, key) -> dict[str, np.ndarray]:
-    """The random numbers of `flow_matching.loss_fn`."""
+    """A batch with the noise, times and dropped labels that `flow_matching.loss_fn` draws."""
     key_noise, key_time, key_drop = jax.random.split(key, 3)
     dropped = jax.random.bernoulli(key_drop, cfg.label_dropout, batch["label"].shape)
     label = np.where(dropped, cfg.data.classes, batch["label"])
@@ -145,25 +151,21 @@ def _params(cfg: flow_matching.Config, folder: Path):
 
 
 def training_on_two(setting: dict, folder: Path):
-    """As `panorax run --mesh data=2` trains: the two cores are a device each, with half of the batch."""
+    """Training on two devices, one per core, with half of the batch each (`--mesh data=2`)."""
     jax.config.update("jax_num_cpu_devices", 2)
     return training(setting, folder)
 
 
 def sampling_on_two(setting: dict, folder: Path):
-    """Half of the samples on each of two devices."""
+    """Sampling on two devices, with half of the samples each."""
     jax.config.update("jax_num_cpu_devices", 2)
     return sampling(setting, folder)
 
 
 def training(setting: dict, folder: Path):
-    """Training as the loop does it on all devices, the mean of the parameters included."""
-    cfg, key, clock, mesh = (
-        config(setting),
-        jax.random.key(0),
-        Clock(),
-        make_mesh(f"data={jax.device_count()}"),
-    )
+    """Training on all devices as in the training loop, including the averaged parameters."""
+    cfg, key, clock = config(setting), jax.random.key(0), Clock()
+    mesh = make_mesh(f"data={jax.device_count()}")
     system, params = flow_matching.system(cfg), _params(cfg, folder)
     extra = flow_matching.Extra((), jax.tree.map(jax.numpy.copy, params))
     state = system.init_state(key).replace(params=params, extra=extra)
@@ -193,8 +195,8 @@ def training(setting: dict, folder: Path):
 
     def work():
         nonlocal state
-        for some in batches:
-            state, _ = program(state, some)
+        for chunk in batches:
+            state, _ = program(state, chunk)
         jax.block_until_ready(state)
         return setting["steps"] * cfg.batch
 
@@ -202,7 +204,7 @@ def training(setting: dict, folder: Path):
 
 
 def sampling(setting: dict, folder: Path):
-    """`HEUN_STEPS` steps of Heun's method for all labels at once, on all devices."""
+    """`HEUN_STEPS` steps of Heun's method on all devices, all samples at once."""
     cfg, clock, mesh = config(setting), Clock(), make_mesh(f"data={jax.device_count()}")
     params = jax.device_put(_params(cfg, folder), NamedSharding(mesh, PartitionSpec()))
     with np.load(folder / "noise.npz") as file:

@@ -1,7 +1,11 @@
-"""Training a Llama on one GPU in bfloat16 beside PyTorch's compiler, and what share that is of the speed at which the GPU multiplies matrices.
+"""Training a Llama on one GPU in bfloat16 beside `torch.compile`.
 
-The share is the operations that training on the tokens of a second takes (`panorax.bench.training.Size.flops`) over those a second of a product of two
-square matrices in bfloat16, measured in the same run. Nothing that is computed twice counts twice.
+The GPU's matrix-product speed is the second measure:
+
+    share = tokens per second * operations per token / operations per second of a matrix product
+
+Operations per token are `panorax.bench.training.Size.flops`; recomputed activations do not count
+twice. The product of two square bfloat16 matrices is timed in the same run.
 """
 
 from pathlib import Path
@@ -15,6 +19,7 @@ from panorax.bench.rounds import compare, spread
 from panorax.bench.table import Table
 from panorax.core.errors import UserError
 from panorax.core.ranges import Count, checked
+from panorax.core.study import family
 from panorax.engine.loop import Clock
 
 TIMES = 50
@@ -22,24 +27,33 @@ TIMES = 50
 
 @checked
 class Config:
-    """Sizes by name; `matrix` is the side of the matrices whose product is the measure."""
+    """Sizes, contenders, and the reference matrix product."""
 
     sizes: tuple[tuple[str, training.Size], ...]
+    """name and size of each case"""
     contenders: tuple[str, ...] = ("panorax", "torch, compiled")
+    """keys of `panorax.bench.training.CONTENDERS`; ratios divide by the last"""
     matrix: Count = 8192
+    """rows of the square matrices in the reference product"""
     backend: str = "gpu"
-    """where it is to run"""
+    """JAX backend that the comparison requires"""
     rounds: Count = 5
+    """counted rounds"""
 
 
 def benchmark(cfg: Config, folder: Path) -> Table:
-    """The products, then every size; `NAME_share` is the share of their speed that training reached. Raises UserError where there is no GPU."""
-    measured = compare(
-        {"products": "panorax.bench.gpu:products"}, {"matrix": cfg.matrix}, folder, cfg.rounds
-    )["products"]
-    if measured.facts["backend"] != cfg.backend:
+    """Times matrix products, then compares training at every size.
+
+    The metric `NAME_share` is the share of the product's speed that our training reaches. Raises
+    UserError if JAX runs on another backend than `cfg.backend`.
+    """
+    contender = {"products": "panorax.bench.gpu:products"}
+    measured = compare(contender, {"matrix": cfg.matrix}, folder, cfg.rounds)["products"]
+    backend, speed = measured.facts["backend"], spread(measured.rates)["median"]
+    if backend != cfg.backend:
         raise UserError(
-            f"this comparison needs a {cfg.backend}, JAX sees a {measured.facts['backend']} here; `pip install -e .[gpu]` where there is one"
+            f"this comparison needs a {cfg.backend}, but JAX runs on a {backend}; on a machine with"
+            f" a {cfg.backend}, run `pip install -e .[gpu]`"
         )
     table = training.benchmark(
         training.Config(cfg.sizes, cfg.contenders, against=cfg.contenders[-1], rounds=cfg.rounds),
@@ -48,22 +62,20 @@ def benchmark(cfg: Config, folder: Path) -> Table:
     rates = {
         row["case"]: row["rate"]["median"] for row in table.rows if row["contender"] == "panorax"
     }
-    table.metrics["products_tflops"] = spread(measured.rates)["median"] / 1e12
-    for name, size in cfg.sizes:
-        table.metrics[f"{name}_share"] = (
-            rates[name] * size.flops() / spread(measured.rates)["median"]
-        )
+    table.metrics["products_tflops"] = speed / 1e12
+    shares = {name: rates[name] * size.flops() / speed for name, size in cfg.sizes}
+    table.metrics |= family("{}_share", shares)
     return table
 
 
 def products(setting: dict, folder: Path):
-    """x <- x w / sqrt(n), `TIMES` times in one program; units are floating point operations."""
+    """Repeats x <- x w / sqrt(n) in one program; units are floating-point operations."""
     n, clock = setting["matrix"], Clock()
     x, w = (
         jax.random.normal(key, (n, n), jnp.bfloat16) for key in jax.random.split(jax.random.key(0))
     )
-    again = lambda x, _: ((x @ w) * jnp.bfloat16(n**-0.5), None)
-    program = clock.compile(lambda x: jax.lax.scan(again, x, length=TIMES)[0], x)
+    multiply = lambda x, _: ((x @ w) * jnp.bfloat16(n**-0.5), None)
+    program = clock.compile(lambda x: jax.lax.scan(multiply, x, length=TIMES)[0], x)
     size = float(np.std(np.asarray(program(x), np.float32)))
     facts = {
         "backend": jax.default_backend(),

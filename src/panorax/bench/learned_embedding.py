@@ -1,4 +1,4 @@
-"""The competitors of `panorax.bench.embedding`: scikit-learn's t-SNE (Barnes-Hut) and umap-learn, as they come."""
+"""Competitors of `panorax.bench.embedding`: scikit-learn's Barnes-Hut t-SNE and umap-learn."""
 
 import warnings
 from pathlib import Path
@@ -7,7 +7,7 @@ from panorax.bench.embedding import NEIGHBORS, PERPLEXITY, rounds_of
 
 
 def mapped_by_tsne(setting: dict, folder: Path):
-    """From principal components, 1,000 steps: what its defaults are."""
+    """scikit-learn's t-SNE with its defaults: 1,000 steps from principal components."""
     import sklearn
     from sklearn.manifold import TSNE
 
@@ -19,7 +19,7 @@ def mapped_by_tsne(setting: dict, folder: Path):
 
 
 def mapped_by_umap(setting: dict, folder: Path):
-    """Without a seed, which would forbid it the second core."""
+    """umap-learn without a seed, because a seed would restrict it to one core."""
     warnings.simplefilter("ignore")
     import umap
 

@@ -1,8 +1,13 @@
-"""K-FAC beside optax's Adam, seconds to a loss: the deep autoencoder and the convolutional classifier of digits of theory/natural_gradient.
+"""K-FAC beside optax's Adam: seconds to a target loss on two problems of theory/natural_gradient.
 
-Both train from the same parameters on the same batches, each at its best setting there, for as many steps as it needs until the mean loss of the last
-ones is below the target; how many that is was found before, and is not timed. A step of K-FAC costs more, for its statistics take another pass back,
-its step length two forward, and every fifth step inverts the factors, of which those of 200 units are the largest.
+The problems are the deep autoencoder and the convolutional classifier of digits. Both optimisers
+start from the same parameters, train on the same batches, and use the best setting that the study
+found. Each trains until its mean loss over a window is below the target; an untimed run finds the
+number of steps first.
+
+A step of K-FAC costs more than a step of Adam. Its statistics take a second backward pass. On the
+autoencoder, the step length takes two forward passes, and every fifth step inverts the factors of
+up to 201 rows. On the classifier, every second step inverts them.
 """
 
 from pathlib import Path
@@ -14,6 +19,7 @@ import optax
 from panorax.bench.rounds import compare
 from panorax.bench.table import Table
 from panorax.core.ranges import Count, Positive, checked
+from panorax.core.study import family
 from panorax.engine.loop import Clock
 from panorax.maths.optimisation.kfac import adaptive_kfac, kfac
 from panorax.theory.natural_gradient.kfac_training import (
@@ -31,57 +37,65 @@ CONTENDERS = {"panorax": HERE + "by_kfac", "optax adam": HERE + "by_adam"}
 
 @checked
 class Config:
-    """Problems and targets as in theory/natural_gradient, settings those that its record names."""
+    """Problems and targets of theory/natural_gradient, with the best settings in its record.
+
+    A pair holds the value for the autoencoder and the value for the classifier.
+    """
 
     sizes: tuple[Count, ...] = (64, 200, 100, 50, 10, 50, 100, 200, 64)
+    """units per layer of the autoencoder, input and output included"""
     channels: tuple[Count, ...] = (8, 16, 16)
+    """channels per convolution of the classifier"""
     batch: Count = 512
+    """images per step [B]"""
     most: tuple[Count, Count] = (2000, 100)
-    """steps at most, of the autoencoder and the classifier"""
+    """largest number of steps"""
     target: tuple[Positive, Positive] = (1.0, 0.05)
+    """mean loss to reach, in nats"""
     window: tuple[Count, Count] = (10, 5)
-    """steps whose mean loss is to be below the target"""
+    """number of steps over which the loss is averaged"""
     damping: tuple[Positive, Positive] = (0.001, 0.01)
+    """damping of K-FAC"""
     rate: tuple[Positive, Positive] = (0.005, 0.03)
-    """of Adam"""
+    """learning rate of Adam"""
     rounds: Count = 5
+    """counted rounds"""
 
 
 def benchmark(cfg: Config, folder: Path) -> Table:
-    """Trainings a minute to the target; steps and the last loss of each."""
-    table = Table("trainings/min")
+    """Compares trainings per minute to the target, with the steps and last loss of each."""
+    table, steps, seconds, losses = Table("trainings/min"), {}, {}, {}
     for i, case in enumerate(("autoencoder", "classifier")):
         measured = compare(CONTENDERS, vars(cfg) | {"problem": i}, folder, cfg.rounds)
         table.add(case, measured, "optax adam")
-        for name, one in measured.items():
-            table.metrics[f"{case}_{name.replace(' ', '_')}_steps"] = float(one.facts["steps"])
-            table.metrics[f"{case}_{name.replace(' ', '_')}_seconds"] = 60 / float(
-                np.median(one.rates)
-            )
-        table.metrics[f"{case}_largest_loss_over_target"] = (
-            max(one.facts["loss"] for one in measured.values()) / cfg.target[i]
-        )
+        for name, rounds in measured.items():
+            word = name.replace(" ", "_")
+            steps[case, word] = rounds.facts["steps"]
+            seconds[case, word] = 60 / np.median(rounds.rates)
+        losses[case] = max(rounds.facts["loss"] for rounds in measured.values()) / cfg.target[i]
+    table.metrics |= family("{}_{}_steps", steps) | family("{}_{}_seconds", seconds)
+    table.metrics |= family("{}_largest_loss_over_target", losses)
     return table
 
 
 def by_kfac(setting: dict, folder: Path):
-    """By its quadratic model in the autoencoder, in a trust region in the classifier."""
+    """K-FAC: step length by the quadratic model (autoencoder) or a KL trust region (classifier)."""
     damping = setting["damping"][setting["problem"]]
-    return to_target(
-        adaptive_kfac(damping)
-        if setting["problem"] == 0
-        else kfac(0.1, damping, every=2, kl_clip=0.03),
-        setting,
-    )
+    if setting["problem"] == 0:
+        return to_target(adaptive_kfac(damping), setting)
+    return to_target(kfac(0.1, damping, every=2, kl_clip=0.03), setting)
 
 
 def by_adam(setting: dict, folder: Path):
-    """At one rate."""
+    """Adam with a constant learning rate."""
     return to_target(optax.adam(setting["rate"][setting["problem"]]), setting)
 
 
 def to_target(tx: optax.GradientTransformation, setting: dict):
-    """Facts and work of one training, a compiled program of exactly the steps that it takes, or of all if the target is never reached."""
+    """Facts and work of one training as a compiled program of exactly the steps to the target.
+
+    If the training does not reach the target, the program runs the largest number of steps.
+    """
     i, clock = setting["problem"], Clock()
     problem = (
         autoencoder(tuple(setting["sizes"])) if i == 0 else classifier(tuple(setting["channels"]))

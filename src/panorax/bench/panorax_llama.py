@@ -1,4 +1,8 @@
-"""Our side of the comparisons of the language model: what `panorax run lm/llama` compiles and `panorax generate` does, on the numbers in a folder."""
+"""Panorax as a contender in language-model comparisons.
+
+Training is the program that `panorax run lm/llama` compiles; generation runs as in `panorax
+generate`. Both read weights, batches and prompts from a folder that all contenders share.
+"""
 
 import dataclasses
 import json
@@ -28,24 +32,24 @@ ADAMW = AdamW(
 
 
 def config(size: dict) -> language_model.Config:
-    """The config of a size; blocks are unrolled, as in lm/llama."""
+    """The config of a size, with unrolled blocks as in lm/llama."""
     model = {
         field.name: size[field.name]
         for field in dataclasses.fields(llama.Model)
         if field.name in size
     }
-    rows = {name: size[name] for name in ("batch", "context")}
     return language_model.Config(
         llama.Model(**model, unroll=size["n_layers"]),
         optim=ADAMW,
         run=Run(steps=100),
         stride=size["context"],
-        **rows,
+        batch=size["batch"],
+        context=size["context"],
     )
 
 
 def write(folder: Path, size: dict) -> None:
-    """The random weights that all contenders start from, as a folder `model` that `transformers` loads."""
+    """Writes the random first weights of all contenders as the Hugging Face folder `model`."""
     model = config(size).model
     (folder / "model").mkdir(parents=True)
     hf_weights.save(folder / "model", spec.init(decoder.spec(model), jax.random.key(0)), model)
@@ -64,12 +68,12 @@ def _params(folder: Path, cfg: language_model.Config):
 
 
 def step_by_step(size: dict, folder: Path):
-    """Training, one compiled step a call."""
+    """Training with one compiled step per call."""
     return _training(size, folder, 1)
 
 
 def chunks(size: dict, folder: Path):
-    """Training as the loop does it: compiled chunks of 20 steps."""
+    """Training in compiled chunks of 20 steps, as the training loop does."""
     return _training(size, folder, 20)
 
 
@@ -81,7 +85,7 @@ def _training(size: dict, folder: Path, chunk: int):
     run = lambda state, batches: scan_steps(system.train_step, state, batches, key, len(batches))
     started = time.perf_counter()
     program = clock.compile(run, state, batches[:chunk], donate_argnums=0)
-    compiled = clock.compiling
+    compile_seconds = clock.compiling
     single = program if chunk == 1 else jax.jit(run)
     losses, first = [], state if chunk > 1 else jax.tree.map(jnp.copy, state)
     for i in range(5):
@@ -89,7 +93,7 @@ def _training(size: dict, folder: Path, chunk: int):
         losses.append(float(metrics["loss"]))
     facts = {
         "losses": losses,
-        "compile_seconds": compiled,
+        "compile_seconds": compile_seconds,
         "first_seconds": time.perf_counter() - started,
         "version": jax.__version__,
     }
@@ -106,34 +110,29 @@ def _training(size: dict, folder: Path, chunk: int):
 
 
 def generation(size: dict, folder: Path):
-    """Greedy decoding in pieces of 16 tokens, each read back as it comes."""
+    """Greedy decoding in pieces of 16 tokens, each read back when it is ready."""
     cfg, prompts = config(size), np.load(folder / "prompts.npy").tolist()
     params = _params(folder, cfg)
-    never = (size["vocab"],)
 
     def generate():
-        return np.concatenate(
-            list(
-                decode(
-                    params,
-                    prompts,
-                    jax.random.key(0),
-                    new=size["new"],
-                    ends=never,
-                    cfg=cfg.model,
-                    sampling=Sampling(temperature=0.0),
-                )
-            ),
-            1,
+        pieces = decode(
+            params,
+            prompts,
+            jax.random.key(0),
+            new=size["new"],
+            ends=(size["vocab"],),  # an id outside the vocabulary
+            cfg=cfg.model,
+            sampling=Sampling(temperature=0.0),
         )
+        return np.concatenate(list(pieces), 1)
 
     started = time.perf_counter()
     tokens = generate().tolist()
-    compiled = time.perf_counter() - started
+    first_seconds = time.perf_counter() - started
     facts = {
         "tokens": tokens,
-        "compile_seconds": compiled,
-        "first_seconds": compiled,
+        "compile_seconds": first_seconds,
+        "first_seconds": first_seconds,
         "version": jax.__version__,
     }
     return facts, lambda: generate().size

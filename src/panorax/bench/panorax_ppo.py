@@ -1,4 +1,4 @@
-"""Our side of the comparisons of PPO: what `panorax run rl/ppo` compiles, on CartPole-v1."""
+"""Panorax as a contender in PPO comparisons: the program of `panorax run rl/ppo` on CartPole-v1."""
 
 from pathlib import Path
 
@@ -17,20 +17,7 @@ SOLVED = 475.0
 
 
 def config(setting: dict) -> ppo.Config:
-    """PPO as the setting says; `total` environment steps span the learning rate's schedule."""
-    same = {
-        name: setting[name]
-        for name in (
-            "n_envs",
-            "length",
-            "epochs",
-            "minibatches",
-            "discount",
-            "lambda_",
-            "clip",
-            "entropy_weight",
-        )
-    }
+    """The config of a `panorax.bench.ppo.Setting`."""
     optim = AdamW(peak_lr=setting["learning_rate"], schedule="linear", b2=0.999, eps=1e-5, clip=0.5)
     steps = setting["total"] // (setting["n_envs"] * setting["length"])
     return ppo.Config(
@@ -39,12 +26,19 @@ def config(setting: dict) -> ppo.Config:
         run=Run(steps=steps, chunk=CHUNK),
         eval_episodes=EVAL_EPISODES,
         seeds=0,
-        **same,
+        n_envs=setting["n_envs"],
+        length=setting["length"],
+        epochs=setting["epochs"],
+        minibatches=setting["minibatches"],
+        discount=setting["discount"],
+        lambda_=setting["lambda_"],
+        clip=setting["clip"],
+        entropy_weight=setting["entropy_weight"],
     )
 
 
 def training(setting: dict, folder: Path):
-    """Compiled chunks of `CHUNK` iterations of PPO, as many as a round has."""
+    """Training in compiled chunks of `CHUNK` iterations, as many as a round needs."""
     clock, cfg = Clock(), config(setting)
     system, key = ppo.system(cfg), jax.random.key(0)
     state = clock.once(system.init_state, key)
@@ -78,7 +72,7 @@ def sixteen_seeds(setting: dict, folder: Path):
 
 
 def _side_by_side(seeds: int, setting: dict):
-    """`seeds` trainings at once, units being steps of all of them."""
+    """Trains `seeds` seeds at once; units are environment steps over all seeds."""
     clock, cfg = Clock(), config(setting)
     system, key = ppo.system(cfg), jax.random.key(0)
     keys = jax.random.split(key, seeds)
@@ -98,20 +92,23 @@ def _side_by_side(seeds: int, setting: dict):
 
 
 def until_solved_cold(setting: dict, folder: Path):
-    """Nothing compiled before is used."""
+    """Training to the solution without a compilation cache."""
     jax.config.update("jax_enable_compilation_cache", False)
     return _until_solved(setting)
 
 
 def until_solved_warm(setting: dict, folder: Path):
-    """What an earlier process compiled is used, as on a user's second run."""
+    """Training to the solution with a warm compilation cache, as in a user's second run."""
     jax.config.update("jax_compilation_cache_dir", str(folder / "cache"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     return _until_solved(setting)
 
 
 def _until_solved(setting: dict):
-    """Train until a mean return of 475 over `EVAL_EPISODES` episodes of the most probable action, looked for every 4,096 steps, or `total` steps."""
+    """Trains to a mean return of `SOLVED`, or for `total` environment steps.
+
+    Evaluates `EVAL_EPISODES` episodes of the most probable action every 4,096 steps.
+    """
     clock, cfg = Clock(), config(setting)
     system, steps = ppo.system(cfg), 4096 // (cfg.n_envs * cfg.length)
     key_init, key_train, key_eval = jax.random.split(jax.random.key(setting["seed"]), 3)

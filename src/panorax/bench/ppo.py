@@ -1,11 +1,20 @@
-"""PPO on CartPole-v1 on the CPU, environment steps a second, acting and learning both: stable-baselines3, PPO in one file of PyTorch, and `panorax`.
+"""PPO on CartPole-v1 on the CPU beside stable-baselines3 and PPO in one file of PyTorch.
 
-Where the time of an iteration goes, 64 environments, 32 steps, 16 minibatches of 512 (10.4 ms in a trial on two cores): the updates 8.0, a gradient being 0.58 and
-AdamW 0.2; advantages and old probabilities 0.8; the rollout 0.7, half of it the environments; the random orders 0.3. A gradient took 0.95 while it was summed over
-batch and time as two axes (`panorax.ops.dot`). Sorting pairs made orders slow (`panorax.ops.permutation`), and drawing a new start in every step made
-environments slow: now starts are drawn ahead, all at once (`panorax.rl.environments.wrappers.vectorize`).
+The rate counts environment steps per second, acting and learning both. An iteration with 64
+environments, 32 steps and 16 minibatches of 512 takes 10.4 ms (one trial on two cores):
 
-From the start of a process to the solution, cold, two thirds of the time are tracing and compiling; warm, imports, tracing and training share it evenly.
+    8.0 ms  updates; a gradient takes 0.58 ms and AdamW 0.2 ms
+    0.8 ms  advantages and old probabilities
+    0.7 ms  rollout, half of it the environments
+    0.3 ms  random permutations
+
+Three changes made it fast. A gradient took 0.95 ms while it was summed over batch and time as two
+axes (`panorax.ops.dot`). Sorting pairs made permutations slow (`panorax.ops.permutation`). Drawing
+a new start in every step made environments slow; all starts are now drawn ahead at once
+(`panorax.rl.environments.wrappers.vectorize`).
+
+From process start to solution, tracing and compilation take two thirds of the time with a cold
+cache. With a warm cache, imports, tracing and training take equal shares.
 """
 
 from pathlib import Path
@@ -37,65 +46,73 @@ ENVIRONMENTS = {
 
 @checked
 class Setting:
-    """PPO as all contenders of a case run it; `round` steps of the environments are timed, `total` span the learning rate's schedule."""
+    """PPO as all contenders of one case run it."""
 
     n_envs: Count
+    """parallel environments [N]"""
     length: Count
+    """steps per environment and rollout [T]"""
     epochs: Count
+    """passes over each rollout"""
     minibatches: Count
+    """minibatches per pass"""
     discount: float
+    """discount factor [gamma]"""
     lambda_: float
+    """GAE lambda: 0 is one-step TD, 1 is Monte Carlo"""
     entropy_weight: float
+    """weight of the entropy bonus"""
     clip: float = 0.2
+    """radius of the clipped probability ratio"""
     learning_rate: float = 1e-3
+    """learning rate at the start; it falls linearly to 0"""
     round: Count = 16_384
+    """environment steps per round"""
     total: Count = 100_000
+    """environment steps over which the learning rate falls"""
 
 
 @checked
 class Config:
-    """Cases by name, the case whose setting is trained with many seeds at once, and how many environments are stepped alone."""
+    """The cases of the comparison."""
 
     cases: tuple[tuple[str, Setting], ...]
+    """name (a key of CONTENDERS) and setting of each case"""
     seeds_of: str | None = "clean"
+    """case whose setting is trained with many seeds at once; None skips this comparison"""
     solved: str | None = "zoo"
-    """the case that is trained until it is solved, from the start of the process"""
+    """case that is trained from process start to the solution; None skips this comparison"""
     alone: Count = 1024
+    """environments that are stepped without learning"""
     rounds: Count = 7
+    """counted rounds"""
 
 
 def benchmark(cfg: Config, folder: Path) -> Table:
-    """Every case in turn, then seeds side by side, then from the start of a process to the solution, then the environments alone."""
-    table = Table("steps/s")
-    for name, setting in cfg.cases:
-        _add(
-            table,
-            name,
-            compare(CONTENDERS[name], vars(setting), folder, cfg.rounds),
-            [*CONTENDERS[name]][1],
-        )
+    """Compares every case, parallel seeds, time to the solution, and the environments alone."""
+    table, settings = Table("steps/s"), {name: vars(setting) for name, setting in cfg.cases}
+    for name, setting in settings.items():
+        _, competitor = CONTENDERS[name]
+        measured = compare(CONTENDERS[name], setting, folder, cfg.rounds)
+        _add(table, name, measured, competitor)
     if cfg.seeds_of:
-        _add(
-            table,
-            "seeds",
-            compare(SEEDS, vars(dict(cfg.cases)[cfg.seeds_of]), folder, cfg.rounds),
-            "panorax",
-        )
+        measured = compare(SEEDS, settings[cfg.seeds_of], folder, cfg.rounds)
+        _add(table, "seeds", measured, "panorax")
     if cfg.solved:
-        told = start(SOLVED, vars(dict(cfg.cases)[cfg.solved]), folder, cfg.rounds)
-        table.add_times("solved", told, "stable-baselines3")
+        answers = start(SOLVED, settings[cfg.solved], folder, cfg.rounds)
+        table.add_times("solved", answers, "stable-baselines3")
         table.metrics["solved_lowest_return"] = min(
-            answer["facts"]["return"] for answers in told.values() for answer in answers
+            answer["facts"]["return"] for each in answers.values() for answer in each
         )
     measured = compare(ENVIRONMENTS, {"n_envs": cfg.alone}, folder, cfg.rounds)
     _add(table, "environment", measured, "gymnax")
-    table.metrics["environment_panorax_steps_per_cpu_second"] = spread(
-        measured["panorax"].cpu_rates
-    )["median"]
+    cpu_rate = spread(measured["panorax"].cpu_rates)["median"]
+    table.metrics["environment_panorax_steps_per_cpu_second"] = cpu_rate
     return table
 
 
 def _add(table: Table, case: str, measured: dict[str, Measured], against: str) -> None:
-    """Rows, and the lowest mean return of a contender: all learn, or act at random, equally well."""
+    """Adds the rows of a case, and the lowest mean return of its contenders."""
     table.add(case, measured, against)
-    table.metrics[f"{case}_lowest_return"] = min(one.facts["return"] for one in measured.values())
+    returns = [rounds.facts["return"] for rounds in measured.values()]
+    table.metrics[f"{case}_lowest_return"] = min(returns)

@@ -1,4 +1,4 @@
-"""Contenders in turns: their rates, round by round, and what one is to another."""
+"""Runs contenders in turns, round by round, and measures their rates and ratios."""
 
 import json
 import os
@@ -6,56 +6,51 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from panorax.core.errors import UserError
 
-FOREIGN = 0.1  # of the cores' time in a round that other programs may take
-TRIES = 3
+FOREIGN = 0.1  # largest share of the cores that other programs may use during a turn
+TRIES = 3  # largest number of attempts at a turn
 
 
 @dataclass
 class Measured:
-    """A contender's rounds: units of work a second, and a CPU-second; the facts it told; seconds until it was ready; its peak memory in MB.
-
-    `foreign` is the largest share of the cores that other programs had in a round that counts.
-    """
+    """The rounds of one contender."""
 
     rates: list[float] = field(default_factory=list)
+    """units of work per second, one entry per round"""
     cpu_rates: list[float] = field(default_factory=list)
+    """units of work per CPU-second, one entry per round"""
     facts: dict = field(default_factory=dict)
+    """facts that the contender reported last"""
     ready_seconds: float = 0.0
+    """seconds from the call of the contender until it was ready to work"""
     peak_mb: float = 0.0
+    """peak resident memory, in MiB"""
     foreign: float = 0.0
+    """largest share of the cores that other programs used in a counted round"""
 
-    def add(self, took: dict, foreign: float) -> None:
-        """One more round."""
-        self.rates.append(took["units"] / took["wall"])
-        self.cpu_rates.append(took["units"] / took["cpu"])
-        self.facts, self.peak_mb, self.foreign = (
-            took["facts"],
-            took["peak_mb"],
-            max(self.foreign, foreign),
-        )
+    def add(self, answer: dict, foreign: float) -> None:
+        """Adds one round."""
+        self.rates.append(answer["units"] / answer["wall"])
+        self.cpu_rates.append(answer["units"] / answer["cpu"])
+        self.facts, self.peak_mb = answer["facts"], answer["peak_mb"]
+        self.foreign = max(self.foreign, foreign)
 
 
 class Contender:
-    """A process that waits for its turn: see `panorax.bench.worker`."""
+    """A process that waits for its turn; `panorax.bench.worker` is its main program."""
 
     def __init__(self, path: str, settings: dict, folder: Path, environment: dict[str, str]):
-        command = [
-            sys.executable,
-            "-m",
-            "panorax.bench.worker",
-            path,
-            json.dumps(settings),
-            str(folder),
-        ]
-        self.errors = open(folder / f"{path.replace(':', '.')}.err", "w+")  # noqa: SIM115 -- lives as long as the process
+        worker = [sys.executable, "-m", "panorax.bench.worker"]
+        stderr = folder / f"{path.replace(':', '.')}.err"
+        self.errors = open(stderr, "w+")  # noqa: SIM115 -- open as long as the process runs
         self.process = subprocess.Popen(
-            command,
+            [*worker, path, json.dumps(settings), str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
@@ -64,7 +59,11 @@ class Contender:
         )
 
     def answer(self) -> dict:
-        """Its next line. Raises UserError with the last line of its errors where it ended instead, ModuleNotFoundError where a package is missing."""
+        """Reads the next answer.
+
+        If the process ended instead, raises UserError with the last line of its stderr, or
+        ModuleNotFoundError if a package is missing.
+        """
         line = self.process.stdout.readline()
         if line:
             return json.loads(line)
@@ -75,12 +74,13 @@ class Contender:
         raise UserError(f"{' '.join(self.process.args[3:4])} ended: {last}")
 
     def turn(self) -> dict:
-        """One round of work."""
+        """Runs one round of work and returns its answer."""
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
         return self.answer()
 
     def close(self) -> None:
+        """Ends the process and waits for it."""
         self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait()
@@ -94,24 +94,27 @@ def compare(
     rounds: int,
     environment: dict[str, str] | None = None,
 ) -> dict[str, Measured]:
-    """`rounds` turns of each of the contenders, given as MODULE:FUNCTION by name, after one of each that does not count."""
+    """Runs every contender for `rounds` turns, after one warm-up turn that does not count.
+
+    contenders: MODULE:FUNCTION by name, as `panorax.bench.worker` takes it.
+    settings: JSON-serialisable argument of every contender.  folder: files that they share.
+    environment: variables added to the environment of the processes.
+    """
     measured = {name: Measured() for name in contenders}
     with ExitStack() as stack:
         workers = {}
         for name, path in contenders.items():
             workers[name] = Contender(path, settings, folder, environment or {})
             stack.callback(workers[name].close)
-            told = workers[name].answer()
-            measured[name].facts, measured[name].ready_seconds = (
-                told["facts"],
-                told["ready_seconds"],
-            )
+            ready = workers[name].answer()
+            measured[name].facts = ready["facts"]
+            measured[name].ready_seconds = ready["ready_seconds"]
         for worker in workers.values():
             worker.turn()
         for i in range(rounds):
             for name in list(workers)[:: 1 if i % 2 else -1]:
-                took, foreign = alone(workers[name].turn)
-                measured[name].add(took, foreign)
+                answer, foreign = alone(workers[name].turn)
+                measured[name].add(answer, foreign)
     return measured
 
 
@@ -122,58 +125,59 @@ def start(
     rounds: int,
     environment: dict[str, str] | None = None,
 ) -> dict[str, list[dict]]:
-    """What each contender tells when it is ready, in `rounds` turns of a process of its own, after one that does not count; `settings` get the round
-    as `seed`. Seconds, `wall`, are from the start of the process, less those that a contender says are `not_counted`."""
-    told = {name: [] for name in contenders}
+    """Starts every contender in a new process each round, after one round that does not count.
+
+    Returns the first answer of each process by contender. `wall` is the seconds from the start of
+    the process, without the seconds that the contender reports as `not_counted`. The round is
+    passed as `seed` in `settings`.
+    """
+
+    def ready(path: str, seed: int) -> dict:
+        started = time.perf_counter()
+        contender = Contender(path, settings | {"seed": seed}, folder, environment or {})
+        try:
+            answer = contender.answer()
+            seconds = time.perf_counter() - started
+            return answer | {"wall": seconds - answer["facts"].get("not_counted", 0.0)}
+        finally:
+            contender.close()
+
+    answers = {name: [] for name in contenders}
     for i in range(rounds + 1):
         for name in list(contenders)[:: 1 if i % 2 else -1]:
-
-            def turn(name=name, seed=i):
-                started = time.perf_counter()
-                contender = Contender(
-                    contenders[name], settings | {"seed": seed}, folder, environment or {}
-                )
-                try:
-                    ready = contender.answer()
-                    return ready | {
-                        "wall": time.perf_counter()
-                        - started
-                        - ready["facts"].get("not_counted", 0.0)
-                    }
-                finally:
-                    contender.close()
-
-            took, foreign = alone(turn)
-            told[name].append(took | {"foreign": foreign})
-    return {name: answers[1:] for name, answers in told.items()}
+            answer, foreign = alone(lambda: ready(contenders[name], i))
+            answers[name].append(answer | {"foreign": foreign})
+    return {name: counted for name, (_, *counted) in answers.items()}
 
 
-def alone(turn) -> tuple[dict, float]:
-    """A turn during which other programs had at most `FOREIGN` of the cores, or the best of some, and the share that they had."""
+def alone(turn: Callable[[], dict]) -> tuple[dict, float]:
+    """Takes a turn up to `TRIES` times, until other programs use at most `FOREIGN` of the cores.
+
+    Returns the answer of the least disturbed turn, and the share of the cores that other programs
+    used during that turn.
+    """
     tries = []
     while len(tries) < TRIES and (not tries or tries[-1][1] > FOREIGN):
         before, started = _busy(), time.perf_counter()
-        took = turn()
-        elsewhere = _busy() - before - took["cpu"]
-        tries.append(
-            (took, max(0.0, elsewhere / (os.cpu_count() * (time.perf_counter() - started))))
-        )
-    return min(tries, key=lambda t: t[1])
+        answer = turn()
+        elsewhere = _busy() - before - answer["cpu"]
+        available = os.cpu_count() * (time.perf_counter() - started)
+        tries.append((answer, max(0.0, elsewhere / available)))
+    return min(tries, key=lambda attempt: attempt[1])
 
 
 def _busy() -> float:
-    """Seconds that all cores together have worked since the machine started; 0 where Linux does not say."""
+    """CPU-seconds that all cores have worked since boot; 0 on a system without /proc/stat."""
     try:
-        user, nice, system, _, _, irq, softirq, *_ = map(
-            int, Path("/proc/stat").read_text().split("\n")[0].split()[1:]
-        )
+        fields = Path("/proc/stat").read_text().split("\n")[0].split()[1:]
     except OSError:
         return 0.0
+    user, nice, system, _, _, irq, softirq, *_ = map(int, fields)
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 def ratio(ours: list[float], theirs: list[float]) -> dict[str, float]:
-    """Median and range over the rounds of ours divided by theirs."""
+    """Median and range over the rounds of `ours` divided by `theirs`."""
     return spread([a / b for a, b in zip(ours, theirs, strict=True)])
 
 

@@ -1,4 +1,7 @@
-"""The competitor: PPO of stable-baselines3 with its zoo's tuned hyper-parameters for CartPole-v1; one thread, which is fastest for nets of this size."""
+"""Competitor: PPO of stable-baselines3, with the tuned hyper-parameters of its zoo for CartPole-v1.
+
+It uses one thread, which is fastest for networks of this size.
+"""
 
 import time
 from pathlib import Path
@@ -15,23 +18,27 @@ SOLVED, EVERY = 475.0, 4096
 
 def _model(setting: dict, seed: int) -> PPO:
     torch.set_num_threads(1)
-    left = lambda start: lambda share_left: share_left * start
     return PPO(
-        "MlpPolicy", make_vec_env("CartPole-v1", setting["n_envs"]), seed=seed, device="cpu",
-        n_steps=setting["length"], batch_size=setting["n_envs"] * setting["length"] // setting["minibatches"], n_epochs=setting["epochs"],
-        gamma=setting["discount"], gae_lambda=setting["lambda_"], ent_coef=setting["entropy_weight"],
-        learning_rate=left(setting["learning_rate"]), clip_range=setting["clip"],
-    )  # fmt: skip
+        "MlpPolicy",
+        make_vec_env("CartPole-v1", setting["n_envs"]),
+        seed=seed,
+        device="cpu",
+        n_steps=setting["length"],
+        batch_size=setting["n_envs"] * setting["length"] // setting["minibatches"],
+        n_epochs=setting["epochs"],
+        gamma=setting["discount"],
+        gae_lambda=setting["lambda_"],
+        ent_coef=setting["entropy_weight"],
+        learning_rate=lambda share_left: share_left * setting["learning_rate"],
+        clip_range=setting["clip"],
+    )
 
 
 def training(setting: dict, folder: Path):
-    """`learn`, for as many steps as a round has."""
+    """Training by `PPO.learn`, one round at a time."""
     model, facts = _model(setting, 0), {"version": stable_baselines3.__version__}
-    steps = (
-        -(-setting["round"] // (setting["n_envs"] * setting["length"]))
-        * setting["n_envs"]
-        * setting["length"]
-    )
+    rollout = setting["n_envs"] * setting["length"]
+    steps = -(-setting["round"] // rollout) * rollout
 
     def work():
         model.learn(steps, reset_num_timesteps=False)
@@ -42,7 +49,10 @@ def training(setting: dict, folder: Path):
 
 
 class Solved(BaseCallback):
-    """Stops at a mean return of 475 over 20 episodes of the most probable action; `seconds` are those of looking."""
+    """Stops training at a mean return of 475 over 20 episodes of the most probable action.
+
+    `seconds` is the time that the evaluations took, `best` the highest mean return.
+    """
 
     def __init__(self):
         super().__init__()
@@ -52,20 +62,20 @@ class Solved(BaseCallback):
         if self.num_timesteps % EVERY:
             return True
         started = time.perf_counter()
-        observation, returns, under_way = self.envs.reset(), np.zeros(20), np.ones(20, bool)
-        while under_way.any():
+        observation, returns, running = self.envs.reset(), np.zeros(20), np.ones(20, bool)
+        while running.any():
             observation, reward, done, _ = self.envs.step(
                 self.model.predict(observation, deterministic=True)[0]
             )
-            returns += reward * under_way
-            under_way &= ~done
+            returns += reward * running
+            running &= ~done
         self.best = max(self.best, float(returns.mean()))
         self.seconds += time.perf_counter() - started
         return self.best < SOLVED
 
 
 def until_solved(setting: dict, folder: Path):
-    """Train until it is solved or `total` steps are over."""
+    """Trains until the task is solved, or for `total` steps."""
     solved = Solved()
     model = _model(setting, setting["seed"]).learn(setting["total"], callback=solved)
     facts = {

@@ -1,11 +1,15 @@
-"""L-BFGS beside scipy's L-BFGS-B in 10,000 dimensions, and the spectrum of a network of 100,000 parameters, its largest eigenvalues beside scipy's
-`eigsh`.
+"""L-BFGS beside scipy's L-BFGS-B, and the Hessian spectrum of a network beside scipy's `eigsh`.
 
-Both minimisers remember ten pairs, stop at the same size of the gradient and work in float64. scipy's calls one compiled program of JAX for value and
-gradient together, as who uses scipy with JAX does it; ours is compiled as a whole. Two problems: Rosenbrock's chained valley, whose value costs next
-to nothing, so that what is measured is the method's own work; and logistic regression of the digits on 1,000 random features, where the data are all
-the work. `eigsh` (ARPACK, implicitly restarted Lanczos) is given the same compiled Hessian product, once with the subspace that it chooses and once
-with one as large as ours, which is not restarted.
+L-BFGS minimises in 10,000 dimensions. Both minimisers keep ten pairs, stop at the same gradient
+size and work in float64. scipy calls one compiled JAX program for value and gradient, as its JAX
+users do; ours is compiled as a whole. There are two problems:
+
+    rosenbrock  Rosenbrock's chained valley, whose value is nearly free: the method's work counts
+    logistic    logistic regression of the digits on 1,000 random features: the data take all work
+
+The network has about 100,000 parameters. `eigsh` (ARPACK, implicitly restarted Lanczos) uses our
+compiled Hessian product: once with its default subspace, once with a subspace as large as ours,
+which is never restarted.
 """
 
 from pathlib import Path
@@ -19,6 +23,7 @@ from panorax.bench.rounds import compare, spread
 from panorax.bench.table import Table
 from panorax.core import spec as core_spec
 from panorax.core.ranges import Count, Positive, checked
+from panorax.core.study import family
 from panorax.data import datasets
 from panorax.engine.loop import Clock
 from panorax.maths import lanczos
@@ -30,7 +35,7 @@ from panorax.theory.hessian_spectrum import cross_entropy, network, trained
 from panorax.theory.second_order import rosenbrock
 
 HERE = "panorax.bench.second_order:"
-PROBLEMS = ("rosenbrock", "logistic")
+MINIMISERS = {"panorax": HERE + "panorax_lbfgs", "scipy": HERE + "scipy_lbfgsb"}
 EIGENVALUES = {
     "panorax": HERE + "top",
     "scipy": HERE + "eigsh",
@@ -40,65 +45,80 @@ EIGENVALUES = {
 
 @checked
 class Config:
-    """`dimensions` is a multiple of ten."""
+    """Sizes of the minimisations and of the spectrum."""
 
     dimensions: Count = 10_000
+    """variables of the minimisations, a multiple of ten"""
     tolerance: Positive = 1e-5
-    """of the largest entry of the gradient"""
+    """largest entry of the gradient at which minimisers stop"""
     penalty: Positive = 1e-3
-    """half of it times the squared coefficients is added to the mean logistic loss"""
+    """weight of half the squared coefficients in the logistic loss"""
     hidden: tuple[Count, ...] = (288, 288)
-    """of the network"""
+    """units per hidden layer of the network"""
     trained: Count = 100
-    """steps before its spectrum is computed"""
+    """training steps before the spectrum is computed"""
     lanczos: Count = 80
+    """Lanczos steps per probe of the spectrum"""
     probes: Count = 10
+    """random probes of the spectrum"""
     largest: Count = 10
+    """largest eigenvalues computed [k]"""
     krylov: Count = 60
-    """steps of Lanczos for the largest eigenvalues"""
+    """Lanczos steps for the largest eigenvalues"""
     rounds: Count = 5
+    """counted rounds"""
 
 
 def benchmark(cfg: Config, folder: Path) -> Table:
-    """Every comparison in turn; optima and eigenvalues of all contenders are compared too."""
-    table, setting = Table("solves/min"), vars(cfg)
-    for name in PROBLEMS:
-        found = compare(
-            {"panorax": HERE + "ours", "scipy": HERE + "scipys"},
-            setting | {"problem": name},
-            folder,
-            cfg.rounds,
-        )
-        table.add(name, found, "scipy")
-        ours, theirs = (found[contender].facts for contender in ("panorax", "scipy"))
-        table.metrics |= {
-            f"{name}_value_difference": abs(ours["value"] - theirs["value"]),
-            f"{name}_largest_slope": max(ours["slope"], theirs["slope"]),
-            f"{name}_steps_over_scipy": ours["steps"] / theirs["steps"],
-            f"{name}_scipy_evaluations": float(theirs["evaluations"]),
-        }
-    prepare(setting, folder)
-    found = compare(EIGENVALUES, setting, folder, cfg.rounds)
-    table.add("top", found, "scipy")
-    values = np.array([one.facts["values"] for one in found.values()])
-    table.metrics["top_largest_difference"] = float((np.ptp(values, axis=0) / values.min(0)).max())
-    table.metrics["top_largest_bound"] = found["panorax"].facts["bound"]
-    table.metrics |= {
-        f"top_products_{name.split(',')[0]}{'_same_subspace' if ',' in name else ''}": float(
-            one.facts["products"]
-        )
-        for name, one in found.items()
-    }
-    alone = compare({"panorax": HERE + "density"}, setting, folder, cfg.rounds)
-    table.add("spectrum", alone, "panorax")
-    del table.metrics["spectrum_panorax_ratio"]
-    table.metrics["spectrum_seconds"] = 60 / spread(alone["panorax"].rates)["median"]
-    table.metrics["spectrum_parameters"] = float(core_spec.count(network(cfg.hidden)))
+    """Compares minimisers, then the largest eigenvalues, then times the whole spectrum."""
+    table = Table("solves/min")
+    for problem in ("rosenbrock", "logistic"):
+        add_minimisers(table, problem, cfg, folder)
+    prepare(vars(cfg), folder)
+    add_eigenvalues(table, cfg, folder)
+    add_spectrum(table, cfg, folder)
     return table
 
 
-def problem(setting: dict):
-    """(f, where to start), for float64."""
+def add_minimisers(table: Table, problem: str, cfg: Config, folder: Path) -> None:
+    """Adds the minimisers on one problem, with their minima, gradients and steps."""
+    setting = vars(cfg) | {"problem": problem}
+    measured = compare(MINIMISERS, setting, folder, cfg.rounds)
+    table.add(problem, measured, "scipy")
+    ours, theirs = (measured[contender].facts for contender in MINIMISERS)
+    table.metrics |= {
+        f"{problem}_value_difference": abs(ours["value"] - theirs["value"]),
+        f"{problem}_largest_slope": max(ours["slope"], theirs["slope"]),
+        f"{problem}_steps_over_scipy": ours["steps"] / theirs["steps"],
+        f"{problem}_scipy_evaluations": float(theirs["evaluations"]),
+    }
+
+
+def add_eigenvalues(table: Table, cfg: Config, folder: Path) -> None:
+    """Adds the solvers of the largest eigenvalues, with their differences and Hessian products."""
+    measured = compare(EIGENVALUES, vars(cfg), folder, cfg.rounds)
+    table.add("top", measured, "scipy")
+    values = np.array([rounds.facts["values"] for rounds in measured.values()])
+    table.metrics["top_largest_difference"] = float((np.ptp(values, axis=0) / values.min(0)).max())
+    table.metrics["top_largest_bound"] = measured["panorax"].facts["bound"]
+    products = {
+        name.replace(", ", "_").replace(" ", "_"): rounds.facts["products"]
+        for name, rounds in measured.items()
+    }
+    table.metrics |= family("top_products_{}", products)
+
+
+def add_spectrum(table: Table, cfg: Config, folder: Path) -> None:
+    """Adds the seconds of the whole spectrum, which has no competitor."""
+    measured = compare({"panorax": HERE + "density"}, vars(cfg), folder, cfg.rounds)
+    table.add("spectrum", measured, "panorax")
+    del table.metrics["spectrum_panorax_ratio"]
+    table.metrics["spectrum_seconds"] = 60 / spread(measured["panorax"].rates)["median"]
+    table.metrics["spectrum_parameters"] = float(core_spec.count(network(cfg.hidden)))
+
+
+def objective(setting: dict):
+    """The function to minimise, float64 (n,) -> (), and the start (n,)."""
     n, rng = setting["dimensions"], np.random.default_rng(0)
     if setting["problem"] == "rosenbrock":
         return rosenbrock, rng.uniform(0.5, 1.5, n)
@@ -108,65 +128,57 @@ def problem(setting: dict):
 
     def loss(w):
         z = features @ w.reshape(-1, 10)
-        return (
-            jnp.mean(jax.nn.logsumexp(z, 1) - jnp.sum(target * z, 1))
-            + 0.5 * setting["penalty"] * w @ w
-        )
+        cross_entropies = jax.nn.logsumexp(z, 1) - jnp.sum(target * z, 1)
+        return jnp.mean(cross_entropies) + 0.5 * setting["penalty"] * w @ w
 
     return loss, np.zeros(n)
 
 
-def ours(setting: dict, folder: Path):
-    """`panorax.maths.optimisation.minimisers.lbfgs`, one compiled program."""
+def panorax_lbfgs(setting: dict, folder: Path):
+    """`panorax.maths.optimisation.minimisers.lbfgs` as one compiled program."""
     jax.config.update("jax_enable_x64", True)
-    (f, start), clock = problem(setting), Clock()
+    (f, start), clock = objective(setting), Clock()
     start = jnp.asarray(start)
-    program = clock.compile(
-        lambda x: lbfgs(f, x, steps=20_000, tolerance=setting["tolerance"]), start
-    )
+    minimise = lambda x: lbfgs(f, x, steps=20_000, tolerance=setting["tolerance"])
+    program = clock.compile(minimise, start)
     facts = {"compile_seconds": clock.compiling, "version": jax.__version__}
 
     def work():
-        found = jax.block_until_ready(program(start))
+        minimum = jax.block_until_ready(program(start))
         facts.update(
-            value=float(found.value),
-            slope=float(jnp.max(jnp.abs(found.gradient))),
-            steps=int(found.steps),
+            value=float(minimum.value),
+            slope=float(jnp.max(jnp.abs(minimum.gradient))),
+            steps=int(minimum.steps),
         )
         return 60
 
     return facts, work
 
 
-def scipys(setting: dict, folder: Path):
+def scipy_lbfgsb(setting: dict, folder: Path):
     """scipy's L-BFGS-B with one compiled program for value and gradient."""
     import scipy
 
     jax.config.update("jax_enable_x64", True)
-    (f, start), clock = problem(setting), Clock()
+    (f, start), clock = objective(setting), Clock()
     program = clock.compile(jax.value_and_grad(f), jnp.asarray(start))
     facts = {"compile_seconds": clock.compiling, "version": scipy.__version__}
+    options = {"maxcor": 10, "gtol": setting["tolerance"], "ftol": 0.0}
+    options |= {"maxiter": 20_000, "maxfun": 100_000}
 
-    def measure(x):
+    def value_and_gradient(x):
         value, gradient = program(x)
         return float(value), np.asarray(gradient)
 
     def work():
-        options = {
-            "maxcor": 10,
-            "gtol": setting["tolerance"],
-            "ftol": 0.0,
-            "maxiter": 20_000,
-            "maxfun": 100_000,
-        }
-        found = scipy.optimize.minimize(
-            measure, start, jac=True, method="L-BFGS-B", options=options
+        minimum = scipy.optimize.minimize(
+            value_and_gradient, start, jac=True, method="L-BFGS-B", options=options
         )
         facts.update(
-            value=float(found.fun),
-            slope=float(np.abs(found.jac).max()),
-            steps=int(found.nit),
-            evaluations=int(found.nfev),
+            value=float(minimum.fun),
+            slope=float(np.abs(minimum.jac).max()),
+            steps=int(minimum.nit),
+            evaluations=int(minimum.nfev),
         )
         return 60
 
@@ -174,7 +186,7 @@ def scipys(setting: dict, folder: Path):
 
 
 def prepare(setting: dict, folder: Path) -> None:
-    """The weights of the network after some training."""
+    """Writes the weights of the network after `setting["trained"]` training steps."""
     x, label, _, _ = map(jnp.asarray, datasets.digit_vectors())
     rows = jax.random.randint(jax.random.key(1), (setting["trained"], 64), 0, len(x))
     params = core_spec.init(network(setting["hidden"]), jax.random.key(0))
@@ -183,7 +195,7 @@ def prepare(setting: dict, folder: Path) -> None:
 
 
 def _network(setting: dict, folder: Path):
-    """(mean loss over all digits, the parameters of `prepare`)."""
+    """The mean loss over all training digits, and the parameters that `prepare` wrote."""
     tree = jax.tree.structure(core_spec.init(network(tuple(setting["hidden"])), jax.random.key(0)))
     x, label, _, _ = map(jnp.asarray, datasets.digit_vectors())
     with np.load(folder / "network.npz") as file:
@@ -192,13 +204,13 @@ def _network(setting: dict, folder: Path):
 
 
 def top(setting: dict, folder: Path):
-    """The largest eigenvalues by Lanczos, one compiled program."""
+    """Our largest eigenvalues by Lanczos, as one compiled program."""
     (loss, params), clock = _network(setting, folder), Clock()
     k, steps = setting["largest"], setting["krylov"]
-    find = lambda params, key: lanczos.top_eigenpairs(
+    eigenpairs = lambda params, key: lanczos.top_eigenpairs(
         lambda v: hessian_product(loss, params, v), params, k, steps, key
     )
-    program = clock.compile(find, params, jax.random.key(0))
+    program = clock.compile(eigenpairs, params, jax.random.key(0))
     facts = {"compile_seconds": clock.compiling, "version": jax.__version__, "products": steps}
 
     def work():
@@ -210,20 +222,20 @@ def top(setting: dict, folder: Path):
 
 
 def eigsh(setting: dict, folder: Path, subspace: int | None = None):
-    """The same by ARPACK, of the size that scipy chooses, which is 2 k + 1 or 20, or of another."""
+    """The largest eigenvalues by ARPACK.
+
+    subspace: Lanczos vectors; None is scipy's default, the larger of 2 k + 1 and 20.
+    """
     import scipy
     from scipy.sparse.linalg import LinearOperator
     from scipy.sparse.linalg import eigsh as arpack
 
     (loss, params), clock = _network(setting, folder), Clock()
-    vector, back = ravel_pytree(params)
-    program = clock.compile(
-        lambda params, v: ravel_pytree(hessian_product(loss, params, back(v)))[0], params, vector
-    )
-    facts, start = (
-        {"compile_seconds": clock.compiling, "version": scipy.__version__},
-        np.random.default_rng(0).normal(size=vector.size).astype(np.float32),
-    )
+    vector, unravel = ravel_pytree(params)
+    flat_product = lambda params, v: ravel_pytree(hessian_product(loss, params, unravel(v)))[0]
+    program = clock.compile(flat_product, params, vector)
+    facts = {"compile_seconds": clock.compiling, "version": scipy.__version__}
+    start = np.random.default_rng(0).normal(size=vector.size).astype(np.float32)
 
     def work():
         facts["products"] = 0
@@ -243,21 +255,21 @@ def eigsh(setting: dict, folder: Path, subspace: int | None = None):
 
 
 def eigsh_as_large(setting: dict, folder: Path):
-    """With the subspace of `top`."""
+    """The largest eigenvalues by ARPACK, with a subspace as large as in `top`."""
     return eigsh(setting, folder, setting["krylov"])
 
 
 def density(setting: dict, folder: Path):
-    """The whole spectrum by stochastic Lanczos quadrature."""
+    """Our whole spectrum by stochastic Lanczos quadrature."""
     (loss, params), clock = _network(setting, folder), Clock()
-    find = lambda params, key: lanczos.quadrature(
+    quadrature = lambda params, key: lanczos.quadrature(
         lambda v: hessian_product(loss, params, v),
         params,
         setting["lanczos"],
         setting["probes"],
         key,
     )
-    program = clock.compile(find, params, jax.random.key(0))
+    program = clock.compile(quadrature, params, jax.random.key(0))
 
     def work():
         jax.block_until_ready(program(params, jax.random.key(0)))

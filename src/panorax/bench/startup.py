@@ -1,12 +1,16 @@
-"""What is waited for before and between the steps: the command line, compilation, the training loop.
+"""Start-up time of `panorax list`, compile time of lm/llama, and overhead of the training loop.
 
-`panorax list` imports neither jax nor a system. Of the seconds until a language model trains, tracing and lowering are a fifth, XLA the rest; how many layers are
-unrolled hardly matters, 2.5 s for four of them and 2.6 for one in a trial. What runs once, as the drawing of the
-first parameters does, is compiled with nothing done to make it fast (`panorax.engine.loop.Clock.once`), in half of the time. The loop's own work, batches,
-metrics and progress, is done while the compiled chunk of steps before runs.
+`panorax list` imports neither jax nor a system. Of the seconds until a language model trains,
+tracing and lowering take a fifth and XLA the rest. The number of unrolled layers hardly matters:
+one trial took 2.5 s for four layers and 2.6 s for one.
+
+A program that runs once, such as the initialisation of the parameters, is compiled without
+optimisation (`panorax.engine.loop.Clock.once`), which halves its time. While a compiled chunk of
+steps runs, the loop prepares the next batches and writes metrics and progress.
 """
 
 import io
+import itertools
 import subprocess
 import sys
 import time
@@ -25,7 +29,7 @@ from panorax.core.ranges import Count, checked
 from panorax.core.step import scan_steps, stacked
 from panorax.data.text import Text
 from panorax.engine.checkpoint import Checkpoints
-from panorax.engine.loop import Clock, fit
+from panorax.engine.loop import Clock, fit, keys_of
 from panorax.engine.metrics import Log
 from panorax.lm import language_model
 from panorax.nets.decoders import llama
@@ -38,23 +42,17 @@ LOOP = {"loop": HERE + "loop", "bare": HERE + "bare"}
 
 @checked
 class Config:
-    """`steps` of a round of the loop; how it starts, a tenth of a second once, counts too."""
-
     steps: Count = 2000
+    """training steps per round; a round includes the loop's start, about 0.1 s"""
     rounds: Count = 7
+    """counted rounds"""
 
 
 def benchmark(cfg: Config, folder: Path) -> Table:
-    """The command line; the language model of the main job compiled without and with what an earlier process left; the loop beside its bare program."""
+    """Times `panorax list`, compilation with a cold and a warm cache, and the training loop."""
     table = Table("steps/s")
-    listing = []
-    for _ in range(cfg.rounds + 1):
-        started = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "panorax.cli", "list"], check=True, stdout=subprocess.DEVNULL
-        )
-        listing.append(time.perf_counter() - started)
-    table.metrics["list_seconds"] = spread(listing[1:])["median"]
+    _, *seconds = [list_seconds() for _ in range(cfg.rounds + 1)]  # the first fills file caches
+    table.metrics["list_seconds"] = spread(seconds)["median"]
     table.add_times("compile", start(COMPILING, {}, folder, cfg.rounds), "cold")
     measured = compare(LOOP, {"steps": cfg.steps}, folder, cfg.rounds)
     table.add("training", measured, "bare")
@@ -62,21 +60,29 @@ def benchmark(cfg: Config, folder: Path) -> Table:
     return table
 
 
+def list_seconds() -> float:
+    """Seconds that `panorax list` takes as a process of its own."""
+    started = time.perf_counter()
+    command = [sys.executable, "-m", "panorax.cli", "list"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
 def cold(setting: dict, folder: Path):
-    """Nothing compiled before is used."""
+    """Compiles without a compilation cache."""
     jax.config.update("jax_enable_compilation_cache", False)
     return _compiled()
 
 
 def warm(setting: dict, folder: Path):
-    """What an earlier process compiled is used."""
+    """Compiles with the cache that an earlier process filled."""
     jax.config.update("jax_compilation_cache_dir", str(folder / "cache"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     return _compiled()
 
 
 def _compiled():
-    """The training program of lm/llama at its real size."""
+    """Compiles the training program of lm/llama at full size."""
     cfg, clock = main_job.get_config(), Clock()
     system, key = language_model.system(cfg), jax.random.key(0)
     state = jax.eval_shape(system.init_state, key)
@@ -91,20 +97,22 @@ def _compiled():
 
 
 def _system(steps: int):
-    """A model whose step takes about 5 ms on two cores."""
+    """A language model whose step takes about 5 ms on two cores, and its Run."""
     model = llama.Model(
         vocab=257, d_model=96, n_layers=2, n_heads=3, n_kv_heads=3, d_ff=256, unroll=2
     )
     run = Run(steps=steps, chunk=20)
-    return language_model.system(
-        language_model.Config(
-            model, Text(tokenizer="bytes"), optim=ADAMW, run=run, batch=8, context=48, stride=48
-        )
-    ), run
+    cfg = language_model.Config(
+        model, Text(tokenizer="bytes"), optim=ADAMW, run=run, batch=8, context=48, stride=48
+    )
+    return language_model.system(cfg), run
 
 
 class Timed(Log):
-    """The log of a run that knows when its first step was asked for and when its last was done, and how much was compiled before."""
+    """A log that notes when the loop began and when its last chunk ended (`began`, `ended`).
+
+    `compiled` is the seconds of compilation before the loop began.
+    """
 
     def __init__(self, directory: Path, clock: Clock):
         super().__init__(directory, out=io.StringIO())
@@ -120,9 +128,12 @@ class Timed(Log):
 
 
 def loop(setting: dict, folder: Path):
-    """`panorax.engine.loop.fit` as `panorax run` calls it, with log and checkpoints; compiling and what ends a run are not counted."""
+    """`panorax.engine.loop.fit` with log and checkpoints, as `panorax run` calls it.
+
+    Compilation and the work after the last step do not count.
+    """
     system, run = _system(setting["steps"])
-    key, rounds, facts = jax.random.key(0), iter(range(1 << 30)), {"version": jax.__version__}
+    key, rounds, facts = jax.random.key(0), itertools.count(), {"version": jax.__version__}
     place = placement(system, jax.eval_shape(system.init_state, key), make_mesh(""))
 
     def work():
@@ -130,7 +141,7 @@ def loop(setting: dict, folder: Path):
         directory.mkdir()
         state = clock.once(system.init_state, key, out_shardings=place.state)
         with Timed(directory, clock) as log, Checkpoints(directory / "checkpoints") as checkpoints:
-            fit(system, run, state, key, place, log, checkpoints, clock)
+            fit(system, run, state, keys_of(0), place, log, checkpoints, clock)
         looped = log.ended - log.began - (clock.compiling - log.compiled)
         facts["not_counted"] = time.perf_counter() - started - looped
         return run.steps
@@ -139,7 +150,7 @@ def loop(setting: dict, folder: Path):
 
 
 def bare(setting: dict, folder: Path):
-    """The program that the loop compiles, called with batches that are there already."""
+    """The program that the loop compiles, called with batches that are already on the device."""
     system, run = _system(setting["steps"])
     key, clock = jax.random.key(0), Clock()
     state = clock.once(system.init_state, key)
@@ -156,8 +167,8 @@ def bare(setting: dict, folder: Path):
 
     def work():
         nonlocal state
-        for some in batches:
-            state, metrics = program(state, some)
+        for chunk in batches:
+            state, metrics = program(state, chunk)
         facts["loss"] = float(np.asarray(metrics["loss"]))
         return run.steps
 

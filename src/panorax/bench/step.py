@@ -1,4 +1,4 @@
-"""How fast a system's training step is: compile time apart, chunks timed one by one, median and range."""
+"""Measures the speed of a system's training step; compilation is counted separately."""
 
 import statistics
 import time
@@ -13,7 +13,11 @@ from panorax.engine.provenance import provenance
 
 
 def bench_step(name: str, system: System, run: config.Run, repeats: int) -> dict:
-    """Steps per second of `repeats` chunks of `run.chunk` steps, after one that is not counted."""
+    """Times `repeats` chunks of `run.chunk` steps, after one warm-up chunk that does not count.
+
+    Returns a record for JSON: the steps per second (median and range over the chunks), seconds of
+    compilation, parameters, the last loss, and the versions, device and commit.
+    """
     clock, key = Clock(), jax.random.key(run.seed)
     state = jax.jit(system.init_state)(key)
     batches = jax.device_put(stacked(system.batches, 0, run.chunk))

@@ -1,8 +1,8 @@
 """Persistent homology beside Ripser (Bauer 2021), C++ through ripser.py, from points to diagrams.
 
-Both find nearly all columns to be in apparent pairs and reduce the few others. Ripser enumerates the cofaces of every edge for it, compiled; ours,
-numpy alone, asks for the lunes of all edges at once whether they are empty, which for all but the edges of the relative neighbourhood graph the
-nearest neighbours answer.
+Both skip the columns in apparent pairs, nearly all of them, and reduce the others. Ripser is
+compiled and enumerates the cofaces of every edge. Our numpy code tests the lunes of all edges at
+once for emptiness. Nearest neighbours decide all edges outside the relative neighbourhood graph.
 """
 
 from importlib.metadata import version
@@ -13,6 +13,7 @@ import numpy as np
 from panorax.bench.rounds import compare
 from panorax.bench.table import Table
 from panorax.core.ranges import Count, checked
+from panorax.core.study import family
 from panorax.maths.topology.persistence import diagrams, distances
 
 CONTENDERS = {
@@ -23,70 +24,75 @@ CONTENDERS = {
 
 @checked
 class Config:
-    """Clouds of `points` up to H1, and a smaller one, of points on a sphere, up to H2."""
+    """Sizes of the point clouds."""
 
     points: Count = 500
+    """points of the clouds up to H1 [N]"""
     on_sphere: Count = 120
+    """points of the sphere, up to H2 [N]"""
     repeats: Count = 3
-    """of a cloud in a round"""
+    """diagrams per round"""
     rounds: Count = 7
+    """counted rounds"""
 
 
 def clouds(cfg: Config) -> dict[str, tuple[np.ndarray, int]]:
-    """Points and the highest homology, by case."""
+    """The points (N, D) and the highest homology dimension of each case."""
     rng = np.random.default_rng(0)
     angle = rng.uniform(0, 2 * np.pi, cfg.points)
     sphere = rng.standard_normal((cfg.on_sphere, 3))
+    circle = np.stack([np.cos(angle), np.sin(angle)], 1)
     return {
         "normal": (rng.standard_normal((cfg.points, 3)), 1),
-        "circle": (
-            np.stack([np.cos(angle), np.sin(angle)], 1)
-            + 0.05 * rng.standard_normal((cfg.points, 2)),
-            1,
-        ),
+        "circle": (circle + 0.05 * rng.standard_normal((cfg.points, 2)), 1),
         "dim20": (rng.standard_normal((cfg.points, 20)), 1),
         "sphere": (sphere / np.linalg.norm(sphere, axis=1, keepdims=True), 2),
     }
 
 
 def benchmark(cfg: Config, folder: Path) -> Table:
-    """Every cloud in turn: points a second, and the largest difference between bars of both, infinite where there are not as many."""
-    table = Table("points/s")
+    """Compares the diagrams of every cloud.
+
+    The metric `CASE_largest_difference` is the largest difference between bars of both programs,
+    infinite if their numbers of bars differ.
+    """
+    table, seconds, differences, bars = Table("points/s"), {}, {}, {}
     for case, (x, top) in clouds(cfg).items():
         np.save(folder / "points.npy", x)
         measured = compare(CONTENDERS, {"top": top, "repeats": cfg.repeats}, folder, cfg.rounds)
         table.add(case, measured, against="ripser")
-        ours, theirs = (one.facts["diagrams"] for one in measured.values())
-        table.metrics[f"{case}_panorax_seconds"] = len(x) / float(
-            np.median(measured["panorax"].rates)
-        )
-        table.metrics[f"{case}_largest_difference"] = max(
+        ours, theirs = (rounds.facts["diagrams"] for rounds in measured.values())
+        seconds[case] = len(x) / np.median(measured["panorax"].rates)
+        differences[case] = max(
             difference(np.array(a), np.array(b)) for a, b in zip(ours, theirs, strict=True)
         )
-        table.metrics[f"{case}_bars"] = float(sum(map(len, ours)))
+        bars[case] = sum(map(len, ours))
+    table.metrics |= family("{}_panorax_seconds", seconds)
+    table.metrics |= family("{}_largest_difference", differences) | family("{}_bars", bars)
     return table
 
 
 def difference(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Largest between births, and between deaths, in order of size; infinite where not as many bars end."""
+    """Largest difference of births and of deaths, each sorted.
+
+    It is infinite if the numbers of bars, or of bars that end, differ.
+    """
     if ours.shape != theirs.shape or not len(ours):
         return 0.0 if ours.shape == theirs.shape else np.inf
     ours, theirs = np.sort(ours, axis=0), np.sort(theirs, axis=0)
-    ending = np.isfinite(ours)
-    return (
-        float(np.abs(ours[ending] - theirs[ending]).max(initial=0))
-        if (ending == np.isfinite(theirs)).all()
-        else np.inf
-    )
+    finite = np.isfinite(ours)
+    if (finite != np.isfinite(theirs)).any():
+        return np.inf
+    return float(np.abs(ours[finite] - theirs[finite]).max(initial=0))
 
 
 def panorax(setting: dict, folder: Path):
-    """`panorax.maths.topology.persistence`."""
+    """Our diagrams, `panorax.maths.topology.persistence`."""
     return _contender(lambda x: diagrams(distances(x), setting["top"]), "numpy", setting, folder)
 
 
 def ripser(setting: dict, folder: Path):
-    """ripser.py with its defaults."""
+    """The diagrams of ripser.py with its defaults."""
     import ripser as library
 
     return _contender(

@@ -1,4 +1,4 @@
-"""The competitor: the same convolutions in PyTorch eager."""
+"""Competitor: the same convolutions in PyTorch eager."""
 
 from pathlib import Path
 
@@ -9,32 +9,29 @@ from panorax.bench.convolutions import TIMES
 
 
 def convolution(setting: dict, folder: Path):
-    """All channels with all."""
-    return _timed("w", folder)
+    """Full convolution."""
+    return _timed("full", folder)
 
 
 def depthwise(setting: dict, folder: Path):
-    """Every channel by itself."""
-    return _timed("alone", folder)
+    """Depthwise convolution."""
+    return _timed("depthwise", folder)
 
 
 def _timed(kernel, folder):
     with np.load(folder / "images.npz") as file:
-        x, w = (
-            torch.from_numpy(a).permute(order).contiguous()
-            for a, order in ((file["x"], (0, 3, 1, 2)), (file[kernel], (3, 2, 0, 1)))
-        )
+        x = torch.from_numpy(file["x"]).permute(0, 3, 1, 2).contiguous()
+        w = torch.from_numpy(file[kernel]).permute(3, 2, 0, 1).contiguous()
     groups = x.shape[1] if w.shape[1] == 1 else 1
 
     def run():
-        at = (x, w)
+        arrays = (x, w)
         for _ in range(TIMES):
-            at = [a.detach().requires_grad_() for a in at]
-            (
-                0.5 * torch.nn.functional.conv2d(*at, padding=1, groups=groups).square().sum()
-            ).backward()
-            at = [a.detach() - 1e-3 * a.grad for a in at]
-        return at
+            arrays = [a.detach().requires_grad_() for a in arrays]
+            y = torch.nn.functional.conv2d(*arrays, padding=1, groups=groups)
+            (0.5 * y.square().sum()).backward()
+            arrays = [a.detach() - 1e-3 * a.grad for a in arrays]
+        return arrays
 
     facts = {"norms": [float(a.norm()) for a in run()], "version": torch.__version__}
 

@@ -1,6 +1,7 @@
-"""The competitor: Llama in PyTorch, written as nanoGPT is (torch's own attention, norm, silu and AdamW), eager and compiled, on a GPU where there is one.
+"""Competitor: Llama in PyTorch, written in the style of nanoGPT, eager and compiled.
 
-It reads the folder that `panorax.interop.huggingface.save` writes, by the names of its tensors, so both start from the same numbers.
+It uses torch's own attention, norm, SiLU and AdamW, and a GPU if torch sees one. It reads the
+weights that `panorax.bench.panorax_llama.write` saved, so both sides start from the same numbers.
 """
 
 import time
@@ -21,10 +22,8 @@ class Block(nn.Module):
         D, K = size["d_model"], size["d_model"] // size["n_heads"]
         self.heads, self.kv_heads, self.head_dim = size["n_heads"], size["n_kv_heads"], K
         linear = lambda i, o: nn.Linear(i, o, bias=False)
-        self.input_layernorm, self.post_attention_layernorm = (
-            nn.RMSNorm(D, eps=1e-5),
-            nn.RMSNorm(D, eps=1e-5),
-        )
+        self.input_layernorm = nn.RMSNorm(D, eps=1e-5)
+        self.post_attention_layernorm = nn.RMSNorm(D, eps=1e-5)
         self.self_attn = nn.ModuleDict(
             {
                 "q_proj": linear(D, D),
@@ -42,7 +41,10 @@ class Block(nn.Module):
         )
 
     def forward(self, x, cos, sin, cache=None, at=0):
-        """`cache` is (keys, values) with room for the text, `at` where these tokens stand in it; without it the text is all there is."""
+        """The block on tokens x (B, T, D).
+
+        cache: (keys, values), (B, G, S, K) each, written from position `at`; None attends within x.
+        """
         B, T, D = x.shape
         h = self.input_layernorm(x)
         heads = lambda name, n: self.self_attn[name](h).view(B, T, n, self.head_dim).transpose(1, 2)
@@ -64,7 +66,7 @@ class Block(nn.Module):
 
 
 class Llama(nn.Module):
-    """Logits of the next token; the output projection is the embedding."""
+    """Logits of the next token, with the embedding as output projection."""
 
     def __init__(self, size: dict):
         super().__init__()
@@ -89,13 +91,13 @@ class Llama(nn.Module):
 
 
 def turned(x, cos, sin):
-    """Rotary positions, pairs half-split."""
+    """Rotary embedding of x (..., T, K), with coordinates i and i + K/2 as a pair."""
     a, b = x.chunk(2, -1)
     return x * cos + torch.cat([-b, a], -1) * sin
 
 
 def loaded(size: dict, folder: Path) -> Llama:
-    """The model of the folder."""
+    """The model with the weights in `folder`."""
     model = Llama(size)
     named = {
         name.removeprefix("model."): w
@@ -107,7 +109,7 @@ def loaded(size: dict, folder: Path) -> Llama:
 
 
 def eager(size: dict, folder: Path):
-    """Training with AdamW as torch has it by default."""
+    """Training with torch's default AdamW."""
     return _training(size, folder, fused=False)
 
 
@@ -117,16 +119,14 @@ def fused(size: dict, folder: Path):
 
 
 def compiled(size: dict, folder: Path):
-    """Training with the model compiled and the fused AdamW."""
+    """Training with `torch.compile` and torch's fused AdamW."""
     return _training(size, folder, fused=True, compile=True)
 
 
 def _training(size: dict, folder: Path, fused: bool, compile: bool = False):
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model, batches = (
-        loaded(size, folder).to(device),
-        torch.from_numpy(np.load(folder / "batches.npy")).long().to(device),
-    )
+    model = loaded(size, folder).to(device)
+    batches = torch.from_numpy(np.load(folder / "batches.npy")).long().to(device)
     adamw = torch.optim.AdamW(
         model.parameters(),
         lr=1e-3,
@@ -165,22 +165,20 @@ def _training(size: dict, folder: Path, fused: bool, compile: bool = False):
 
 
 def generation(size: dict, folder: Path):
-    """Greedy decoding, one token at a time into a cache that has room for all."""
-    model, prompts = (
-        loaded(size, folder).eval(),
-        torch.from_numpy(np.load(folder / "prompts.npy")).long(),
-    )
+    """Greedy decoding, token by token, with a preallocated cache."""
+    model = loaded(size, folder).eval()
+    prompts = torch.from_numpy(np.load(folder / "prompts.npy")).long()
     B, T = prompts.shape
 
     @torch.inference_mode()
     def generate():
-        room = (B, size["n_kv_heads"], T + size["new"], size["d_model"] // size["n_heads"])
-        caches = [(torch.zeros(room), torch.zeros(room)) for _ in model.layers]
-        token, said = model(prompts, caches, 0)[:, -1:].argmax(-1), []
+        shape = (B, size["n_kv_heads"], T + size["new"], size["d_model"] // size["n_heads"])
+        caches = [(torch.zeros(shape), torch.zeros(shape)) for _ in model.layers]
+        token, tokens = model(prompts, caches, 0)[:, -1:].argmax(-1), []
         for at in range(T, T + size["new"]):
-            said.append(token)
+            tokens.append(token)
             token = model(token, caches, at)[:, -1:].argmax(-1)
-        return torch.cat(said, 1)
+        return torch.cat(tokens, 1)
 
     started = time.perf_counter()
     tokens = generate().tolist()

@@ -1,6 +1,7 @@
-"""The competitor: PPO in one file of PyTorch, as CleanRL writes it, on gymnasium's CartPole-v1; one thread, which is fastest for nets of this size.
+"""Competitor: PPO in one file of PyTorch, in the style of CleanRL, on gymnasium's CartPole-v1.
 
-`sync` steps gymnasium's environments one by one (SyncVectorEnv), `numpy_vector` steps its own CartPole for arrays of states.
+It uses one thread, which is fastest for networks of this size. `sync` steps gymnasium's
+environments one by one (SyncVectorEnv); `numpy_vector` steps gymnasium's vector CartPole.
 """
 
 from pathlib import Path
@@ -13,12 +14,12 @@ from torch.distributions import Categorical
 
 
 def sync(setting: dict, folder: Path):
-    """Training on environments stepped one by one."""
+    """Training with environments stepped one by one."""
     return _training(setting, "sync")
 
 
 def numpy_vector(setting: dict, folder: Path):
-    """Training on environments stepped as arrays."""
+    """Training with environments stepped as arrays."""
     return _training(setting, "vector_entry_point")
 
 
@@ -45,12 +46,9 @@ def _training(setting: dict, mode: str):
     adam = torch.optim.Adam(parameters, lr=setting["learning_rate"], eps=1e-5)
     observation, first = torch.as_tensor(envs.reset(seed=0)[0]), torch.zeros(N)
     earned, returns = np.zeros(N), []
-    observations, actions, log_probs = (
-        torch.zeros(T, N, 4),
-        torch.zeros(T, N, dtype=torch.long),
-        torch.zeros(T, N),
-    )
-    rewards, firsts, values = torch.zeros(T, N), torch.zeros(T, N), torch.zeros(T, N)
+    observations, actions = torch.zeros(T, N, 4), torch.zeros(T, N, dtype=torch.long)
+    log_probs, values = torch.zeros(T, N), torch.zeros(T, N)
+    rewards, firsts = torch.zeros(T, N), torch.zeros(T, N)
     updates, done = setting["total"] // (N * T), 0
 
     def collect():
@@ -62,27 +60,19 @@ def _training(setting: dict, mode: str):
             log_probs[t], values[t] = policy.log_prob(actions[t]), critic(observation)[:, 0]
             after, reward, terminated, truncated, _ = envs.step(actions[t].numpy())
             ended = terminated | truncated
-            rewards[t], observation, first = (
-                torch.as_tensor(reward),
-                torch.as_tensor(after),
-                torch.as_tensor(ended, dtype=torch.float32),
-            )
+            rewards[t], observation = torch.as_tensor(reward), torch.as_tensor(after)
+            first = torch.as_tensor(ended, dtype=torch.float32)
             earned[:] += reward
             returns.extend(earned[ended])
             earned[ended] = 0
         next_value, advantages, last = critic(observation)[:, 0], torch.zeros(T, N), 0.0
         for t in reversed(range(T)):
-            goes_on = 1 - (first if t == T - 1 else firsts[t + 1])
-            delta = (
-                rewards[t]
-                + gamma * (next_value if t == T - 1 else values[t + 1]) * goes_on
-                - values[t]
-            )
-            advantages[t] = last = delta + gamma * setting["lambda_"] * goes_on * last
-        return [
-            x.flatten(0, 1)
-            for x in (observations, actions, log_probs, advantages, advantages + values)
-        ]
+            continues = 1 - (first if t == T - 1 else firsts[t + 1])
+            bootstrap = next_value if t == T - 1 else values[t + 1]
+            delta = rewards[t] + gamma * bootstrap * continues - values[t]
+            advantages[t] = last = delta + gamma * setting["lambda_"] * continues * last
+        data = (observations, actions, log_probs, advantages, advantages + values)
+        return [x.flatten(0, 1) for x in data]
 
     def learn(observation, action, old_log_prob, advantage, target):
         policy = Categorical(logits=actor(observation))

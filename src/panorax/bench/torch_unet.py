@@ -1,4 +1,4 @@
-"""The competitor: diffusers' `UNet2DModel` in PyTorch eager, trained and sampled from as its users do."""
+"""Competitor: diffusers' `UNet2DModel` in PyTorch eager, trained and sampled as its users do."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from panorax.interop import diffusers_unet
 
 
 def loaded(setting: dict, folder: Path) -> UNet2DModel:
-    """The network of the folder."""
+    """The network with the weights in `folder`."""
     cfg = config(setting)
     model = UNet2DModel(**diffusers_unet.arguments(cfg.net, cfg.data.shape, cfg.data.classes + 1))
     with np.load(folder / "weights.npz") as file:
@@ -20,21 +20,16 @@ def loaded(setting: dict, folder: Path) -> UNet2DModel:
 
 
 def _arrays(path: Path) -> dict[str, torch.Tensor]:
-    """Images with their channels first."""
+    """The arrays of a file; images (names starting with x) are channels first, labels int64."""
     with np.load(path) as file:
         tensors = {name: torch.from_numpy(np.ascontiguousarray(x)) for name, x in file.items()}
-    return {
-        name: x.movedim(-1, -3).contiguous()
-        if name.startswith("x")
-        else x.long()
-        if name == "label"
-        else x
-        for name, x in tensors.items()
-    }
+    images = {name for name in tensors if name.startswith("x")}
+    tensors |= {name: tensors[name].movedim(-1, -3).contiguous() for name in images}
+    return tensors | {"label": tensors["label"].long()}
 
 
 def training(setting: dict, folder: Path):
-    """AdamW with clipping, and the running mean of the parameters."""
+    """Training by AdamW with gradient clipping and averaged parameters."""
     model, data = loaded(setting, folder), _arrays(folder / "batches.npz")
     parameters = list(model.parameters())
     adamw = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0)
@@ -43,8 +38,8 @@ def training(setting: dict, folder: Path):
     def step(i):
         nonlocal done
         x1, x0, t, label = (data[name][i] for name in ("x1", "x0", "t", "label"))
-        at = t[:, None, None, None]
-        velocity = model((1 - at) * x0 + at * x1, 1000 * t, label).sample
+        time = t[:, None, None, None]
+        velocity = model((1 - time) * x0 + time * x1, 1000 * t, label).sample
         loss = (velocity - (x1 - x0)).square().mean()
         adamw.zero_grad(set_to_none=True)
         loss.backward()
@@ -67,7 +62,7 @@ def training(setting: dict, folder: Path):
 
 
 def sampling(setting: dict, folder: Path):
-    """Heun's method."""
+    """Sampling by `HEUN_STEPS` steps of Heun's method."""
     model, data = loaded(setting, folder).eval(), _arrays(folder / "noise.npz")
     label, h = data["label"], 1 / HEUN_STEPS
 

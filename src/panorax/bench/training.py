@@ -1,18 +1,21 @@
-"""Training a Llama on the CPU beside the same model in PyTorch eager: tokens a second, memory, and first losses that agree.
+"""Training a Llama on the CPU beside the same model in PyTorch eager: tokens per second and memory.
 
-Where the time of a step goes, in shares of what both cores spend, forward, backward and AdamW (the profiler's count of every operation of the compiled step):
+First losses of all contenders must agree. Share of a step's CPU time, over both cores, of forward
+pass, backward pass and AdamW, from the profiler's count of every operation of the compiled step:
 
                                                                 nanogpt    larger    tiny
     products with weights, and with their gradients               53 %       48 %     45 %
-    products of attention, a batch of heads                        8 %       16 %      9 %
-    heads and time changing places before and after these         11 %       14 %     11 %
-    softmax (its exponentials)                                     3 %        6 %      3 %
-    RMS norms (their inverse roots)                                4 %        4 %      4 %
-    sums and largest values of rows                                7 %        2 %      6 %
-    all else elementwise: SwiGLU, rotations, losses, AdamW        13 %       11 %     23 %
+    attention products, batched over heads                         8 %       16 %      9 %
+    transpositions of heads and time around them                  11 %       14 %     11 %
+    softmax (exponentials)                                         3 %        6 %      3 %
+    RMS norms (inverse square roots)                               4 %        4 %      4 %
+    row sums and row maxima                                        7 %        2 %      6 %
+    other elementwise: SwiGLU, rotary, losses, AdamW              13 %       11 %     23 %
 
-What made it slow before: gradients of weights, summed over batch and time as two axes, for which XLA's compiler copied both factors transposed
-(`panorax.ops.dot`: steps are a tenth to a quarter shorter without). One call a step is slower than a chunk of steps in one program, which is what the loop runs.
+Weight gradients were once slow: summed over batch and time as two axes, they made XLA copy both
+factors transposed. `panorax.ops.dot` avoids the copies, which shortens a step by a tenth to a
+quarter. One compiled call per step is slower than a chunk of steps in one program; the training
+loop runs chunks.
 """
 
 from pathlib import Path
@@ -24,6 +27,7 @@ from panorax.bench import panorax_llama
 from panorax.bench.rounds import compare
 from panorax.bench.table import Table
 from panorax.core.ranges import Count, checked
+from panorax.core.study import family
 from panorax.data import batches as data
 from panorax.data import text
 
@@ -38,69 +42,82 @@ CONTENDERS = {
 
 @checked
 class Size:
-    """A model and what it is trained on: Python documentation, a byte a token however large the vocabulary is."""
+    """A Llama and its batches of Python documentation; a token is a byte for any vocabulary."""
 
     n_layers: Count
+    """transformer blocks [L]"""
     d_model: Count
+    """model width [D]"""
     n_heads: Count
+    """attention heads [H]"""
     d_ff: Count
+    """hidden width of the MLP [F]"""
     context: Count
+    """tokens per sequence [T]"""
     batch: Count
+    """sequences per step [B]"""
     steps: Count
-    """of a round, a multiple of 20"""
+    """training steps per round, a multiple of 20"""
     vocab: Count = 257
+    """tokens in the vocabulary [V]"""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """of products and activations; parameters are float32"""
+    """dtype of products and activations; parameters are float32"""
     remat: Literal["none", "products", "layers"] = "none"
-    """what our backward pass computes again"""
+    """activations that our backward pass recomputes"""
 
     def settings(self) -> dict:
-        """As the contenders read it."""
+        """The argument of the contenders."""
         return vars(self) | {"n_kv_heads": self.n_heads, "positions": self.context}
 
     def flops(self) -> int:
-        """Of training on a token: 6 for each weight in a product, and 12 L T D for attention, future tokens counted too (Chowdhery et al. 2022, arXiv:2204.02311,
-        appendix B)."""
-        weights = (
-            self.n_layers * (4 * self.d_model**2 + 3 * self.d_model * self.d_ff)
-            + self.vocab * self.d_model
-        )
+        """Floating-point operations to train on a token: 6 per weight in a product, plus 12 L T D.
+
+        The second term is attention, future tokens included.
+        Source: Chowdhery et al. 2022, arXiv:2204.02311, appendix B.
+        """
+        layer = 4 * self.d_model**2 + 3 * self.d_model * self.d_ff
+        weights = self.n_layers * layer + self.vocab * self.d_model
         return 6 * weights + 12 * self.n_layers * self.context * self.d_model
 
 
 @checked
 class Config:
-    """Sizes by name, and who takes part."""
+    """The sizes and contenders of a comparison."""
 
     sizes: tuple[tuple[str, Size], ...]
+    """name and size of each case"""
     contenders: tuple[str, ...] = (
         "panorax",
         "panorax, step by step",
         "torch",
         "torch, fused AdamW",
     )
+    """keys of CONTENDERS"""
     against: str = "torch"
+    """contender that ratios divide by"""
     rounds: Count = 5
+    """counted rounds"""
 
 
 def benchmark(cfg: Config, folder: Path) -> Table:
-    """Every size in turn."""
+    """Compares training at every size; contenders share weights and batches."""
     table, contenders = Table("tokens/s"), {name: CONTENDERS[name] for name in cfg.contenders}
     environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # contenders share a GPU
-    corpus = text.dataset(text.Text(tokenizer="bytes"), 257)
+    corpus, differences = text.dataset(text.Text(tokenizer="bytes"), 257), {}
     for name, size in cfg.sizes:
-        here = folder / name
-        here.mkdir()
-        prepare(size.settings(), corpus.train, here)
-        measured = compare(contenders, size.settings(), here, cfg.rounds, environment)
+        subfolder = folder / name
+        subfolder.mkdir()
+        prepare(size.settings(), corpus.train, subfolder)
+        measured = compare(contenders, size.settings(), subfolder, cfg.rounds, environment)
         table.add(name, measured, cfg.against)
-        losses = [m.facts["losses"] for m in measured.values()]
-        table.metrics[f"{name}_largest_loss_difference"] = float(np.ptp(losses, axis=0).max())
+        losses = [rounds.facts["losses"] for rounds in measured.values()]
+        differences[name] = np.ptp(losses, axis=0).max()
+    table.metrics |= family("{}_largest_loss_difference", differences)
     return table
 
 
 def prepare(size: dict, tokens: np.ndarray, folder: Path) -> None:
-    """The weights that all start from, and the batches of a round (steps, B, T + 1)."""
+    """Writes the first weights, and the batches of a round, (steps, B, T + 1) tokens."""
     panorax_llama.write(folder, size)
     batches = [
         data.windows(tokens, size["batch"], size["context"] + 1, 0, step)

@@ -1,4 +1,4 @@
-"""The competitor: generation by `transformers` as its users call it."""
+"""Competitor: generation by `transformers`, as its users call it."""
 
 import time
 from pathlib import Path
@@ -10,7 +10,7 @@ from transformers import LlamaForCausalLM
 
 
 def generation(size: dict, folder: Path):
-    """Greedy `generate`, with its default cache, until `new` tokens are there."""
+    """Greedy `generate` of `new` tokens with the default cache."""
     model = LlamaForCausalLM.from_pretrained(folder / "model").eval()
     prompts = torch.from_numpy(np.load(folder / "prompts.npy")).long()
 

@@ -1,1 +1,1 @@
-"""The commands of `panorax`, a file each: `add(commands)` declares the options, `main(args)` runs it and returns the exit code."""
+"""The command line: one file per command, with `add(commands)` and `main(args) -> exit code`."""

@@ -4,44 +4,46 @@ import json
 from pathlib import Path
 
 from panorax import catalogue
-from panorax.commands import experiment
+from panorax.commands import experiment, tables
 from panorax.core.errors import UserError
 
 
 def add(commands) -> None:
     sub = commands.add_parser(
         "bench",
-        "Panorax beside what people would use instead, or the training step of a system; alone it lists the comparisons",
+        "compare Panorax with other libraries, or time the training step of a system; "
+        "without NAME it lists the comparisons",
     )
     sub.add_argument(
         "system",
         nargs="?",
         metavar="NAME",
-        help="a comparison such as bench/training, or a system or config whose step is timed",
+        help="a comparison such as bench/training, or a system or config to time",
     )
     sub.add_argument(
         "--smoke",
         action="store_true",
-        help="the smallest size of a system, the quick part of a comparison",
+        help="use the smallest size of a system, or the quick part of a comparison",
     )
-    sub.add_argument("--repeats", type=int, default=5, help="chunks of a system timed")
+    sub.add_argument("--repeats", type=int, default=5, help="number of timed chunks of a system")
     sub.add_argument(
         "--record", action="store_true", help="write the result of a comparison beside its config"
     )
     sub.add_argument(
         "--check",
         action="store_true",
-        help="rerun the quick part of every comparison; fail where a recorded ratio dropped by more than a quarter",
+        help="rerun the quick part of every comparison; "
+        "fail if a recorded ratio dropped by more than a quarter",
     )
-    sub.add_argument("--json", type=Path, help="write the numbers there")
+    sub.add_argument("--json", type=Path, help="file to write the numbers to")
 
 
 def main(args) -> int:
     if args.check:
         return _check()
     if args.system is None:
-        for entry in catalogue.benchmarks():
-            print(f"{entry.name}  {entry.title}")
+        rows = [(entry.name, entry.title) for entry in catalogue.benchmarks()]
+        tables.show(("comparison", "title"), rows)
         return 0
     comparisons = {entry.name: entry for entry in catalogue.benchmarks()}
     if args.system in comparisons:
@@ -70,12 +72,12 @@ def _compare(entry: catalogue.Entry, args) -> int:
 
     if args.record and args.smoke:
         raise UserError(
-            "the quick part of a comparison is not recorded: it leaves some claims unmeasured"
+            "--record with --smoke: the quick part of a comparison leaves claims unmeasured; "
+            "leave out --smoke"
         )
     module = comparison.load(entry.name)
-    table, result = comparison.measure(
-        entry.name, module, module.quick() if args.smoke else module.get_config()
-    )
+    cfg = module.quick() if args.smoke else module.get_config()
+    table, result = comparison.measure(entry.name, module, cfg)
     print(table, *(Verdict(**verdict) for verdict in result["claims"]), sep="\n")
     if args.json:
         args.json.write_text(json.dumps(result, indent=2) + "\n")
@@ -85,7 +87,10 @@ def _compare(entry: catalogue.Entry, args) -> int:
 
 
 def _check() -> int:
-    """Exit code 1 if a recorded ratio is lost. Comparisons for another backend than this machine's are left out."""
+    """Returns 1 if a recorded ratio dropped by more than a quarter, else 0.
+
+    Comparisons that need a backend other than the CPU are skipped.
+    """
     from panorax.bench import comparison
 
     lost = []
@@ -95,7 +100,8 @@ def _check() -> int:
         module, recorded = comparison.load(entry.name), entry.result()
         if recorded is None:
             raise UserError(
-                f"{entry.name} has no recorded result to check against; `panorax bench {entry.name} --record` makes one"
+                f"{entry.name} has no recorded result to check against; "
+                f"`panorax bench {entry.name} --record` makes one"
             )
         table, result = comparison.measure(entry.name, module, module.quick())
         print(table)

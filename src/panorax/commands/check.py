@@ -1,4 +1,4 @@
-"""panorax check: hold a system or a study, also a user's own file, to the contract of the library."""
+"""panorax check: tests a system or a study of Panorax or of a user's file against the contract."""
 
 import time
 import traceback
@@ -9,12 +9,12 @@ from panorax.core.errors import UserError
 
 def add(commands) -> None:
     sub = commands.add_parser(
-        "check", "hold a system, also one of your own file, to what every system here keeps"
+        "check", "test a system or a study, of Panorax or your own, against the contract of all"
     )
     sub.add_argument(
         "system", help="an entry such as lm/llama, or a Python file with get_config() and smoke()"
     )
-    sub.add_argument("--only", help="one check by its name")
+    sub.add_argument("--only", metavar="CHECK", help="name of the only check to run")
 
 
 def main(args) -> int:
@@ -25,25 +25,21 @@ def main(args) -> int:
     checks = contract.of(module)
     if args.only and args.only not in checks:
         raise UserError(f"{name} has no check {args.only!r}; its checks are {', '.join(checks)}")
-    failed = [
-        check
-        for check in ([args.only] if args.only else checks)
-        if not _holds(check, checks[check])
-    ]
-    print(
-        f"{name}: {len(failed)} of {len(checks)} checks failed"
-        if failed
-        else f"{name} keeps the contract"
-    )
+    selected = [args.only] if args.only else list(checks)
+    failed = [check for check in selected if not _passes(check, checks[check])]
+    if failed:
+        print(f"{name}: {len(failed)} of {len(selected)} checks failed")
+    else:
+        print(f"{name} keeps the contract")
     return 1 if failed else 0
 
 
-def _holds(name: str, check) -> bool:
-    """Run one check and print how it went."""
+def _passes(name: str, check) -> bool:
+    """Runs one check and prints its outcome."""
     started = time.perf_counter()
     try:
         check()
-    except Exception:  # a system of a user's own can fail in any way; the trace says where
+    except Exception:  # a user's system can fail in any way; the trace shows where
         print(f"FAILED  {name}\n{traceback.format_exc()}", flush=True)
         return False
     print(f"ok      {name}  {time.perf_counter() - started:.1f} s", flush=True)

@@ -1,4 +1,4 @@
-"""What several commands share: the config that the command line names, and JAX started for it."""
+"""Parts that commands share: loading a config, starting JAX, and recording a result."""
 
 import importlib
 import json
@@ -15,22 +15,35 @@ from panorax.core.errors import UserError
 
 
 def load(name: str, smoke: bool = False) -> tuple[str, ModuleType, object]:
-    """(name, config module, config) of an entry of the catalogue, or of a user's Python file.
+    """Returns (name, config module, config) of a catalogue entry or of a user's Python file.
 
-    Raises UserError for a name that is unknown, a file that fails, and a smoke size that the file does not have.
+    Raises UserError for an unknown name, a file that fails, or a missing smoke size.
     """
     if name.endswith(".py"):
         module = config.load_file(Path(name))
     else:
-        name = catalogue.find(name).name
-        module = importlib.import_module("panorax.configs." + name.replace("/", "."))
+        entry = catalogue.find(name)
+        name, module = entry.name, _imported(entry)
     if smoke and not hasattr(module, "smoke"):
         raise UserError(f"config {name} has no smoke()")
     return name, module, module.smoke() if smoke else module.get_config()
 
 
+def _imported(entry: catalogue.Entry) -> ModuleType:
+    """The config module of an entry. Raises UserError if a module of another package fails."""
+    try:
+        return importlib.import_module(entry.config)
+    except Exception as error:  # another package can fail in any way
+        if entry.is_own:
+            raise
+        raise UserError(f"{entry.config} fails: {type(error).__name__}: {error}") from error
+
+
 def trainable(name: str, cfg, purpose: str) -> ModuleType:
-    """The module of the system of `cfg`. Raises UserError for a study, which has no training step to `purpose`."""
+    """The module of the system of `cfg`.
+
+    Raises UserError for a study, which has no training step to `purpose`, such as "plan".
+    """
     implementation = config.module_of(cfg)
     if not hasattr(implementation, "system"):
         raise UserError(f"{name} is a study: it has no training step to {purpose}")
@@ -38,13 +51,13 @@ def trainable(name: str, cfg, purpose: str) -> ModuleType:
 
 
 def start_jax(devices: int = 1) -> None:
-    """Keep compiled programs between processes, and silence the storage below checkpoints, whose errors are raised.
+    """Caches compiled programs across processes, and splits a CPU into `devices` devices.
 
-    A CPU counts as one device by default. Where the user has not set a number of CPU devices, `devices` are made.
+    If the user has set a number of CPU devices, that number is kept.
     """
     import jax
 
-    for name in ("absl", "asyncio"):
+    for name in ("absl", "asyncio"):  # logs of checkpoint storage, whose errors are raised anyway
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
     jax.config.update(
@@ -57,15 +70,14 @@ def start_jax(devices: int = 1) -> None:
         or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     )
     if devices > 1 and not chosen:
-        jax.config.update(
-            "jax_num_cpu_devices", min(devices, 1024)
-        )  # a mesh of more is refused with what there is
+        # A larger mesh is rejected later, by an error that states the number of devices.
+        jax.config.update("jax_num_cpu_devices", min(devices, 1024))
 
 
 def record(result: dict, path: Path, pictures: Path | None = None) -> None:
-    """Write a result beside its config, with small copies of the PNG files in the folder `pictures`.
+    """Writes a result beside its config, with small copies of the PNG files in `pictures`.
 
-    In a source tree the pages that show records are written anew.
+    In the source tree of Panorax it also rewrites the pages that show records.
     """
     path.write_text(json.dumps(result, indent=2) + "\n")
     print(f"recorded in {path}")
@@ -73,12 +85,13 @@ def record(result: dict, path: Path, pictures: Path | None = None) -> None:
         old.unlink()
     for picture in sorted(pictures.glob("*.png")) if pictures else ():
         small_copy(picture, path.with_name(f"{path.stem}-{picture.stem}.png"))
-    if (path.parents[2] / "README.md").is_file():
+    root = catalogue.root()
+    if path.is_relative_to(root) and (root.parent / "README.md").is_file():
         subprocess.run([sys.executable, "-m", "panorax.readme"], check=True)
 
 
 def small_copy(picture: Path, to: Path, most: int = 95_000) -> None:
-    """A PNG with 64 colours and at most 900 pixels of width, made narrower until it has at most `most` bytes."""
+    """Writes a PNG of 64 colours and at most 900 pixels width, narrowed to at most `most` bytes."""
     from PIL import Image
 
     width, image = 900, Image.open(picture).convert("RGB")

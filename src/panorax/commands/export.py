@@ -1,4 +1,4 @@
-"""panorax export: the language model of a run as a Hugging Face folder."""
+"""panorax export: writes the language model of a run as a Hugging Face folder."""
 
 from pathlib import Path
 
@@ -7,10 +7,17 @@ from panorax.commands.generate import of_run
 
 
 def add(commands) -> None:
-    sub = commands.add_parser("export", "the language model of a run as a Hugging Face folder")
+    sub = commands.add_parser(
+        "export", "write the language model of a run to a Hugging Face folder"
+    )
     sub.add_argument("--workdir", type=Path, required=True, help="directory of the run")
-    sub.add_argument("--to", type=Path, required=True, help="the folder to write")
-    sub.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    sub.add_argument("--to", type=Path, required=True, help="folder to write")
+    sub.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="dtype of the written parameters",
+    )
 
 
 def main(args) -> int:
@@ -18,9 +25,8 @@ def main(args) -> int:
     from panorax.interop import huggingface
 
     experiment.start_jax()
-    params, model, tokenizer, _ = of_run(args)
-    huggingface.save(
-        args.to, params, model, tokenizer, runs.config_of(args.workdir).context, args.dtype
-    )
+    model = of_run(args)
+    context = runs.config_of(args.workdir).context
+    huggingface.save(args.to, model.params, model.cfg, model.tokenizer, context, args.dtype)
     print(f"written to {args.to}")
     return 0

@@ -1,4 +1,4 @@
-"""panorax generate: text from a trained language model, a run or a Hugging Face folder, printed as it is written."""
+"""panorax generate: prints text from the language model of a run or a Hugging Face folder."""
 
 import dataclasses
 import json
@@ -6,17 +6,44 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from panorax.commands import experiment
 from panorax.core import config
 from panorax.core.errors import UserError
 
-Prompt = tuple[str, list[int]]  # what is shown before the answer, and the ids that the model reads
+SAMPLING = {
+    "temperature": (float, "sampling temperature, 0 takes the argmax"),
+    "top-k": (int, "number of most probable tokens to sample from, 0 is all"),
+    "top-p": (float, "probability mass of the most probable tokens to sample from, 1 is all"),
+    "min-p": (float, "smallest probability to sample, as a share of the largest, 0 is all"),
+}
+LINE = '{"prompt": text} or {"messages": [{"role": ..., "content": ...}]}'
+
+
+class Prompt(NamedTuple):
+    """A prompt as text and as tokens."""
+
+    shown: str
+    """text that is printed before the continuation; empty for a conversation"""
+    ids: list[int]
+    """token ids that the model reads"""
+
+
+class LanguageModel(NamedTuple):
+    """A trained decoder and everything that turns it into text."""
+
+    params: Any
+    cfg: Any
+    """config of the decoder"""
+    tokenizer: Any
+    sampling: Any
+    """default sampling: temperature, top-k, top-p, min-p"""
 
 
 def add(commands) -> None:
     sub = commands.add_parser(
-        "generate", "text from a trained language model: a run, or a Hugging Face folder"
+        "generate", "print text from a language model: a run or a Hugging Face folder"
     )
     source = sub.add_mutually_exclusive_group(required=True)
     source.add_argument("--workdir", type=Path, help="directory of a run")
@@ -24,43 +51,34 @@ def add(commands) -> None:
         "--model", type=Path, help="Hugging Face folder: config.json, safetensors, tokenizer.json"
     )
     sub.add_argument(
-        "--prompt", action="append", default=[], help="text to continue; may be given several times"
+        "--prompt", action="append", default=[], help="text to continue; may be repeated"
     )
     sub.add_argument(
         "--prompt-file",
         action="append",
         default=[],
         type=Path,
-        help="a text to continue, or .jsonl with a prompt or messages a line",
+        help="text file to continue, or .jsonl file with one prompt or list of messages per line",
     )
     sub.add_argument(
         "--chat",
         action="store_true",
-        help="prompts are what a user says: use the model's chat template",
+        help="treat prompts as messages of a user and apply the model's chat template",
     )
-    sub.add_argument("--system", help="instruction before what the user says")
-    sub.add_argument("--tokens", type=int, default=200, help="new tokens at most")
-    sub.add_argument("--batch", type=int, default=8, help="prompts at a time")
-    for name, kind, text in (
-        ("temperature", float, "0 is greedy"),
-        ("top-k", int, "0 for all"),
-        ("top-p", float, ""),
-        ("min-p", float, ""),
-    ):
-        sub.add_argument(
-            f"--{name}",
-            type=kind,
-            help=f"{text + '; ' if text else ''}default: what the model's folder says, or the config of the run",
-        )
+    sub.add_argument("--system", help="system message before every conversation; implies --chat")
+    sub.add_argument("--tokens", type=int, default=200, help="largest number of new tokens")
+    sub.add_argument("--batch", type=int, default=8, help="prompts per batch")
+    for name, (kind, text) in SAMPLING.items():
+        sub.add_argument(f"--{name}", type=kind, help=f"{text}; default: set by the folder or run")
     sub.add_argument(
         "--dtype",
         choices=("float32", "bfloat16"),
-        help="of a folder's parameters and activations; default: that of its files",
+        help="dtype of a folder's parameters and activations; default: the dtype of its files",
     )
     sub.add_argument(
-        "--mesh", default="", help="devices to spread a folder's model over, such as tensor=4"
+        "--mesh", default="", help="devices to split a folder's model over, such as tensor=4"
     )
-    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--seed", type=int, default=0, help="seed of sampling")
 
 
 def main(args) -> int:
@@ -68,38 +86,28 @@ def main(args) -> int:
 
     if args.workdir and (args.mesh or args.dtype):
         raise UserError(
-            "--mesh and --dtype are for a --model; a run is read as it was written, on one device"
+            "--mesh and --dtype are for --model; a run is loaded on one device in its own dtype"
         )
     experiment.start_jax(math.prod(mesh_sizes(args.mesh).values()))
-    params, cfg, tokenizer, sampling = (of_run if args.workdir else _of_folder)(args)
-    said = {
-        name: getattr(args, name)
-        for name in ("temperature", "top_k", "top_p", "min_p")
-        if getattr(args, name) is not None
-    }
-    sampling = dataclasses.replace(sampling, **said)
-    asked = prompts(
-        args.prompt, args.prompt_file, tokenizer, args.chat or args.system is not None, args.system
+    model = of_run(args) if args.workdir else _of_folder(args)
+    options = {name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name in SAMPLING}
+    sampling = dataclasses.replace(
+        model.sampling, **{name: value for name, value in options.items() if value is not None}
     )
-    if not asked or args.batch < 1 or not 0 <= args.seed < 2**31:
+    chat = args.chat or args.system is not None
+    texts = prompts(args.prompt, args.prompt_file, model.tokenizer, chat, args.system)
+    if not texts or args.batch < 1 or not 0 <= args.seed < 2**31:
         raise UserError(
-            "give a --prompt or a --prompt-file, a --batch of at least 1, and a --seed from 0 to below 2^31"
+            "give a --prompt or a --prompt-file, a --batch of at least 1, "
+            "and a --seed of at least 0 and below 2^31"
         )
-    write(
-        params,
-        asked,
-        tokenizer,
-        new=args.tokens,
-        batch=args.batch,
-        cfg=cfg,
-        sampling=sampling,
-        seed=args.seed,
-    )
+    model = model._replace(sampling=sampling)
+    write(model, texts, new=args.tokens, batch=args.batch, seed=args.seed)
     return 0
 
 
-def of_run(args):
-    """Parameters, model, tokenizer and sampling of a run of the language model."""
+def of_run(args) -> LanguageModel:
+    """The language model of the run in `args.workdir`. Raises UserError if it has none."""
     from panorax.data import tokenizer
     from panorax.engine import run as runs
 
@@ -107,64 +115,54 @@ def of_run(args):
     implementation = config.module_of(cfg)
     if not hasattr(implementation, "decoder_of"):
         raise UserError(
-            f"{args.workdir} is a run of {implementation.__name__}; one of a language model is needed"
+            f"{args.workdir} is a run of {implementation.__name__}; give a run of a language model"
         )
     state = runs.restore(args.workdir, implementation.system(cfg).init_state)
     params, model, sampling = implementation.decoder_of(state, cfg)
-    return (
-        params,
-        model,
-        tokenizer.from_json((args.workdir / "tokenizer.json").read_text()),
-        sampling,
-    )
+    text = (args.workdir / "tokenizer.json").read_text()
+    return LanguageModel(params, model, tokenizer.from_json(text), sampling)
 
 
-def _of_folder(args):
-    """Parameters, model, tokenizer and sampling of a Hugging Face folder."""
+def _of_folder(args) -> LanguageModel:
+    """The language model of the Hugging Face folder `args.model`."""
     from panorax.interop import hf_text, hf_weights, huggingface
     from panorax.nets.decoders import decoder
     from panorax.parallel.sharding import make_mesh, parameter_shardings
 
     cfg, tokenizer = huggingface.model(args.model), hf_text.tokenizer(args.model)
-    params = hf_weights.load(
-        args.model, cfg, parameter_shardings(decoder.spec(cfg), make_mesh(args.mesh)), args.dtype
-    )
-    return (
-        params,
-        dataclasses.replace(
-            cfg, dtype="bfloat16" if params["embed"].dtype == "bfloat16" else "float32"
-        ),
-        tokenizer,
-        hf_text.sampling(args.model),
-    )
+    shardings = parameter_shardings(decoder.spec(cfg), make_mesh(args.mesh))
+    params = hf_weights.load(args.model, cfg, shardings, args.dtype)
+    dtype = "bfloat16" if params["embed"].dtype == "bfloat16" else "float32"
+    cfg = dataclasses.replace(cfg, dtype=dtype)
+    return LanguageModel(params, cfg, tokenizer, hf_text.sampling(args.model))
 
 
 def prompts(
     texts: Sequence[str], files: Sequence[Path], tokenizer, chat: bool, system: str | None
 ) -> list[Prompt]:
-    """Prompts as ids. A file is one prompt, a .jsonl file one a line: {"prompt": text} or {"messages": [...]}.
+    """Tokenises prompts: `texts`, then `files`.
 
-    With `chat` a text is what the user says; the instruction `system`, if there is one, stands before every conversation. Raises UserError naming
-    what cannot be read.
+    A text file is one prompt. A .jsonl file has one prompt per line: {"prompt": text} or
+    {"messages": [...]}. With `chat`, a text is the message of a user. `system`, if not None, is the
+    system message of every conversation. Without texts and files, the result is one empty prompt,
+    or no prompt with `chat`. Raises UserError for a file or a prompt that cannot be read.
     """
-    asked = [*texts, *(entry for file in files for entry in _read(file))] or ([] if chat else [""])
+    entries = [*texts, *(entry for file in files for entry in _read(file))]
+    if not entries and not chat:
+        entries = [""]
     instruction = [{"role": "system", "content": system}] if system else []
 
-    def encoded(entry) -> Prompt:
+    def encoded(entry: str | list[dict]) -> Prompt:
         if isinstance(entry, str) and not chat:
-            entry.encode()  # halves of characters are refused here
-            return entry, tokenizer.prompt(entry)
+            entry.encode()  # raises UnicodeEncodeError for half of a surrogate pair
+            return Prompt(entry, tokenizer.prompt(entry))
         if not hasattr(tokenizer, "chat"):
             raise UserError("this model has no chat template: give plain prompts")
-        return "", tokenizer.chat(
-            [
-                *instruction,
-                *([{"role": "user", "content": entry}] if isinstance(entry, str) else entry),
-            ]
-        )
+        messages = [{"role": "user", "content": entry}] if isinstance(entry, str) else entry
+        return Prompt("", tokenizer.chat([*instruction, *messages]))
 
     try:
-        return [encoded(entry) for entry in asked]
+        return [encoded(entry) for entry in entries]
     except UnicodeEncodeError as error:
         raise UserError(
             f"a prompt is no text: {error.object[error.start : error.end]!r} is half of a character"
@@ -172,6 +170,7 @@ def prompts(
 
 
 def _read(file: Path) -> Iterator[str | list[dict]]:
+    """The prompts of a file."""
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -181,72 +180,66 @@ def _read(file: Path) -> Iterator[str | list[dict]]:
     if file.suffix != ".jsonl":
         yield text
         return
-    for n, line in enumerate(
-        text.split("\n"), 1
-    ):  # splitlines would also cut at characters that JSON may hold
+    # str.splitlines would also split at characters that JSON strings may contain.
+    for n, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
-            entry = json.loads(line)
-            yield (
-                entry["prompt"] + ""
-                if "prompt" in entry
-                else [
-                    {"role": m["role"] + "", "content": m["content"] + ""}
-                    for m in entry["messages"]
-                ]
-            )
+            yield _entry(json.loads(line))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise UserError(
-                f'{file}, line {n}: {{"prompt": text}} or {{"messages": [{{"role": ..., "content": ...}}]}} is needed'
-            ) from error
+            raise UserError(f"{file}, line {n}: expected {LINE}") from error
+
+
+def _entry(entry: dict) -> str | list[dict]:
+    """The prompt or the messages of a line. Raises KeyError or TypeError for anything else."""
+    if "prompt" in entry:
+        return entry["prompt"] + ""
+    return [{"role": m["role"] + "", "content": m["content"] + ""} for m in entry["messages"]]
 
 
 def write(
-    params,
-    asked: Sequence[Prompt],
-    tokenizer,
-    *,
-    new: int,
-    batch: int,
-    cfg,
-    sampling,
-    seed: int,
-    out=None,
+    model: LanguageModel, prompts: Sequence[Prompt], *, new: int, batch: int, seed: int, out=None
 ) -> None:
-    """Print every prompt with its text, `batch` of them at a time; where there is one in a batch, as it grows."""
+    """Prints every prompt with its continuation of at most `new` tokens, `batch` prompts at a time.
+
+    A batch of one prompt is printed as it is generated. The key of a batch is `fold_in(key, i)`
+    with the key of `seed` and the index i of its first prompt.
+    """
     import jax
 
     from panorax.nets.decoders.generate import stream
 
     out, key = out or sys.stdout, jax.random.key(seed)
-    for start in range(0, len(asked), batch):
-        shown, ids = zip(*asked[start : start + batch])
+    for start in range(0, len(prompts), batch):
+        shown, ids = zip(*prompts[start : start + batch])
         texts = stream(
-            params,
+            model.params,
             ids,
-            tokenizer,
+            model.tokenizer,
             jax.random.fold_in(key, start),
             new=new,
-            cfg=cfg,
-            sampling=sampling,
+            cfg=model.cfg,
+            sampling=model.sampling,
         )
         if len(ids) == 1:
-            _as_it_grows(shown[0], (row[0] for row in texts), out)
+            write_growing(shown[0], (row[0] for row in texts), out)
         else:
             *_, complete = texts
             for prompt, text in zip(shown, complete):
                 print(prompt + text, file=out, flush=True)
 
 
-def _as_it_grows(prompt: str, texts: Iterator[str], out) -> None:
-    """Write what is new in each text; a character whose bytes are not all there yet waits."""
+def write_growing(prompt: str, texts: Iterator[str], out) -> None:
+    """Prints `prompt`, then what each of `texts` adds to the previous text.
+
+    A character is printed once all its bytes are generated.
+    """
     out.write(prompt)
     written = text = ""
     for text in texts:
-        whole = text.rstrip("�")
-        if whole.startswith(written):
-            out.write(whole[len(written) :])
+        complete = text.rstrip("�")
+        if complete.startswith(written):
+            out.write(complete[len(written) :])
             out.flush()
-            written = whole
+            written = complete
     print(text[len(written) :], file=out, flush=True)

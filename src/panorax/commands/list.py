@@ -1,13 +1,14 @@
-"""panorax list: every system and study, with the state of its claims."""
+"""panorax list: every system and study, with the number of its kept claims."""
 
 import json
 
 from panorax import catalogue
+from panorax.commands import tables
 
 
 def add(commands) -> None:
-    sub = commands.add_parser("list", "every system and study, with how its claims stand")
-    sub.add_argument("--json", action="store_true", help="as JSON")
+    sub = commands.add_parser("list", "every system and study, with the number of kept claims")
+    sub.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(args) -> int:
@@ -25,10 +26,12 @@ def main(args) -> int:
     if args.json:
         print(json.dumps(rows, indent=2))
         return 0
-    width = max(len(row["name"]) for row in rows)
-    for row in rows:
-        claims = (
-            f"{row['kept']} of {row['claims']} claims kept" if row["claims"] else "not measured"
-        )
-        print(f"{row['name']:{width}}  {row['title']}; {claims}")
+    claims = lambda row: f"{row['kept']} of {row['claims']} claims kept"
+    tables.show(
+        ("name", "title", "claims"),
+        [
+            (row["name"], row["title"], claims(row) if row["claims"] else "not measured")
+            for row in rows
+        ],
+    )
     return 0

@@ -10,26 +10,25 @@ from panorax.core.errors import UserError
 def add(commands) -> None:
     sub = commands.add_parser(
         "plan",
-        "memory and time that a system needs on a cluster, from its shapes; takes the options of run too",
+        "compute the memory and time that a step needs on a cluster, from shapes alone; "
+        "also takes the options of the system's config",
     )
-    sub.add_argument("system")
-    sub.add_argument("--devices", type=int, default=1)
+    sub.add_argument("system", help="an entry such as lm/llama, or a Python file")
+    sub.add_argument("--devices", type=int, default=1, help="number of devices")
     sub.add_argument(
-        "--mesh",
-        default="",
-        help="how they are used, such as fsdp=8,tensor=8 (default fsdp=DEVICES)",
+        "--mesh", default="", help="mesh such as fsdp=8,tensor=8; default: fsdp=DEVICES"
     )
     sub.add_argument(
         "--chip", default="h200", help="a100, h100, h200, tpu-v4, tpu-v5e, tpu-v5p or tpu-v6e"
     )
-    sub.add_argument("--memory", help="of a device, such as 80GB (default that of the chip)")
+    sub.add_argument("--memory", help="memory per device, such as 80GB; default: the chip's")
     sub.add_argument(
         "--utilisation",
         type=float,
         default=0.4,
         help="share of the chip's peak that a step reaches",
     )
-    sub.add_argument("--json", action="store_true", help="as JSON")
+    sub.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(args) -> int:
@@ -40,9 +39,10 @@ def main(args) -> int:
     implementation = experiment.trainable(name, cfg, "plan")
     if args.chip not in plans.CHIPS or args.devices < 1 or not 0 < args.utilisation <= 1:
         raise UserError(
-            f"--chip is one of {', '.join(plans.CHIPS)}, --devices at least 1, --utilisation above 0 and at most 1"
+            f"--chip is one of {', '.join(plans.CHIPS)}, --devices is at least 1, "
+            "--utilisation is above 0 and at most 1"
         )
-    said = plans.report(
+    planned = plans.report(
         name,
         implementation.system(cfg),
         args.devices,
@@ -51,12 +51,12 @@ def main(args) -> int:
         _bytes(args.memory),
         args.utilisation,
     )
-    print(json.dumps(said, indent=2) if args.json else plans.shown(said))
+    print(json.dumps(planned, indent=2) if args.json else plans.shown(planned))
     return 0
 
 
 def _bytes(text: str | None) -> float | None:
-    """80GB, 24GiB or a number of bytes."""
+    """The number of bytes in a text such as 80GB, 24GiB or 1000, None for None."""
     units = {"GB": 1e9, "GiB": 2**30, "MB": 1e6, "MiB": 2**20, "TB": 1e12, "B": 1, "": 1}
     if text is None:
         return None

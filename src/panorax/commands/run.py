@@ -1,4 +1,4 @@
-"""panorax run: train a system or make a study, in a directory of its own, and say which claims were kept."""
+"""panorax run: trains a system or runs a study in its own directory, and reports its claims."""
 
 import math
 from pathlib import Path
@@ -8,20 +8,26 @@ from panorax.commands import experiment
 from panorax.core import config
 from panorax.core.errors import UserError
 
+USAGE = """\
+usage: panorax run CONFIG|FILE.py [--smoke] [--workdir DIR] [--resume] [--record]
+                   [--mesh data=N,fsdp=N] [--distributed] [OPTIONS]
+
+`panorax run CONFIG --help` lists the options of a config. Configs:"""
+
 
 def add(commands) -> None:
     sub = commands.add_parser(
         "run",
-        "run a system or a config file; --help after its name lists every option",
+        "run a system, a study or a config file; --help after its name lists every option",
         add_help=False,
     )
     sub.add_argument("system", nargs="?")
-    sub.add_argument("--smoke", action="store_true", help="the smallest size, in seconds")
-    sub.add_argument("--workdir", type=Path, help="directory of the run (default runs/NAME/TIME)")
+    sub.add_argument("--smoke", action="store_true", help="run the smallest size, in seconds")
+    sub.add_argument("--workdir", type=Path, help="directory of the run; default: runs/NAME/TIME")
     sub.add_argument(
         "--resume",
         action="store_true",
-        help="continue the run in --workdir, or the newest of this system",
+        help="continue the run in --workdir, or the newest run of this system",
     )
     sub.add_argument(
         "--init-from",
@@ -31,21 +37,19 @@ def add(commands) -> None:
     sub.add_argument(
         "--record",
         action="store_true",
-        help="write the result beside the config, for the catalogue",
+        help="write the result beside the config, as its record in the catalogue",
     )
-    sub.add_argument("--mesh", default="", help="devices to spread over, such as data=2,fsdp=2")
+    sub.add_argument("--mesh", default="", help="devices to split over, such as data=2,fsdp=2")
     sub.add_argument(
         "--distributed",
         action="store_true",
-        help="one of the processes that a launcher started: join the others",
+        help="join the other processes of a job that a launcher started",
     )
 
 
 def main(args) -> int:
     if args.system is None:
-        known = "\n  ".join(catalogue.names())
-        print(f"usage: panorax run CONFIG|FILE.py [--smoke] [--workdir DIR] [--resume] [--record] [--mesh data=N,fsdp=N] [--distributed] [OPTIONS]\n\n"
-              f"`panorax run CONFIG --help` lists its options. Configs:\n  {known}")  # fmt: skip
+        print(USAGE, *catalogue.names(), sep="\n  ")
         return 0 if {"--help", "-h"} & {*args.overrides} else 2
     from panorax.core.claims import Verdict
     from panorax.engine import run as runs
@@ -54,20 +58,12 @@ def main(args) -> int:
 
     name, module, cfg = experiment.load(args.system, args.smoke)
     if args.init_from:
-        implementation = config.module_of(cfg)
-        if not hasattr(implementation, "started_from"):
-            raise UserError(
-                f"--init-from starts language models from Hugging Face folders; this is a config of {implementation.__name__}"
-            )
-        cfg = implementation.started_from(cfg, args.init_from)
+        cfg = _started_from(cfg, args.init_from)
     cfg = config.override(cfg, args.overrides, f"panorax run {name}")
     if args.record and args.smoke:
-        raise UserError("a smoke run is not recorded: its numbers say nothing")
-    experiment.start_jax(
-        1
-        if args.distributed
-        else max(getattr(cfg, "devices", 1), math.prod(mesh_sizes(args.mesh).values()))
-    )
+        raise UserError("--record with --smoke: a smoke run measures nothing; leave out --smoke")
+    devices = max(getattr(cfg, "devices", 1), math.prod(mesh_sizes(args.mesh).values()))
+    experiment.start_jax(1 if args.distributed else devices)
     if args.distributed:
         processes.join()
         args.speaks = processes.is_first()
@@ -76,9 +72,8 @@ def main(args) -> int:
     record = runs.run(name, module, cfg, directory, args.resume, args.mesh)
     if not args.speaks:
         return 0
-    print(
-        f"\n{name}: {record['wall_seconds']} s, {record['compile_seconds']} s of it compiling; everything is in {directory}"
-    )
+    seconds, compiling = record["wall_seconds"], record["compile_seconds"]
+    print(f"\n{name}: {seconds} s, of which {compiling} s compiling; results are in {directory}")
     for file in sorted(directory.glob("samples*.txt")):
         print(file.read_text())
     for verdict in record["claims"]:
@@ -86,3 +81,14 @@ def main(args) -> int:
     if args.record:
         experiment.record(record, Path(module.__file__).with_suffix(".json"), directory)
     return 0
+
+
+def _started_from(cfg, folder: Path):
+    """`cfg` with the model, weights and tokenizer of a Hugging Face folder."""
+    implementation = config.module_of(cfg)
+    if not hasattr(implementation, "started_from"):
+        raise UserError(
+            "--init-from starts language models from Hugging Face folders; "
+            f"this is a config of {implementation.__name__}"
+        )
+    return implementation.started_from(cfg, folder)

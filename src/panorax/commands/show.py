@@ -1,16 +1,16 @@
-"""panorax show: one entry, with the docstring of its module, its parts, options, and claims beside the measured values."""
+"""panorax show: one entry with its docstring, parts, options, and claims beside measured values."""
 
 from panorax import catalogue
-from panorax.commands import experiment
+from panorax.commands import experiment, tables
 from panorax.core import config
 
 
 def add(commands) -> None:
     sub = commands.add_parser(
         "show",
-        "one system: paper, equation, parts, config, claims with measured values, oracle, tests",
+        "one system: paper, equation, parts, options, claims with measured values, oracle, tests",
     )
-    sub.add_argument("system")
+    sub.add_argument("system", help="an entry of `panorax list`, such as lm/llama")
 
 
 def main(args) -> int:
@@ -27,9 +27,9 @@ def main(args) -> int:
     }
     for name, text in facts.items():
         print(f"{name:8} {text}")
-    print(f"\nconfig {entry.name}")
-    for option, value in config.leaves(cfg).items():
-        print(f"  --{option} {value}")
+    print(f"\noptions of {entry.name}")
+    options = config.leaves(cfg).items()
+    tables.show(("option", "value"), [(f"  --{name}", str(value)) for name, value in options])
     print("\nclaims")
     result = entry.result() or {}
     claims = [Verdict(**v) for v in result.get("claims", ())] or [

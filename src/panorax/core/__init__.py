@@ -1,1 +1,1 @@
-"""What a system is: state, spec, net, step, config, claims, optimisers."""
+"""Core defines a system: state, spec, net, step, config, claims, optimisers."""

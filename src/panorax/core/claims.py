@@ -1,4 +1,4 @@
-"""A claim is a predicate over the metrics of a run, with its source; the run reports whether it was kept."""
+"""Claims: predicates over the metrics of a run, with their sources; the run reports verdicts."""
 
 import operator
 from dataclasses import asdict, dataclass
@@ -15,15 +15,19 @@ RELATIONS = {
 
 @dataclass(frozen=True)
 class Claim:
-    """`metric relation bound`, where the bound is a number or the name of another metric of the same run."""
+    """The predicate `metric relation bound`."""
 
     metric: str
+    """name of the metric"""
     relation: Literal["<", "<=", ">", ">=", "=="]
+    """comparison of the metric with the bound"""
     bound: float | str
+    """a number, or the name of another metric of the same run"""
     source: str
+    """paper that makes the claim, and the claim in one sentence"""
 
     def check(self, metrics: dict[str, float]) -> "Verdict":
-        """The verdict of one run: not kept if the metric or the bound was not measured."""
+        """The verdict of a run; a claim is not kept if its metric or bound was not measured."""
         measured = metrics.get(self.metric)
         bound = metrics.get(self.bound) if isinstance(self.bound, str) else self.bound
         kept = (
@@ -31,9 +35,8 @@ class Claim:
             and bound is not None
             and bool(RELATIONS[self.relation](measured, bound))
         )
-        return Verdict(
-            f"{self.metric} {self.relation} {self.bound}", self.source, measured, bound, kept
-        )
+        claim = f"{self.metric} {self.relation} {self.bound}"
+        return Verdict(claim, self.source, measured, bound, kept)
 
 
 @dataclass(frozen=True)
@@ -41,17 +44,23 @@ class Verdict:
     """A claim with the value that a run measured."""
 
     claim: str
+    """the predicate as text"""
     source: str
+    """source of the claim"""
     measured: float | None
+    """value of the metric, None if it was not measured"""
     bound: float | None
+    """value of the bound, None if it was not measured"""
     kept: bool
+    """True if the predicate holds"""
 
     def __str__(self):
         number = lambda x: "not measured" if x is None else f"{x:.6g}"
         bound = "" if self.claim.endswith(f" {self.bound}") else f" ({number(self.bound)})"
-        return f"{'kept    ' if self.kept else 'NOT KEPT'}  {self.claim}{bound}: {number(self.measured)}  [{self.source}]"
+        kept = "kept    " if self.kept else "NOT KEPT"
+        return f"{kept}  {self.claim}{bound}: {number(self.measured)}  [{self.source}]"
 
 
 def verdicts(claims: tuple[Claim, ...], metrics: dict[str, float]) -> list[dict]:
-    """The verdicts of one run on all claims, as plain data for result.json."""
+    """The verdicts of a run on all claims, as plain data for result.json."""
     return [asdict(claim.check(metrics)) for claim in claims]

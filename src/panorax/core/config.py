@@ -1,4 +1,4 @@
-"""Typed configs: frozen, nested, hashable dataclasses, found by name, overridden leaf by leaf, kept as JSON."""
+"""Typed configs: frozen, nested, hashable dataclasses with options and a JSON form."""
 
 import contextlib
 import dataclasses
@@ -23,45 +23,50 @@ from panorax.core.ranges import Count, Whole, check
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """How long a system trains, and how often it is looked at. Every Config of a trained system has one as `run`."""
+    """Length of a run and its schedule of evaluations and checkpoints.
+
+    Every Config of a trained system has one as `run`.
+    """
 
     steps: Count = 1000
-    """training steps in all"""
+    """number of training steps"""
     chunk: Count = 10
-    """steps per compiled call; metrics are averaged over a chunk"""
+    """number of steps per compiled call, over which metrics are averaged"""
     eval_every: Whole = 0
-    """steps between evaluations, 0 for one at the end"""
+    """steps between evaluations; 0 evaluates once, at the end"""
     save_every: Whole = 0
-    """steps between checkpoints, 0 for one at the end"""
+    """steps between checkpoints; 0 saves once, at the end"""
     keep: Count = 2
-    """newest checkpoints kept"""
+    """number of newest checkpoints to keep"""
     on_nan: Literal["stop", "skip"] = "stop"
-    """a step whose loss or gradient is not finite ends the run, or is dropped and counted"""
+    """action if the loss or gradient is not finite: stop the run, or skip and count the step"""
     max_skipped: Whole = 10
-    """steps dropped before the run ends all the same"""
+    """largest number of skipped steps; one more, or a chunk without a finite step, stops the run"""
     seed: Whole = 0
-    """everything random derives from it"""
+    """seed of all random numbers"""
 
 
 def module_of(cfg) -> ModuleType:
-    """The module that defines the type of `cfg`: a config names its own implementation, so nothing has to look it up."""
+    """The module that defines the type of `cfg` and implements what `cfg` configures."""
     return sys.modules[type(cfg).__module__]
 
 
 def load_file(path: Path) -> ModuleType:
-    """The module of a user's config file. Raises UserError for a file that fails or has no get_config()."""
+    """The module of a user's config file, which may import modules beside it.
+
+    Raises UserError if the file does not exist, fails, or has no get_config().
+    """
     if not path.is_file():
         raise UserError(f"config file {path} does not exist")
     spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    if (
-        str(path.parent.absolute()) not in sys.path
-    ):  # so that the file can import a system that lies beside it
-        sys.path.insert(0, str(path.parent.absolute()))
+    folder = str(path.parent.absolute())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # a user's file can fail in any way; the line says which
+    except Exception as error:  # a user's file can fail in any way
         raise UserError(f"config file {path} fails: {type(error).__name__}: {error}") from error
     if not callable(getattr(module, "get_config", None)):
         raise UserError(f"config file {path} has no get_config() that returns a Config")
@@ -70,19 +75,21 @@ def load_file(path: Path) -> ModuleType:
 
 def leaves(cfg, prefix: str = "") -> dict[str, object]:
     """Every leaf of a config by its option name: `{"model.n-layers": 4, ...}`."""
-    found = {}
+    values = {}
     for f in dataclasses.fields(cfg):
         value, name = getattr(cfg, f.name), prefix + f.name.replace("_", "-")
-        found.update(
-            leaves(value, name + ".") if dataclasses.is_dataclass(value) else {name: value}
-        )
-    return found
+        if dataclasses.is_dataclass(value):
+            values |= leaves(value, name + ".")
+        else:
+            values[name] = value
+    return values
 
 
 def override(cfg, args: list[str], prog: str = "panorax run"):
-    """`cfg` with the typed overrides in `args` (`--model.n-layers 4`); `--help` lists every leaf and exits.
+    """`cfg` with the typed options in `args`, such as `--model.n-layers 4`.
 
-    Raises UserError for an unknown option (naming the nearest), a wrong type or a missing value.
+    `--help` prints every option and exits. Raises UserError for an unknown option (with the nearest
+    known one), a wrong type, a missing value, or a value out of range.
     """
     import tyro
 
@@ -94,12 +101,12 @@ def override(cfg, args: list[str], prog: str = "panorax run"):
             raise UserError(
                 f"unknown option {option}{nearest(option, names)}; `{prog} --help` lists all"
             )
-    said = io.StringIO()
+    stderr = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(stderr):
             parsed = tyro.cli(
-                _as_it_is(cfg),
-                default=_recast(cfg, _as_it_is(cfg)),
+                _resolved(cfg),
+                default=_recast(cfg, _resolved(cfg)),
                 args=args,
                 prog=prog,
                 description=_choices_text(cfg),
@@ -111,54 +118,57 @@ def override(cfg, args: list[str], prog: str = "panorax run"):
     except SystemExit as stop:
         if stop.code == 0:
             raise
-        raise UserError(_first_sentence(said.getvalue())) from None
+        raise UserError(_message(stderr.getvalue())) from None
     except ValueError as error:  # raised by a config's own __post_init__
         raise UserError(str(error)) from error
 
 
 def choices(kind: type) -> dict[str, dict[str, type]]:
-    """The parts that a config may choose, `{"optim": {"adamw": AdamW, "sgd": SGD, ...}, ...}`: fields typed as one of several dataclasses."""
-    found = {}
+    """The interchangeable parts of a config: fields typed as a union of dataclasses.
+
+    Returns `{"optim": {"adamw": AdamW, "sgd": SGD, ...}, ...}`.
+    """
+    parts = {}
     for name, hint in typing.get_type_hints(kind).items():
         kinds = [k for k in typing.get_args(hint) if dataclasses.is_dataclass(k)]
         if len(kinds) > 1:
-            found[name.replace("_", "-")] = {_part_name(k): k for k in kinds}
-    return found
+            parts[name.replace("_", "-")] = {_part_name(k): k for k in kinds}
+    return parts
 
 
 def _part_name(kind: type) -> str:
-    """`adamw` for a type AdamW; the name of the module for a type that is called Config or Model, `dit` for panorax.nets.dit:Config."""
-    name = (
-        kind.__module__.rpartition(".")[2]
-        if kind.__name__ in ("Config", "Model")
-        else kind.__name__
-    )
+    """The name of a part as an option: "adamw" for AdamW, "dit" for panorax.nets.dit:Config."""
+    is_generic = kind.__name__ in ("Config", "Model")
+    name = kind.__module__.rpartition(".")[2] if is_generic else kind.__name__
     return name.lower().replace("_", "-")
 
 
 def choose(cfg, args: list[str]) -> tuple[object, list[str]]:
-    """`cfg` with the parts that `--optim muon` or `--net=unet` name, at their defaults, and the arguments that are left.
+    """Replaces the parts that options such as `--optim muon` or `--net=unet` name.
 
-    A part that the config already holds keeps its values. Raises UserError for a part that is not one of the choices.
+    Returns the config and the remaining arguments. A part of a new type has its default values; a
+    part of the same type keeps its values. Raises UserError for a part that is not a choice.
     """
-    kinds, left, rest = choices(type(cfg)), [], iter(args)
-    for arg in rest:
+    kinds, remaining, queue = choices(type(cfg)), [], iter(args)
+    for arg in queue:
         option, equals, value = arg.removeprefix("--").partition("=")
         if not arg.startswith("--") or option not in kinds:
-            left.append(arg)
+            remaining.append(arg)
             continue
-        value = value if equals else next(rest, "")
+        value = value if equals else next(queue, "")
         if value not in kinds[option]:
+            known = kinds[option]
             raise UserError(
-                f"--{option} is one of {', '.join(kinds[option])}, got {value!r}{nearest(value, kinds[option])}"
+                f"--{option} is one of {', '.join(known)}, got {value!r}{nearest(value, known)}"
             )
         field = option.replace("-", "_")
         if type(getattr(cfg, field)) is not kinds[option][value]:
             cfg = dataclasses.replace(cfg, **{field: kinds[option][value]()})
-    return cfg, left
+    return cfg, remaining
 
 
 def _choices_text(cfg) -> str:
+    """The interchangeable parts of `cfg`, as `--help` describes them."""
     lines = [
         f"--{name} {'|'.join(kinds)} (now {_part_name(type(getattr(cfg, name.replace('-', '_'))))})"
         for name, kinds in choices(type(cfg)).items()
@@ -167,16 +177,16 @@ def _choices_text(cfg) -> str:
 
 
 @functools.cache
-def _as_it_is(cfg) -> type:
-    """The type of `cfg` with each nested config's field typed as what it holds, where its declared type is a choice of several."""
-    held = [
+def _resolved(cfg) -> type:
+    """The type of `cfg` with every nested config typed by its value instead of a union."""
+    nested = [
         (f.name, type(getattr(cfg, f.name)))
         for f in dataclasses.fields(cfg)
         if dataclasses.is_dataclass(getattr(cfg, f.name))
     ]
     return dataclasses.make_dataclass(
         type(cfg).__name__,
-        held,
+        nested,
         bases=(type(cfg),),
         frozen=True,
         namespace={"__module__": type(cfg).__module__},
@@ -187,19 +197,21 @@ def _recast(cfg, kind: type):
     return kind(**{f.name: getattr(cfg, f.name) for f in dataclasses.fields(cfg)})
 
 
-def _first_sentence(box: str) -> str:
-    """The message inside the box that tyro draws around an error, as one line."""
+def _message(box: str) -> str:
+    """The message inside the box that tyro draws around an error, in one line."""
     lines = [line.strip("│ \n") for line in box.splitlines()[1:]]
     message = []
     for line in lines:
         if line.startswith(("─", "╰")):
             break
         message.append(line)
-    return re.sub(r"^-+ Error parsing \w+: |-{9,}", "", " ".join(message)).strip() or "bad options"
+    return (
+        re.sub(r"^-+ Error parsing \w+: |-{9,}", "", " ".join(message)).strip() or "invalid options"
+    )
 
 
 def to_json(cfg) -> str:
-    """A config as JSON text with the version of panorax; every dataclass carries its type, so that `from_json` restores it."""
+    """A config as JSON text with the version of Panorax and the type of every dataclass."""
 
     def encode(value):
         if dataclasses.is_dataclass(value):
@@ -213,7 +225,10 @@ def to_json(cfg) -> str:
 
 
 def from_json(text: str):
-    """The config that `to_json` wrote. Raises UserError for any other text, naming the version that wrote it."""
+    """The config that `to_json` wrote as `text`.
+
+    Raises UserError, which names the version that wrote the text, if this version cannot read it.
+    """
 
     def decode(value):
         if isinstance(value, dict):
@@ -222,7 +237,7 @@ def from_json(text: str):
                 raise ImportError(f"configs come from panorax, not from {module}")
             kind = getattr(importlib.import_module(module), name)
             if not dataclasses.is_dataclass(kind):
-                raise TypeError(f"{value['type']} is no config")
+                raise TypeError(f"{value['type']} is not a config")
             return kind(**{k: decode(v) for k, v in value.items() if k != "type"})
         return tuple(decode(v) for v in value) if isinstance(value, list) else value
 
@@ -234,11 +249,12 @@ def from_json(text: str):
     except (KeyError, TypeError, ValueError, ImportError, AttributeError) as error:
         writer = f"was written by panorax {version}" if version else "is damaged"
         raise UserError(
-            f"the config {writer}; panorax {panorax.__version__} cannot read it: {type(error).__name__}: {error}"
+            f"the config {writer}; panorax {panorax.__version__} cannot read it: "
+            f"{type(error).__name__}: {error}"
         ) from error
 
 
 def cache_dir() -> Path:
-    """Where compiled programs are kept between runs: `$PANORAX_CACHE`, or `panorax` in the user's cache folder."""
+    """The folder of cached files: $PANORAX_CACHE, or `panorax` in the user's cache folder."""
     user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(os.environ.get("PANORAX_CACHE") or user / "panorax")

@@ -1,4 +1,4 @@
-"""Imports that are deferred until an attribute of the module is used."""
+"""Deferred imports: a module is imported when one of its attributes is used."""
 
 import importlib
 import sys
@@ -10,12 +10,15 @@ from importlib.machinery import ModuleSpec
 
 @contextmanager
 def deferred(*packages: str) -> Iterator[None]:
-    """While it lasts, importing a module of these packages (`seaborn`, `flax.linen`) costs nothing: a stand-in is bound, which imports it when something
-    of it is first used.
+    """Defers imports from these packages (`seaborn`, `flax.linen`) inside the block.
 
-    For libraries that import what draws pictures (seaborn, with it pandas and scipy.stats: most of a second) together with what computes. Modules
-    that are imported already are left alone, and afterwards an import is an import again. Only modules can be put off: what the library takes from
-    one of them by name would be a stand-in too.
+    Inside the block, importing a module of the packages binds a stand-in, which imports the module
+    when one of its attributes is first used after the block. Modules that are imported already, and
+    imports after the block, are unchanged. Only modules can be deferred: inside the block,
+    `from package import name` treats `name` as a submodule.
+
+    The purpose is start-up time: a library that imports seaborn for its plots, and hence pandas and
+    scipy.stats, takes most of a second longer.
     """
     finder = _Finder([name for name in packages if name not in sys.modules])
     sys.meta_path.insert(0, finder)
@@ -23,38 +26,36 @@ def deferred(*packages: str) -> Iterator[None]:
         yield
     finally:
         sys.meta_path.remove(finder)
-        for module in finder.found:
+        for module in finder.stand_ins:
             sys.modules.pop(module.__name__, None)
-            module.put_off = False
+            module.deferred = False
 
 
 class _Finder:
-    """Finds a stand-in for every module of the packages."""
+    """Import finder that creates a stand-in for every module of the packages."""
 
     def __init__(self, packages: list[str]):
-        self.packages, self.found = packages, []
+        self.packages, self.stand_ins = packages, []
 
     def find_spec(self, name, path=None, target=None):
-        return (
-            ModuleSpec(name, self, is_package=True)
-            if any(f"{name}.".startswith(f"{package}.") for package in self.packages)
-            else None
-        )
+        if any(f"{name}.".startswith(f"{package}.") for package in self.packages):
+            return ModuleSpec(name, self, is_package=True)
+        return None
 
     def create_module(self, spec):
-        self.found.append(_StandIn(spec.name))
-        return self.found[-1]
+        self.stand_ins.append(_StandIn(spec.name))
+        return self.stand_ins[-1]
 
     def exec_module(self, module):
         pass
 
 
 class _StandIn(types.ModuleType):
-    put_off = True
+    deferred = True
 
     def __getattr__(self, name: str):
-        if self.put_off:
+        if self.deferred:
             raise AttributeError(
-                f"module {self.__name__!r} is put off and has no attribute {name!r}"
+                f"module {self.__name__!r} is deferred and has no attribute {name!r}"
             )
         return getattr(importlib.import_module(self.__name__), name)

@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Atomic writes, and write errors as one line."""
 
 import contextlib
 import errno
@@ -22,7 +22,7 @@ CANNOT_WRITE = (
 
 
 def replace(path: Path, text: str) -> None:
-    """Write a whole file or nothing: under another name first, then renamed."""
+    """Writes a file atomically: under another name, then renamed."""
     beside = path.with_name(path.name + ".part")
     beside.write_text(text)
     os.replace(beside, path)
@@ -30,12 +30,13 @@ def replace(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def writing(directory: Path) -> Iterator[None]:
-    """A disk that cannot be written is said in one line; other errors pass."""
+    """Turns the OSError of a failed write (no space, no permission, ...) into UserError."""
     try:
         yield
     except OSError as error:
         if error.errno not in CANNOT_WRITE:
             raise
         raise UserError(
-            f"cannot write {error.filename or directory}: {error.strerror}; what was saved before is intact"
+            f"cannot write {error.filename or directory}: {error.strerror}; "
+            "files written before are intact"
         ) from error

@@ -1,7 +1,9 @@
-"""How activations lie on a mesh of devices: said in two places of a model, the identity where no mesh is set.
+"""Sharding constraints on activations; without a mesh they are the identity.
 
-Parameters are split as their axes say (`panorax.parallel.sharding`). From them and from the batch the compiler works out the rest, and may
-take the split of a parameter's width for its activations too: every device then holds the whole batch, and nothing is saved.
+The axes of parameters determine their shardings (`panorax.parallel.sharding`), and the compiler
+infers the shardings of activations from parameters and batch. Without these constraints, the
+compiler may split activations along their width, as it splits a parameter: every device then holds
+the whole batch, and splitting saves nothing.
 """
 
 import math
@@ -13,26 +15,26 @@ BATCH_AXES = ("data", "fsdp")
 
 
 def split_batch(x: jax.Array) -> jax.Array:
-    """`x`, an activation whose first axis is the batch, split over the devices as the batch is; as it comes where they do not divide it."""
+    """Splits axis 0 of the activation `x`, the batch, over the mesh axes of the batch.
+
+    Returns `x` unchanged if the product of these mesh axes does not divide axis 0.
+    """
     axes = _split_axes()
     if not axes or x.ndim == 0 or x.shape[0] % math.prod(axes.values()):
         return x
-    return jax.lax.with_sharding_constraint(
-        x, PartitionSpec(tuple(axes), *[PartitionSpec.UNCONSTRAINED] * (x.ndim - 1))
-    )
+    trailing = [PartitionSpec.UNCONSTRAINED] * (x.ndim - 1)
+    return jax.lax.with_sharding_constraint(x, PartitionSpec(tuple(axes), *trailing))
 
 
 def whole_rows(table: jax.Array) -> jax.Array:
-    """`table`, from which rows are read by index, with its rows whole on every device: gathered before they are read, not after."""
-    return (
-        jax.lax.with_sharding_constraint(table, PartitionSpec(PartitionSpec.UNCONSTRAINED, None))
-        if _split_axes()
-        else table
-    )
+    """Leaves axis 1 of `table` (N, D) unsplit, so that indexing axis 0 reads whole rows."""
+    if not _split_axes():
+        return table
+    return jax.lax.with_sharding_constraint(table, PartitionSpec(PartitionSpec.UNCONSTRAINED, None))
 
 
 def _split_axes() -> dict[str, int]:
-    """The mesh axes that a batch is split over here, with their sizes; inside `shard_map` it is split already."""
+    """Sizes of the mesh axes that split the batch, without axes that `shard_map` splits already."""
     mesh = jax.sharding.get_abstract_mesh()
     return {
         a: mesh.shape[a]

@@ -1,8 +1,8 @@
-"""A network as a value: what declares its parameters, what draws them, and what applies them.
+"""A network as a value: its spec, `init` and `apply`.
 
-Every training step sees a network through these three functions, whether it is a module of `panorax.nets`
-or a Flax module (`panorax.interop.flax`). A config names its network by type; `net(cfg, ...)` of the module
-that defines the type returns the value, once, when the system is made.
+Training steps use modules of `panorax.nets` and Flax modules (`panorax.interop.flax`) through this
+type. A config chooses its network by the type of a nested config. The module that defines this type
+has a function `net(cfg, ...)`, which `system` calls once to make the Net.
 """
 
 from collections.abc import Callable
@@ -16,21 +16,19 @@ from panorax.core import spec as core_spec
 
 @dataclass(frozen=True)
 class Net:
-    """A network that may carry state (batch statistics, codebook averages) and use randomness (dropout).
-
-    spec: a tree of P for the parameters that are differentiated.
-    init(key) -> (params, extra); `extra` is the state, `()` if the network has none.
-    apply(params, extra, *inputs, key=None, train=False) -> (outputs, extra). With `train` the network updates
-    its state and draws from `key`; without it the network is a pure function of its inputs.
-    """
+    """A network that may have state (batch statistics, codebooks) and use randomness (dropout)."""
 
     spec: Any
+    """tree of P that declares the trained parameters"""
     init: Callable
+    """init(key) -> (params, extra); `extra` is the state, `()` if the network has none"""
     apply: Callable
+    """apply(params, extra, *inputs, key=None, train=False) -> (outputs, extra); with `train` the
+    network updates its state and draws from `key`, otherwise `extra` is unchanged"""
 
 
 def stateless(spec, apply: Callable) -> Net:
-    """The Net of `apply(params, *inputs)`, which carries nothing and draws nothing."""
+    """The Net of `apply(params, *inputs)`, which has no state and uses no randomness."""
 
     def init(key: jax.Array):
         return core_spec.init(spec, key), ()
@@ -42,7 +40,10 @@ def stateless(spec, apply: Callable) -> Net:
 
 
 def stateful(spec, state, apply: Callable) -> Net:
-    """The Net of `apply(params, extra, *inputs, key, train)`; `state` declares `extra` as `spec` declares `params`."""
+    """The Net of `apply(params, extra, *inputs, key, train) -> (outputs, extra)`.
+
+    spec, state: trees of P that declare `params` and `extra`.
+    """
 
     def init(key: jax.Array):
         key_params, key_state = jax.random.split(key)

@@ -1,12 +1,12 @@
-"""Configs that are checked when they are made: `@checked` dataclasses whose fields say which numbers are valid.
+"""Checked configs: `@checked` dataclasses whose numbers must lie in the ranges of their types.
 
     @checked
     class Config:
         steps: Count = 1000
         ema: Share = 0.999
 
-The types are `int` and `float` to everything else. A bad value raises ConfigError, from Python and from the
-command line alike.
+Type checkers see the types as `int` and `float`. A number out of range raises ConfigError, from
+Python and from the command line alike.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from panorax.core.errors import UserError
 
 
 class Range(NamedTuple):
-    """Numbers from `low` to `high`, both included; without `zero`, 0 is not one of them."""
+    """Numbers from `low` to `high`, both included; with `zero=False`, 0 is excluded."""
 
     low: float
     high: float = math.inf
@@ -29,12 +29,10 @@ class Range(NamedTuple):
         return self.low <= x <= self.high and (self.zero or x != 0)
 
     def __str__(self):
-        above = (
-            f"above {self.low:g}" if self.low == 0 and not self.zero else f"at least {self.low:g}"
-        )
-        return above + {math.inf: "", INT32: " and below 2^31"}.get(
-            self.high, f" and at most {self.high:g}"
-        )
+        positive = self.low == 0 and not self.zero
+        lower = f"above {self.low:g}" if positive else f"at least {self.low:g}"
+        upper = {math.inf: "", INT32: " and below 2^31"}
+        return lower + upper.get(self.high, f" and at most {self.high:g}")
 
 
 INT32 = 2**31 - 1
@@ -47,21 +45,22 @@ PositiveShare = Annotated[float, Range(0, 1, zero=False)]
 
 
 class ConfigError(UserError, ValueError):
-    """A config that cannot be: the message names the field, the value and what is accepted."""
+    """An invalid config: the message names the field, the value and the accepted range."""
 
 
 @typing.dataclass_transform(frozen_default=True)
 def checked(cls: type) -> type:
-    """A frozen dataclass that is held to the ranges of its fields, then to its own `__post_init__`, when it is made.
+    """Makes `cls` a frozen dataclass that checks its ranges when it is created.
 
-    Raises ConfigError for a number out of range or not finite, and in place of a ValueError of `__post_init__`.
+    Its own `__post_init__` runs after the check. Creation raises ConfigError if a number is out of
+    range or not finite, and if `__post_init__` raises ValueError.
     """
-    further = getattr(cls, "__post_init__", lambda self: None)
+    own_check = getattr(cls, "__post_init__", lambda self: None)
 
     def __post_init__(self):
         check(self)
         try:
-            further(self)
+            own_check(self)
         except ConfigError:
             raise
         except ValueError as error:
@@ -72,7 +71,10 @@ def checked(cls: type) -> type:
 
 
 def check(cfg, prefix: str = "") -> None:
-    """Raise ConfigError for the first field of `cfg`, or of a config in it, whose number is out of range or not finite."""
+    """Raises ConfigError for the first number of `cfg` that is out of range or not finite.
+
+    Nested configs are checked too; `prefix` is the path of `cfg` in the outermost config.
+    """
     hints = typing.get_type_hints(type(cfg), include_extras=True)
     for f in dataclasses.fields(cfg):
         value, name = getattr(cfg, f.name), prefix + f.name.strip("_").replace("_", "-")
@@ -83,7 +85,7 @@ def check(cfg, prefix: str = "") -> None:
 
 
 def _check(hint, value, name: str) -> None:
-    """`hint` may be a choice with None, or a tuple of any length, of numbers with a range."""
+    """Checks one value; `hint` may be a union with None or a tuple of any length."""
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{name} must be a finite number, got {value}")
     if typing.get_origin(hint) is Annotated:
@@ -95,5 +97,5 @@ def _check(hint, value, name: str) -> None:
             if choice is not type(None):
                 _check(choice, value, name)
     elif typing.get_origin(hint) is tuple and typing.get_args(hint)[1:] == (...,):
-        for each in value:
-            _check(typing.get_args(hint)[0], each, name)
+        for number in value:
+            _check(typing.get_args(hint)[0], number, name)

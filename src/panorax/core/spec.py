@@ -1,8 +1,8 @@
-"""Parameters declared once: a tree of `P(shape, axes, init)` from which everything else is derived.
+"""Parameter specs: a tree of `P(shape, axes, init)` declares every parameter once.
 
-Initial values, abstract shapes, the parameter count, the weight-decay mask and the shardings all come from
-the same tree, so they cannot disagree. The random key of a parameter depends on its path alone: adding a
-parameter leaves the initial values of the others unchanged.
+Initial values, abstract shapes, the parameter count, the weight-decay mask and the shardings derive
+from this tree. The random key of a parameter depends on its path alone, so adding a parameter
+leaves the initial values of the others unchanged.
 """
 
 import math
@@ -19,18 +19,18 @@ Initializer = Callable[..., jax.Array]  # (key, shape, dtype) -> array, as in ja
 
 @dataclass(frozen=True)
 class P:
-    """One parameter.
-
-    shape: its dimensions.  axes: the logical name of each axis, `None` for an axis that is never split.
-    init: its initialiser.  decay: True if weight decay applies; by default to arrays with two or more axes.
-    outputs: the number of trailing axes that index outputs of the linear map; the other axes index inputs.
-    """
+    """The declaration of one parameter. Raises ValueError if shape and axes differ in length."""
 
     shape: tuple[int, ...]
+    """size of each axis"""
     axes: tuple[str | None, ...]
+    """logical name of each axis, None for an axis that is never split"""
     init: Initializer
+    """initialiser (key, shape, dtype) -> array"""
     decay: bool | None = None
+    """True if weight decay applies; None applies it to arrays with two or more axes"""
     outputs: int = 1
+    """number of trailing axes that index outputs of a linear map; the others index inputs"""
 
     def __post_init__(self):
         if len(self.shape) != len(self.axes):
@@ -43,17 +43,17 @@ class P:
 
 
 def is_parameter(x) -> bool:
-    """True for a declaration, which is one leaf of a spec tree."""
+    """True for a P, the leaf type of a spec."""
     return isinstance(x, P)
 
 
 def map_spec(f: Callable[[P], Any], spec) -> Any:
-    """Apply `f` to every parameter declaration of a spec tree."""
+    """Applies `f` to every P of a spec."""
     return jax.tree.map(f, spec, is_leaf=is_parameter)
 
 
 def init(spec, key: jax.Array, dtype=jnp.float32):
-    """Draw every parameter of `spec`; the key of each is `fold_in(key, crc32(path))`."""
+    """Draws every parameter of `spec` with the key `fold_in(key, crc32(path))`."""
 
     def draw(path, p):
         name = jax.tree_util.keystr(path).encode()
@@ -63,7 +63,7 @@ def init(spec, key: jax.Array, dtype=jnp.float32):
 
 
 def abstract(spec, dtype=jnp.float32):
-    """The tree of `jax.ShapeDtypeStruct` that `init` would fill, without allocating anything."""
+    """The shapes and dtypes of the parameters, as a tree of `jax.ShapeDtypeStruct`."""
     return map_spec(lambda p: jax.ShapeDtypeStruct(p.shape, dtype), spec)
 
 
@@ -73,12 +73,12 @@ def count(spec) -> int:
 
 
 def axes(spec):
-    """Logical axes of every parameter (`None` for a scalar), which `parallel.sharding` turns into shardings."""
+    """Logical axes of every parameter, None for a scalar."""
     return map_spec(lambda p: p.axes or None, spec)
 
 
 def stack(spec, n: int):
-    """The spec of `n` identical layers held in one array per parameter, with a leading `layers` axis to scan over."""
+    """The spec of `n` identical layers: every parameter gets a leading axis `layers` of size n."""
 
     def add(p: P) -> P:
         def init_layers(key, shape, dtype):
@@ -90,5 +90,5 @@ def stack(spec, n: int):
 
 
 def decays(spec):
-    """True for every parameter that weight decay applies to."""
+    """The weight-decay mask: a tree with True for every parameter that decays."""
     return map_spec(lambda p: p.decay, spec)

@@ -1,6 +1,8 @@
-"""The one gradient step, and what runs many of them: value and gradient, mean over micro-batches and devices, update.
+"""The gradient step of every system, and scans over many steps.
 
-`update` knows no State: a system calls it once for every player and every update of its step.
+`update` computes the gradient, averages it over micro-batches and devices, and applies an optax
+update. It takes no State, because a system may call it several times per step: once per player of a
+GAN, once per minibatch of PPO.
 """
 
 import math
@@ -18,7 +20,7 @@ LossFn = Callable  # (params, extra, batch, key) -> (loss, (extra, metrics))
 
 
 def axes_of(tree) -> frozenset:
-    """The mesh axes that some leaf of `tree` varies over inside `shard_map`; none under plain `jit`."""
+    """The mesh axes over which any leaf of `tree` varies inside `shard_map`; empty outside."""
     return frozenset().union(
         *(jax.typeof(x).manual_axis_type.varying for x in jax.tree.leaves(tree))
     )
@@ -30,15 +32,16 @@ def device_mean(tree):
 
 
 def copies(tree, axes: frozenset):
-    """One copy of `tree` for each device along `axes`, typed as varying. The transpose is the sum over devices."""
+    """Marks `tree` as varying over `axes`, a copy per device; the transpose sums over devices."""
     return jax.tree.map(lambda x: jax.lax.pcast(x, tuple(axes - axes_of(x)), to="varying"), tree)
 
 
 def accumulated_gradient(loss_fn: LossFn, params, extra, batch, key, n: int):
-    """What `jax.value_and_grad` gives for the mean loss over `n` equal micro-batches, one in memory at a time.
+    """Value and gradient of the mean loss over `n` micro-batches, processed one at a time.
 
-    Leaves of `batch` are split along axis 0, whose length `n` must divide; `extra` passes from one micro-batch
-    to the next.
+    The result has the form of `jax.value_and_grad(loss_fn, has_aux=True)`, with metrics averaged.
+    Leaves of `batch` are split along axis 0, whose length `n` must divide. `extra` passes from one
+    micro-batch to the next.
     """
     micro = jax.tree.map(lambda x: x.reshape(n, x.shape[0] // n, *x.shape[1:]), batch)
 
@@ -65,16 +68,20 @@ def update(
     key,
     accumulate: int = 1,
 ):
-    """One update of `params` by `tx`: `(params, opt, extra, metrics)`.
+    """One update of `params` by `tx`: returns `(params, opt, extra, metrics)`.
 
-    `extra` is that of `loss_fn`; the metrics are those of `loss_fn` with `loss` and `grad_norm` added.
-    A transformation that takes extra arguments gets `value`, `grad`, `value_fn` and `obj_fn` (the loss as a
-    function of the parameters), `batch` and `key`.
+    loss_fn: (params, extra, batch, key) -> (loss, (extra, metrics)).
+    accumulate: number of micro-batches that `batch` is split into.
 
-    Inside `shard_map` the gradient is that of the mean loss over devices. Each device differentiates its own
-    loss with respect to its own copy of the parameters, and the gradients of the copies are summed once at the
-    end. Under check_vma=True, JAX would otherwise sum them wherever a parameter is used: once in every
-    micro-batch and every layer of a scan, and as a sum, so that a later mean would change nothing.
+    The returned metrics are the metrics of `loss_fn`, `loss` and `grad_norm`. A transformation with
+    extra arguments receives `value`, `grad`, `value_fn` and `obj_fn` (the loss as a function of the
+    parameters), `batch` and `key`.
+
+    Inside `shard_map` this is the gradient of the mean loss over devices. Each device
+    differentiates its own loss with respect to its own copy of the parameters, and the gradients of
+    the copies are summed once at the end. Under check_vma=True, JAX would otherwise sum over
+    devices wherever a parameter is used: in every micro-batch and every layer of a scan. A later
+    mean over devices would not change that sum.
     """
     local, sum_over_devices = jax.vjp(
         lambda params: copies(params, axes_of((extra, batch, key))), params
@@ -110,9 +117,10 @@ def update(
 
 
 def descend(loss: Callable, tx: optax.GradientTransformation, params, keys):
-    """`params` after one update of `tx` down `loss(params, key)` for each of `keys`, and the losses on the way.
+    """Minimises `loss(params, key)` by one update of `tx` per key; returns params and all losses.
 
-    For networks that are trained inside a larger program and keep nothing else. Pure: `vmap` it over seeds.
+    Use it to train a network without state inside a larger program. It is pure: `vmap` it over
+    seeds.
     """
 
     def loss_fn(params, extra, batch, key):
@@ -127,11 +135,11 @@ def descend(loss: Callable, tx: optax.GradientTransformation, params, keys):
 
 
 def scan_steps(train_step: Callable, state: State, batches, key: jax.Array, n: int):
-    """`n` training steps in one program: `(state, metrics)`, metrics averaged over the steps.
+    """Runs `n` training steps; returns `(state, metrics)`, the metrics averaged over the steps.
 
-    Leaves of `batches` are stacked (n, ...); `batches` is `()` for a system that makes its own data. The key of
-    a step is `fold_in(key, state.step)`. Pure: `jit` it once, `vmap` it over states and keys to train many
-    seeds at a time.
+    Leaves of `batches` are stacked (n, ...); `batches` is `()` for a system that makes its own
+    data. The key of a step is `fold_in(key, state.step)`. This is pure: `jit` it once, or `vmap` it
+    over states and keys to train many seeds at a time.
     """
 
     def body(state, batch):
@@ -149,9 +157,9 @@ def stacked(batches: Callable[[int], Any], start: int, n: int):
 def evaluated(
     evaluate: Callable, state: State, batches: Iterable, key: jax.Array
 ) -> dict[str, jax.Array]:
-    """Metrics of `evaluate(state, batch, key)` over all batches, the sum of totals over the sum of weights.
+    """Metrics over all batches: the sum of the totals of `evaluate` over the sum of its weights.
 
-    The key of a batch is `fold_in(key, number of the batch)`. Raises ValueError if there is no batch.
+    The key of batch i is `fold_in(key, i)`. Raises ValueError if there is no batch.
     """
     sums = None
     for i, batch in enumerate(batches):

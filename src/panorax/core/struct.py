@@ -1,4 +1,4 @@
-"""Dataclasses that are pytrees: `flax.struct`, imported without `flax.linen`, which halves start-up time."""
+"""Pytree dataclasses: `flax.struct` imported without `flax.linen`, which halves start-up time."""
 
 from panorax.core.deferred import deferred
 

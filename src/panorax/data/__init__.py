@@ -1,1 +1,1 @@
-"""Where batches come from: sources, readers of users' files, tokenizers, and pure functions of (seed, step)."""
+"""Sources of batches, readers of users' files, and tokenizers."""

@@ -1,4 +1,7 @@
-"""Random changes of training images that keep their class, by key: pure functions for a training step."""
+"""Random augmentation of training images, which preserves their class.
+
+The functions are pure and take a key, for use inside a training step.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +11,9 @@ from jaxtyping import Array, Float
 def shifted(
     key: jax.Array, x_BYXC: Float[Array, "B Y X C"], pixels: int, border: str = "black"
 ) -> Float[Array, "B Y X C"]:
-    """Every image moved by -pixels .. pixels each way; beyond it lies black (-1) or its reflection.
+    """Shifts each image by a random integer in -pixels .. pixels along each axis.
 
-    `border` is "black", or a mode of `jnp.pad` such as "reflect".
+    border: "black", which fills the border with -1, or a mode of `jnp.pad` such as "reflect".
     """
     pads, black = ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)), {"constant_values": -1.0}
     padded = jnp.pad(x_BYXC, pads, **(black if border == "black" else {"mode": border}))
@@ -20,6 +23,6 @@ def shifted(
 
 
 def mirrored(key: jax.Array, x_BYXC: Float[Array, "B Y X C"]) -> Float[Array, "B Y X C"]:
-    """Every image mirrored left to right with probability 1/2."""
+    """Mirrors each image left to right with probability 1/2."""
     mirror_B = jax.random.bernoulli(key, 0.5, (len(x_BYXC), 1, 1, 1))
     return jnp.where(mirror_B, x_BYXC[:, :, ::-1], x_BYXC)

@@ -1,4 +1,7 @@
-"""Batches as pure functions of (seed, step): nothing to save, nothing to rewind, any step's batch at once."""
+"""Batches as pure functions of (seed, step).
+
+A data pipeline has no state to save: a resumed run computes the batch of its step directly.
+"""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -9,9 +12,10 @@ from panorax.core.errors import UserError
 
 
 def windows(tokens: np.ndarray, batch: int, length: int, seed: int, step: int) -> np.ndarray:
-    """The `step`-th `batch` windows of `length` consecutive tokens (int32, shape (batch, length)) from a 1-D array or memmap.
+    """Windows of `length` consecutive tokens for one step, int32 (batch, length).
 
-    Every epoch cuts the tokens into windows from a new offset and visits each once, in a new order.
+    tokens: a 1-D array or memmap. Each epoch cuts the tokens into windows from a new offset and
+    visits each window once, in a new order. Raises UserError if `tokens` is shorter than a window.
     """
     if len(tokens) < length:
         raise UserError(f"the data has {len(tokens)} tokens, fewer than one window of {length}")
@@ -30,25 +34,27 @@ def _offset(room: int, seed: int, epoch: int) -> int:
 
 
 def rows(tokens: np.ndarray, length: int, stride: int) -> tuple[np.ndarray, np.ndarray]:
-    """Windows of `length + 1` tokens starting every `stride` <= `length`, weighted so that every token but the first is predicted once.
+    """Overlapping windows whose weights count each token except the first exactly once.
 
-    Returns (windows int32 (n, length + 1), weights float32 (n, length) over their predictions). A window after the first counts its last
-    `stride` predictions, so each has at least `length - stride` tokens before it; what lies beyond the end is padded with 0 and weight 0.
+    Returns windows int32 (n, length + 1), one every `stride` tokens, and the weights of their
+    predictions, float32 (n, length). Each window after the first counts its last `stride`
+    predictions, which have at least `length - stride` tokens before them. The last window is padded
+    with zeros of weight 0. Raises ValueError unless 1 <= stride <= length.
     """
     if not 1 <= stride <= length:
         raise ValueError(f"the stride must lie between 1 and the window's {length}, got {stride}")
     n = max(-(-(len(tokens) - 1 - length) // stride) + 1, 1)
     padded = np.zeros((n - 1) * stride + length + 1, np.int32)
     padded[: len(tokens)] = tokens
-    place = np.arange(n)[:, None] * stride + np.arange(length + 1)
-    fresh = (np.arange(length) >= length - stride) | (np.arange(n) == 0)[:, None]
-    return padded[place], (fresh & (place[:, 1:] < len(tokens))).astype(np.float32)
+    index = np.arange(n)[:, None] * stride + np.arange(length + 1)
+    counted = (np.arange(length) >= length - stride) | (np.arange(n) == 0)[:, None]
+    return padded[index], (counted & (index[:, 1:] < len(tokens))).astype(np.float32)
 
 
 def padded(arrays: dict[str, np.ndarray], batch: int) -> Iterator[dict[str, np.ndarray]]:
-    """The rows of `arrays` in order, in batches of `batch` rows; the last one is filled up with zeros.
+    """Yields the rows of `arrays` in order, `batch` at a time; zeros pad the last batch.
 
-    Give the arrays a weight per row, which is then 0 for the rows that fill up: `weighted` does it.
+    The arrays should include a weight per row, which is then 0 for padding; `weighted` adds one.
     """
     n = len(next(iter(arrays.values())))
     for start in range(0, n, batch):
@@ -58,16 +64,15 @@ def padded(arrays: dict[str, np.ndarray], batch: int) -> Iterator[dict[str, np.n
 
 
 def weighted(arrays: dict[str, np.ndarray], batch: int) -> Iterator[dict[str, np.ndarray]]:
-    """`padded` with "weight" (B,) float32: 1 for a row of the arrays, 0 for a row that fills up."""
+    """`padded` with a "weight" per row, float32 (B,): 1 for a row of `arrays`, 0 for padding."""
     n = len(next(iter(arrays.values())))
     return padded({**arrays, "weight": np.ones(n, np.float32)}, batch)
 
 
 def epochs(n: int, batch: int, seed: int, step: int) -> np.ndarray:
-    """Indices (batch,) of the `step`-th batch when `n` examples are visited in a new random order every epoch."""
-    position = step * batch + np.arange(batch)
-    epoch, place = np.divmod(position, n)
-    return np.concatenate([_order(n, seed, int(e))[place[epoch == e]] for e in np.unique(epoch)])
+    """Indices (batch,) of one step's examples; each epoch visits all `n` in a new random order."""
+    epoch, index = np.divmod(step * batch + np.arange(batch), n)
+    return np.concatenate([_order(n, seed, int(e))[index[epoch == e]] for e in np.unique(epoch)])
 
 
 @functools.lru_cache(maxsize=4)
@@ -76,9 +81,10 @@ def _order(n: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def from_grain(dataset) -> Callable[[int], object]:
-    """`batches(step)` from a `grain.MapDataset` that is already shuffled, repeated and batched.
+    """`batches(step)` of a `grain.MapDataset` that is already shuffled, repeated and batched.
 
-    For corpora on disk (ArrayRecord, Parquet, a folder of shards): a MapDataset is indexed by step, so it resumes as exactly as
-    an array in memory does. Example: `from_grain(grain.MapDataset.source(src).shuffle(seed).repeat().batch(32))`.
+    This serves corpora on disk (ArrayRecord, Parquet, a folder of shards). A MapDataset is indexed
+    by step, so a resumed run reads the same batches.
+    Example: `from_grain(grain.MapDataset.source(src).shuffle(seed).repeat().batch(32))`.
     """
     return lambda step: dataset[step]

@@ -1,4 +1,7 @@
-"""Conversations as text, by the Jinja template that comes with a model; templates are strangers' code and run in a sandbox."""
+"""Renders conversations with the Jinja chat template of a model.
+
+Templates are untrusted code and run in a sandbox.
+"""
 
 import datetime
 import json
@@ -10,9 +13,11 @@ from panorax.core.errors import UserError
 def render(
     template: str | None, messages: Sequence[dict[str, str]], special: dict[str, str]
 ) -> str:
-    """The text of `messages` ({"role": ..., "content": ...}) with the opening of the assistant's answer; `special` are token texts by name.
+    """The text of `messages`, followed by the opening of the assistant's answer.
 
-    Raises UserError where there is no template, or where the template fails or refuses the conversation.
+    messages: a sequence of {"role": ..., "content": ...}.
+    special: texts of the special tokens by name, such as {"bos_token": "<s>"}.
+    Raises UserError if `template` is None, fails, or refuses the conversation.
     """
     from jinja2 import TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -23,12 +28,13 @@ def render(
     def refuse(message):
         raise TemplateError(message)
 
+    def to_json(x, indent=None):
+        return json.dumps(x, ensure_ascii=False, indent=indent)
+
     sandbox = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
     )
-    sandbox.filters["tojson"] = lambda x, indent=None: json.dumps(
-        x, ensure_ascii=False, indent=indent
-    )
+    sandbox.filters["tojson"] = to_json
     sandbox.globals |= {
         "raise_exception": refuse,
         "strftime_now": lambda form: datetime.datetime.now().strftime(form),
@@ -37,9 +43,8 @@ def render(
         text = sandbox.from_string(template).render(
             messages=list(messages), add_generation_prompt=True, **special
         )
-        text.encode()  # halves of characters are refused here
+        text.encode()  # raises on lone surrogates
         return text
-    except Exception as error:  # a template can fail in any way
-        raise UserError(
-            f"the chat template refuses this conversation: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
-        ) from error
+    except Exception as error:  # a template may raise any exception
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"the chat template refuses this conversation: {reason}") from error

@@ -1,6 +1,7 @@
-"""Text to train on: documents, without repeats, split into training and held-out ones.
+"""Text corpora: documents without duplicates, split into training and held-out documents.
 
-The default corpus is on every machine that runs Python: the standard library's own sources and the language reference of `pydoc_data`.
+The default corpus comes with every Python installation: the sources of the standard library and the
+language reference in `pydoc_data`.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ SKIP = {
 
 @dataclass(frozen=True)
 class Corpus:
-    """Documents for training and held-out documents; none in both."""
+    """Training documents and held-out documents, which are disjoint."""
 
     train: tuple[str, ...]
     held_out: tuple[str, ...]
@@ -33,26 +34,28 @@ class Corpus:
 def load(
     path: str | None, held_out: float, at_most: int | None = None, part: str = "all"
 ) -> Corpus:
-    """The user's file or folder, or this part of the default corpus where `path` is None; without repeats; about a share `held_out` (in bytes) kept apart.
+    """Reads documents, removes duplicates, and holds out about the share `held_out` of the text.
 
-    Of more than `at_most` documents the first are used. A document's side depends on its text alone (SHA-256), not on its neighbours or name. A single document is cut at a line end instead.
+    path: file or folder; None for the part `part` of the default corpus.
+    at_most: largest number of documents, of which the first are used; None for all.
+    Documents are held out in the order of the SHA-256 of their text, independent of their names. A
+    single document is cut at a line end. Raises UserError if `path` cannot be read.
     """
     documents = deduplicate((PARTS[part]() if path is None else read_documents(path))[:at_most])
     if len(documents) == 1:
         text = documents[0]
-        cut = text.rfind("\n", 0, int(len(text) * (1 - held_out))) + 1 or int(
-            len(text) * (1 - held_out)
-        )
+        length = int(len(text) * (1 - held_out))
+        cut = text.rfind("\n", 0, length) + 1 or length
         return Corpus((text[:cut],), (text[cut:],))
     ordered = sorted(documents, key=lambda text: hashlib.sha256(text.encode()).digest())
-    wanted, taken, n = held_out * sum(map(len, ordered)), 0, 0
-    while (taken < wanted or n == 0) and n < len(ordered) - 1:
-        taken, n = taken + len(ordered[n]), n + 1
+    target, characters, n = held_out * sum(map(len, ordered)), 0, 0
+    while (characters < target or n == 0) and n < len(ordered) - 1:
+        characters, n = characters + len(ordered[n]), n + 1
     return Corpus(tuple(ordered[n:]), tuple(ordered[:n]))
 
 
 def sources() -> list[str]:
-    """Sources of the standard library, tests and tables left out."""
+    """Sources of the standard library, without tests and tables of data."""
     root = Path(sysconfig.get_path("stdlib"))
     files = sorted(p for p in root.rglob("*.py") if not SKIP & set(p.relative_to(root).parts))
     texts = [p.read_bytes().decode("utf-8", "ignore") for p in files]
@@ -60,7 +63,7 @@ def sources() -> list[str]:
 
 
 def reference() -> list[str]:
-    """Every topic of Python's language reference, in English."""
+    """All topics of Python's language reference, in English."""
     from pydoc_data.topics import topics
 
     return [topics[name] for name in sorted(topics) if topics[name].strip()]
@@ -70,13 +73,13 @@ PARTS = {"all": lambda: sources() + reference(), "sources": sources, "reference"
 
 
 def deduplicate(documents: list[str]) -> list[str]:
-    """Documents most of whose paragraphs no longer one has: a copy, or a section that another document repeats, is dropped."""
-    seen: set[str] = set()
+    """Drops documents with at least half their text, by paragraph, in longer documents."""
+    known: set[str] = set()
     kept = []
     for text in sorted(documents, key=len, reverse=True):
         paragraphs = [p.strip() for p in text.split("\n\n") if p.strip()]
-        repeated = sum(len(p) for p in paragraphs if p in seen)
+        repeated = sum(len(p) for p in paragraphs if p in known)
         if 2 * repeated < sum(map(len, paragraphs)):
             kept.append(text)
-            seen.update(paragraphs)
+            known.update(paragraphs)
     return kept

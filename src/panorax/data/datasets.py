@@ -1,15 +1,32 @@
-"""Data that every machine has: small, real, and without a download."""
+"""Small real data sets that need no download: scikit-learn ships them."""
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 
 
-@functools.cache
-def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Handwritten digits of the UCI optical recognition set, as scikit-learn ships them: (x, label, x_held_out, label_held_out).
+class Split(NamedTuple):
+    """Training inputs x and labels, and held-out inputs and labels."""
 
-    x is float32 (N, 8, 8, 1) in [-1, 1], labels int32 (N,). 1,797 images; every fifth of each class is held out (355), the rest trains (1,442).
+    x: np.ndarray
+    label: np.ndarray
+    x_held: np.ndarray
+    label_held: np.ndarray
+
+
+def every_fifth(x: np.ndarray, label: np.ndarray) -> Split:
+    """A Split that holds out examples 4, 9, 14, ..."""
+    held = np.arange(len(x)) % 5 == 4
+    return Split(x[~held], label[~held], x[held], label[held])
+
+
+@functools.cache
+def digits() -> Split:
+    """1,797 handwritten digits of the UCI optical recognition set, in scikit-learn's version.
+
+    x is float32 (N, 8, 8, 1) in [-1, 1], label int32 (N,). Every fifth image of each class is held
+    out: 1,442 for training, 355 held out.
     """
     from sklearn.datasets import load_digits
 
@@ -20,26 +37,29 @@ def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     for c in range(10):
         rank[label == c] = np.arange(np.sum(label == c))
     held = rank % 5 == 4
-    return x[~held], label[~held], x[held], label[held]
+    return Split(x[~held], label[~held], x[held], label[held])
 
 
 @functools.cache
-def digit_vectors() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The same with x as (N, 64)."""
-    x, label, x_held, label_held = digits()
-    return x.reshape(-1, 64), label, x_held.reshape(-1, 64), label_held
+def digit_vectors() -> Split:
+    """`digits` with x as (N, 64)."""
+    split = digits()
+    return split._replace(x=split.x.reshape(-1, 64), x_held=split.x_held.reshape(-1, 64))
 
 
 @functools.cache
 def digit_cloud(points: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first `points` digits of both parts together, (points, 64) in [-1, 1], and their labels."""
+    """First `points` digits and labels, held-out digits last, as (points, 64) in [-1, 1]."""
     x, label, x_held, label_held = digit_vectors()
     return np.concatenate([x, x_held])[:points], np.concatenate([label, label_held])[:points]
 
 
 @functools.cache
 def iris() -> tuple[np.ndarray, np.ndarray]:
-    """Fisher's irises: lengths and widths of sepals and petals in cm, float32 (150, 4), and the species, int32 (150,), 50 of each of 3."""
+    """Fisher's irises: 50 of each of three species.
+
+    Returns lengths and widths of sepals and petals in cm, float32 (150, 4), and int32 species.
+    """
     from sklearn.datasets import load_iris
 
     raw = load_iris()
@@ -48,7 +68,10 @@ def iris() -> tuple[np.ndarray, np.ndarray]:
 
 @functools.cache
 def diabetes() -> tuple[np.ndarray, np.ndarray]:
-    """442 patients (Efron et al. 2004): ten measurements and how the disease progressed in a year, all float32 with mean 0 and standard deviation 1."""
+    """442 diabetes patients: ten measurements x, and the progression of the disease in a year.
+
+    Both are float32 with mean 0 and standard deviation 1. Source: Efron et al. 2004.
+    """
     from sklearn.datasets import load_diabetes
 
     raw = load_diabetes(scaled=False)
@@ -56,13 +79,15 @@ def diabetes() -> tuple[np.ndarray, np.ndarray]:
 
 
 @functools.cache
-def breast_cancer() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """569 tumours (Wolberg et al. 1995): (x, label, x_held_out, label_held_out), thirty measurements of cell nuclei, float32 with mean 0 and standard
-    deviation 1 over those that are not held out, and 1 for a benign tumour, float32. Every fifth is held out."""
+def breast_cancer() -> Split:
+    """569 tumours: thirty measurements x of cell nuclei, and label 1 for benign, 0 for malignant.
+
+    Both are float32; x has mean 0 and standard deviation 1 over the training tumours. Every fifth
+    tumour is held out. Source: Wolberg et al. 1995.
+    """
     from sklearn.datasets import load_breast_cancer
 
     raw = load_breast_cancer()
-    held = np.arange(len(raw.data)) % 5 == 4
-    mean, deviation = raw.data[~held].mean(0), raw.data[~held].std(0)
-    x, label = ((raw.data - mean) / deviation).astype(np.float32), raw.target.astype(np.float32)
-    return x[~held], label[~held], x[held], label[held]
+    train = every_fifth(raw.data, raw.target).x
+    x = (raw.data - train.mean(0)) / train.std(0)
+    return every_fifth(x.astype(np.float32), raw.target.astype(np.float32))

@@ -1,8 +1,8 @@
-"""Quality and variety of generated images, by a classifier that is trained on the real ones.
+"""Quality and variety of generated images, measured by a classifier of real images.
 
-The Frechet distance of Heusel et al. 2017 (arXiv:1706.08500) and the coverage of Naeem et al. 2020
-(arXiv:2002.09797), with the features of this classifier in place of Inception's; and the share of
-samples that the classifier assigns to the class asked for.
+The measures are the share of samples that the classifier assigns to the requested class, the
+Frechet distance (Heusel et al. 2017, arXiv:1706.08500) and the coverage (Naeem et al. 2020,
+arXiv:2002.09797). Features come from this classifier instead of Inception.
 """
 
 import functools
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from panorax.core import figures
 from panorax.core import spec as core_spec
 from panorax.core.step import update
 from panorax.data.augmentation import shifted
@@ -25,11 +26,12 @@ from panorax.ops.losses import cross_entropy
 
 WIDTHS = (32, 64, 64)
 NEIGHBORS = 5  # k of the coverage
+SHOWN = 10  # images of each class in a figure
 
 
 @dataclass(frozen=True)
 class Judge:
-    """A classifier of real images, and the real images that samples are compared with.
+    """A classifier of real images, and the real images to which samples are compared.
 
     classify(x) -> (logits, features).  train, held_out: {"x": images in [-1, 1], "label": int32}.
     """
@@ -44,14 +46,25 @@ class Judge:
         return self.classify(self.held_out["x"])[1]
 
 
+class Quality(NamedTuple):
+    """Agreement of images with their labels and with the held-out images.
+
+    accuracy: share of images that the classifier assigns to their label.
+    frechet: Frechet distance between the features of the images and of the held-out images.
+    """
+
+    accuracy: float
+    frechet: float
+
+
 class Variety(NamedTuple):
     """Measures that fall when a generator collapses.
 
-    classes: number of classes that the classifier assigns at least half of their share of samples.
-    diversity: mean distance between two samples of one class over that of two training images, in
-    the class where it is smallest; NaN if no class has two.
+    classes: number of classes to which the classifier assigns at least half the requested samples.
+    diversity: mean distance between two samples of a class, divided by the mean distance between
+    two training images of the class; the minimum over classes, NaN if no class has two samples.
     coverage: share of held-out images with a sample nearer than their 5th nearest held-out image,
-    by their features; near 1 for images from the distribution of the data (Naeem et al. 2020).
+    in feature space; near 1 for images from the distribution of the data (Naeem et al. 2020).
     """
 
     classes: int
@@ -62,10 +75,11 @@ class Variety(NamedTuple):
 def classifier(
     batches: Callable[[int], dict], channels: int, classes: int, key: jax.Array, steps: int = 600
 ) -> Callable:
-    """`f(x) -> (logits (N, classes), features (N, 64))`: a small convolutional network.
+    """Trains a small convolutional network on `batches(step)` for `steps` updates.
 
-    It is trained for `steps` updates on `batches(step)`, {"x": images in [-1, 1], "label": int32};
-    every image is shifted at random by up to a pixel.
+    Returns a function of images: logits (N, classes) and features (N, 64).
+    batches: step -> {"x": images in [-1, 1], "label": int32}. Training shifts each image at random
+    by up to one pixel.
     """
     tx = optax.adamw(optax.cosine_decay_schedule(3e-3, steps), weight_decay=0.05)
     head = mlp.dense_spec(WIDTHS[-1], classes, mlp.fan_in(1.0))
@@ -87,19 +101,16 @@ def classifier(
     return jax.jit(functools.partial(forward, params))
 
 
-def quality(judge: Judge, x, label) -> tuple[float, float]:
-    """Share of images that the classifier assigns to their label, and the Frechet distance.
-
-    The distance is that of the features of the images to those of the held-out images.
-    """
+def quality(judge: Judge, x, label) -> Quality:
+    """Accuracy and Frechet distance of the images x with labels `label`."""
     logits, features = judge.classify(x)
-    return _accuracy(logits, label), float(frechet_distance(features, judge.features))
+    return Quality(_accuracy(logits, label), float(frechet_distance(features, judge.features)))
 
 
 def real_quality(judge: Judge) -> dict[str, float]:
-    """Accuracy of the classifier on held-out images; Frechet distance of training images."""
+    """Accuracy of the classifier on held-out images, and Frechet distance of training images."""
     logits, _ = judge.classify(judge.held_out["x"])
-    _, floor = quality(judge, **judge.train)
+    floor = quality(judge, **judge.train).frechet
     return {"judge_accuracy": _accuracy(logits, judge.held_out["label"]), "frechet_floor": floor}
 
 
@@ -108,33 +119,31 @@ def _accuracy(logits, label) -> float:
 
 
 def variety(judge: Judge, x, label) -> Variety:
-    """How much of the data a set of samples covers; `label` holds the classes asked for."""
+    """Variety of the samples x of the requested classes `label`."""
     logits, features = map(np.asarray, judge.classify(x))
     counts = np.bincount(np.argmax(logits, -1), minlength=logits.shape[-1])
-    wanted = np.bincount(label, minlength=logits.shape[-1])
-    classes = int(np.sum(counts[wanted > 0] >= wanted[wanted > 0] / 2))
-    spread, real = (
-        _spread_by_class(np.asarray(images), np.asarray(of))
-        for images, of in ((x, label), (judge.train["x"], judge.train["label"]))
-    )
+    requested = np.bincount(label, minlength=logits.shape[-1])
+    classes = int(np.sum(counts[requested > 0] >= requested[requested > 0] / 2))
+    spread = _spread_by_class(np.asarray(x), np.asarray(label))
+    real = _spread_by_class(judge.train["x"], judge.train["label"])
     ratios = [spread[c] / real[c] for c in spread.keys() & real.keys()]
     diversity = min(ratios, default=np.nan)
-    between = np.sort(distances(judge.features, judge.features), 1)  # column 0: an image itself
+    between = np.sort(distances(judge.features, judge.features), 1)  # column 0 is the image itself
     radius = between[:, min(NEIGHBORS, len(between) - 1)]
     coverage = float(np.mean(distances(judge.features, features).min(1) < radius))
     return Variety(classes, float(diversity), coverage)
 
 
 def _spread_by_class(x: np.ndarray, label: np.ndarray) -> dict[int, float]:
-    """Mean distance between two different images of each class that has two or more."""
+    """Mean distance between two different images of each class that has at least two."""
     members = {int(c): x[label == c] for c in np.unique(label) if np.sum(label == c) > 1}
     return {c: distances(a, a).sum() / (len(a) * (len(a) - 1)) for c, a in members.items()}
 
 
 def distances(a, b) -> np.ndarray:
-    """Euclidean distance of every row of `a` from every row of `b`, (len(a), len(b)).
+    """Euclidean distance between each row of `a` and each row of `b`, (len(a), len(b)).
 
-    On the host: sets of many sizes would each compile a program.
+    NumPy computes it, because JAX would compile a program for every size of set.
     """
     a, b = (np.asarray(rows, np.float32).reshape(len(rows), -1) for rows in (a, b))
     squares = np.sum(a**2, 1)[:, None] + np.sum(b**2, 1)[None]
@@ -142,9 +151,9 @@ def distances(a, b) -> np.ndarray:
 
 
 def nearest(judge: Judge, x) -> dict[str, float]:
-    """Median distance to the nearest training image, of samples and of held-out images.
+    """Median distance of samples, and of held-out images, to the nearest training image.
 
-    Samples that lie nearer than held-out images are copies.
+    Samples are copies if they lie much nearer to training images than held-out images do.
     """
 
     def to_train(images) -> float:
@@ -154,10 +163,11 @@ def nearest(judge: Judge, x) -> dict[str, float]:
 
 
 def class_gaussians(judge: Judge, label: np.ndarray, seed: int) -> np.ndarray:
-    """One image per label from the Gaussian with mean and covariance of its training images.
+    """Draws one image per label from a Gaussian with the moments of the class's training images.
 
-    A baseline without a network. Pixels are not clipped. Exact without a matrix of covariances: a
-    normal combination of the n centred images over sqrt(n - 1) has their covariance.
+    This is a baseline without a network; pixels are not clipped. The sum of the n centred images
+    with independent normal weights, divided by sqrt(n - 1), has their covariance, so no covariance
+    matrix is formed.
     """
     rng = np.random.default_rng(seed)
     x = np.empty((len(label), *judge.train["x"].shape[1:]), np.float32)
@@ -170,9 +180,9 @@ def class_gaussians(judge: Judge, label: np.ndarray, seed: int) -> np.ndarray:
 
 
 def few_images(judge: Judge, label: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """One image per label, out of only `n` training images of each class.
+    """Draws one image per label from only `n` training images of each class.
 
-    A baseline with perfect images and little variety: a generator that collapsed on n of them.
+    This baseline has perfect images and little variety, like a generator collapsed to n images.
     """
     rng = np.random.default_rng(seed)
     members = {c: np.flatnonzero(judge.train["label"] == c) for c in np.unique(label)}
@@ -180,21 +190,25 @@ def few_images(judge: Judge, label: np.ndarray, n: int, seed: int) -> np.ndarray
     return judge.train["x"][[rng.choice(kept[c]) for c in label]]
 
 
-def panel(x, label, classes: int) -> np.ndarray:
-    """Ten images of each class, repeated if there are fewer: (classes, 10, Y, X, C) for `grid`."""
-    rows = [np.resize(np.flatnonzero(np.asarray(label) == c), 10) for c in range(classes)]
+def by_class(x, label, classes: int) -> np.ndarray:
+    """`SHOWN` images of each class, repeated if there are fewer: (classes, SHOWN, Y, X, C)."""
+    rows = [np.resize(np.flatnonzero(np.asarray(label) == c), SHOWN) for c in range(classes)]
     return np.asarray(x)[np.stack(rows)]
 
 
-def grid(panels: dict[str, np.ndarray]):
-    """A panel each: (classes, samples, Y, X, C) in [-1, 1], a class to a row, lines between."""
-    from matplotlib.figure import Figure
+def page(x: np.ndarray) -> np.ndarray:
+    """Tiles images (rows, columns, Y, X, C) in [-1, 1] to one image in [0, 1], with margins."""
+    x = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-1)
+    rows, columns, Y, X, C = x.shape
+    return np.clip(x.swapaxes(1, 2).reshape(rows * Y, columns * X, C) / 2 + 0.5, 0, 1)
 
-    figure = Figure(figsize=(10, 7.2), layout="constrained")
-    for ax, (title, x) in zip(figure.subplots(2, -(-len(panels) // 2)).ravel(), panels.items()):
-        x = np.pad(x[:, :10], ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-1)
-        rows, columns, Y, X, C = x.shape
-        page = np.clip(x.swapaxes(1, 2).reshape(rows * Y, columns * X, C).squeeze() / 2 + 0.5, 0, 1)
-        ax.imshow(page, cmap="gray_r", vmin=0, vmax=1)
-        ax.set(title=title, xticks=(), yticks=())
+
+def draw_images(sets: dict[str, tuple], classes: int):
+    """A panel for each set (images, labels), with a row of `SHOWN` images for each class."""
+    figure, axes = figures.panels(-(-len(sets) // 2), 2, width=3.4)
+    for ax in axes:
+        ax.set_axis_off()
+    for ax, (title, (x, label)) in zip(axes, sets.items()):
+        ax.imshow(page(by_class(x, label, classes)).squeeze(), cmap="gray_r", vmin=0, vmax=1)
+        ax.set(title=title)
     return figure

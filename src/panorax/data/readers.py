@@ -1,4 +1,7 @@
-"""Readers for a user's own files. Each raises UserError with one line that names the file and what is accepted."""
+"""Readers of users' files.
+
+Each reader raises UserError with one line that names the file and the accepted format.
+"""
 
 import json
 import zipfile
@@ -11,22 +14,22 @@ from panorax.core.errors import UserError
 
 
 def read_tokens(path: str) -> np.ndarray:
-    """A 1-D integer array from `.npy`, memory-mapped: a tokenised corpus of any size."""
-    tokens = _load_numpy(Path(path), (".npy",), mmap_mode="r")
+    """A tokenised corpus of any size: a memory-mapped 1-D integer array from an `.npy` file."""
+    tokens = _load_numpy(Path(path), ".npy", mmap_mode="r")
     if tokens.ndim != 1 or not np.issubdtype(tokens.dtype, np.integer):
-        raise UserError(
-            f"{path}: a 1-D integer array is needed, this is {tokens.dtype} of shape {tokens.shape}"
-        )
+        array = f"{tokens.dtype} of shape {tokens.shape}"
+        raise UserError(f"{path} must hold a 1-D integer array, but holds {array}")
     return tokens
 
 
 def read_arrays(path: str, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """The named arrays of an `.npz` file, all with the same first axis."""
-    with _load_numpy(Path(path), (".npz",)) as archive:
+    """The named arrays of an `.npz` file, which must agree in the length of their first axis."""
+    with _load_numpy(Path(path), ".npz") as archive:
         missing = [name for name in names if name not in archive]
         if missing:
+            needed, present = ", ".join(names), ", ".join(archive) or "none"
             raise UserError(
-                f"{path} has no array {missing[0]!r}; needed: {', '.join(names)}; it has: {', '.join(archive) or 'none'}"
+                f"{path} has no array {missing[0]!r}; needed: {needed}; present: {present}"
             )
         arrays = {name: archive[name] for name in names}
     lengths = {name: a.shape[:1] for name, a in arrays.items()}
@@ -35,43 +38,41 @@ def read_arrays(path: str, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _load_numpy(path: Path, suffixes: tuple[str, ...], **options):
+def _load_numpy(path: Path, suffix: str, **options):
     if not path.is_file():
         raise UserError(f"data file {path} does not exist")
-    if path.suffix not in suffixes:
-        raise UserError(f"{path}: a {' or '.join(suffixes)} file is needed")
-    if path.suffix == ".npz" and not zipfile.is_zipfile(path):
-        raise UserError(f"{path} cannot be read as .npz: it is no zip archive, or is cut short")
+    if path.suffix != suffix:
+        raise UserError(f"{path} must be a {suffix} file")
+    if suffix == ".npz" and not zipfile.is_zipfile(path):
+        raise UserError(f"{path} cannot be read as .npz: not a zip archive, or truncated")
     try:
         return np.load(path, allow_pickle=False, **options)
     except (ValueError, OSError, EOFError) as error:
-        raise UserError(
-            f"{path} cannot be read as {path.suffix}: {str(error).splitlines()[0]}"
-        ) from error
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path} cannot be read as {suffix}: {reason}") from error
 
 
 def read_object(path: Path, optional: bool = False) -> dict:
-    """The object that a JSON file holds; with `optional`, an empty one where there is no file."""
+    """The object in a JSON file. If `optional`, a missing file reads as an empty object."""
     if optional and not path.exists():
         return {}
     if not path.is_file():
         raise UserError(f"{path.parent} has no {path.name}")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        json.dumps(
-            found, ensure_ascii=False
-        ).encode()  # refuses halves of characters, which no tokenizer takes
+        value = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(value, ensure_ascii=False).encode()  # lone surrogates would break tokenizers
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} is no JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise UserError(f"{path} holds no JSON object")
-    return found
+        raise UserError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path} does not hold a JSON object")
+    return value
 
 
 def read_documents(path: str) -> list[str]:
-    """Texts of a file, or of every file below a folder in the order of their names; UTF-8, empty files left out.
+    """Texts of a UTF-8 file, or of all files below a folder in the order of their names.
 
-    Raises UserError for a path that is missing, has no text, or has a file that is not UTF-8.
+    Empty files are skipped, and in a folder files whose name starts with a dot. Raises UserError if
+    the path is missing, has no text, or has a file that is not UTF-8.
     """
     texts = [text for _, text in _texts(Path(path)) if text.strip()]
     if not texts:
@@ -82,12 +83,8 @@ def read_documents(path: str) -> list[str]:
 def _texts(path: Path) -> Iterator[tuple[Path, str]]:
     if not path.exists():
         raise UserError(f"data path {path} does not exist")
-    files = (
-        [path]
-        if path.is_file()
-        else sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-    )
-    for file in files:
+    visible = (p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+    for file in [path] if path.is_file() else sorted(visible):
         try:
             yield file, file.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""A source of examples with labels, as a value that a system is made with."""
+"""A source of labelled examples, as a value that a system receives."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Source:
-    """Examples `x` of one shape, each with a class.
+    """Examples x of one shape, each with a class.
 
-    shape: of one example.  classes: number of labels.
-    batch(n, seed, step) -> {"x": (n, *shape) float32, "label": (n,) int32}, a pure function.
-    held_out() -> the same for all examples that are never trained on.
-    judge(draw, key) -> Result: quality of samples that `draw(key, label, steps, ...)` makes.
+    shape: shape of an example.  classes: number of classes.
+    batch(n, seed, step) -> {"x": float32 (n, *shape), "label": int32 (n,)}: a pure function.
+    held_out() -> all held-out examples, in the same form.
+    judge(draw, key) -> Result: quality of the samples `draw(key, label, steps, guidance, solver)`.
     """
 
     shape: tuple[int, ...]

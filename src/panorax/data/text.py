@@ -1,4 +1,4 @@
-"""Text as the token arrays that a language model trains on and is judged by."""
+"""Text as token arrays for training and evaluating a language model."""
 
 import hashlib
 import json
@@ -17,18 +17,18 @@ from panorax.data.batches import padded
 
 @checked
 class Text:
-    """Where text comes from and how it becomes tokens."""
+    """A corpus and its tokenizer."""
 
     path: str | None = None
-    """a UTF-8 text file or a folder of them; None for the standard library's sources and the Python reference"""
+    """UTF-8 text file, or folder of such files; None for the default corpus"""
     part: Literal["all", "sources", "reference"] = "all"
-    """part of the default corpus that is read without a path: the standard library's sources, the Python reference, or both"""
+    """part of the default corpus: the standard library's sources, the language reference, or all"""
     tokenizer: Literal["bytes", "characters", "byte-pairs"] = "byte-pairs"
-    """trained on the training documents, with at most model.vocab tokens"""
+    """tokenizer, trained on the training documents, with at most model.vocab tokens"""
     held_out: PositiveShare = 0.04
-    """share of the text kept apart, in whole documents"""
+    """share of the text that is held out, in whole documents"""
     at_most: Count | None = None
-    """documents used, None for all"""
+    """largest number of documents; None for all"""
 
     def __post_init__(self):
         if not 0 < self.held_out < 1:
@@ -37,7 +37,11 @@ class Text:
 
 @dataclass(frozen=True)
 class Tokens:
-    """A corpus as ids, documents joined by the end token; `corpus` keeps the documents."""
+    """A corpus as token ids.
+
+    train, held_out: int32 ids of the documents, joined by the end token.
+    corpus: the documents.  tokenizer: the tokenizer that encoded them.
+    """
 
     train: np.ndarray
     held_out: np.ndarray
@@ -45,7 +49,7 @@ class Tokens:
     tokenizer: Any
 
     def files(self) -> dict[str, str]:
-        """What a run keeps: the tokenizer, and the digest of the tokens by which a resumed run knows its data."""
+        """Files that a run stores: the tokenizer, and a digest that identifies the tokens."""
         digest = hashlib.sha256(self.train.tobytes() + self.held_out.tobytes()).hexdigest()
         facts = {
             "train_tokens": len(self.train),
@@ -60,9 +64,10 @@ class Tokens:
     def held_out_batches(
         self, batch: int, length: int, stride: int
     ) -> Iterator[dict[str, np.ndarray]]:
-        """The held-out tokens as batches of rows (B, T + 1) with weights (B, T), each token predicted once.
+        """Yields the held-out tokens as "rows" (B, T + 1) and "weights" (B, T), T = `length`.
 
-        "bytes" (B,) sums over all batches to the number of bytes of the held-out documents.
+        The weights count each token once. The sum of "bytes" (B,) over all batches is the size of
+        the held-out documents in bytes.
         """
         rows, weights = data.rows(self.held_out, length, stride)
         size = np.zeros(len(rows), np.float32)
@@ -71,22 +76,26 @@ class Tokens:
 
 
 def dataset(cfg: Text, vocab: int, pretrained=None) -> Tokens:
-    """Documents read, split and encoded by `pretrained`, or by a tokenizer trained on the training documents.
+    """Reads, splits and encodes the documents.
 
-    Raises UserError for text that cannot be used.
+    pretrained: tokenizer; None trains `cfg.tokenizer` on the training documents.
+    Raises UserError if the text cannot be read or needs more than `vocab` tokens.
     """
     documents = corpus.load(cfg.path, cfg.held_out, cfg.at_most, cfg.part)
     tokens = pretrained or tokenizer.train(cfg.tokenizer, documents.train, vocab)
     if tokens.vocab_size > vocab:
         raise UserError(
-            f"the {type(tokens).__name__} tokenizer of this text needs a vocabulary of {tokens.vocab_size}: set --model.vocab to at least that"
+            f"the {type(tokens).__name__} tokenizer of this text needs a vocabulary of "
+            f"{tokens.vocab_size}: set --model.vocab to at least this size"
         )
-    encode = lambda texts: np.array(
-        [i for text in texts for i in (tokens.end, *tokens.encode(text))] + [tokens.end], np.int32
-    )
+
+    def encode(texts):
+        ids = [i for text in texts for i in (tokens.end, *tokens.encode(text))]
+        return np.array([*ids, tokens.end], np.int32)
+
     return Tokens(encode(documents.train), encode(documents.held_out), documents, tokens)
 
 
 def joined(documents: tuple[str, ...]) -> bytes:
-    """Documents as one run of bytes, a zero byte after each: what byte-level baselines read."""
+    """Documents concatenated as bytes with a zero byte after each, for byte-level baselines."""
     return b"".join(text.encode() + b"\0" for text in documents)

@@ -1,7 +1,14 @@
-"""Text to token ids and back: bytes, characters, byte-level byte-pair encoding trained on the corpus, or the tokenizer of a pretrained model.
+"""Tokenizers: bytes, characters, byte-level byte-pair encoding, and those of pretrained models.
 
-A tokenizer has `vocab_size`, `end` (the id between documents), `ends` (ids after which a text is over), `encode(text) -> ids`,
-`prompt(text) -> ids` (with what stands before a text), `decode(ids) -> text` and `to_json()`.
+A tokenizer has
+
+    vocab_size            number of ids
+    end                   id between documents
+    ends                  ids that end generation
+    encode(text)          -> ids
+    prompt(text)          -> ids, preceded by the tokens that start a text
+    decode(ids)           -> text
+    to_json()             -> JSON that `from_json` reads
 """
 
 import json
@@ -15,7 +22,7 @@ END = "<|endoftext|>"
 
 
 class Trained:
-    """What tokenizers made here have in common: the end token closes a document, and opens the next."""
+    """Base class of the tokenizers trained here, in which one end token separates documents."""
 
     @property
     def ends(self) -> tuple[int, ...]:
@@ -44,7 +51,10 @@ class Bytes(Trained):
 
 @dataclass(frozen=True)
 class Characters(Trained):
-    """The characters of the training text in the order of their code points; others become the replacement character, which is always there."""
+    """Characters of the training text in the order of their code points.
+
+    All other characters become the replacement character, which is always in the alphabet.
+    """
 
     alphabet: str
 
@@ -73,7 +83,10 @@ class Characters(Trained):
 
 @dataclass(frozen=True)
 class BytePairs(Trained):
-    """Byte-level byte-pair encoding (Sennrich et al. 2016; Radford et al. 2019), by the `tokenizers` library; every text can be encoded."""
+    """Byte-level byte-pair encoding by the `tokenizers` library; every text can be encoded.
+
+    Source: Sennrich et al. 2016; Radford et al. 2019.
+    """
 
     library: object = field(repr=False)
 
@@ -118,13 +131,18 @@ class BytePairs(Trained):
 
 @dataclass(frozen=True)
 class Pretrained:
-    """The tokenizer of a pretrained model: a `tokenizer.json` of the `tokenizers` library, the ids that end a text, and its chat template."""
+    """Tokenizer of a pretrained model.
+
+    library: `Tokenizer` of a `tokenizer.json`.
+    ends: ids that end generation.
+    template: Jinja chat template, None if there is none.
+    special: names and texts of special tokens for the template, such as ("bos_token", "<s>").
+    """
 
     library: object = field(repr=False)
     ends: tuple[int, ...]
     template: str | None = None
     special: tuple[tuple[str, str], ...] = ()
-    """names and texts of special tokens that the template may use, such as ("bos_token", "<s>")"""
 
     @property
     def end(self) -> int:
@@ -132,7 +150,7 @@ class Pretrained:
 
     @property
     def vocab_size(self) -> int:
-        return max(self.library.get_vocab().values(), default=-1) + 1  # their ids may have gaps
+        return max(self.library.get_vocab().values(), default=-1) + 1  # ids may have gaps
 
     def encode(self, text: str) -> list[int]:
         return self.library.encode(text, add_special_tokens=False).ids
@@ -141,20 +159,23 @@ class Pretrained:
         return self.library.encode(text).ids
 
     def chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
-        """Ids of a conversation, up to where the assistant's answer begins. Raises UserError where there is no template, or it refuses."""
+        """Ids of a conversation up to the start of the assistant's answer.
+
+        Raises UserError if there is no template or the template refuses the conversation.
+        """
         return self.encode(chat.render(self.template, messages, dict(self.special)))
 
     def decode(self, ids: Sequence[int]) -> str:
         return self.library.decode([int(i) for i in ids])
 
     def to_json(self) -> str:
-        kept = {
+        stored = {
             "kind": "pretrained",
             "ends": self.ends,
             "template": self.template,
             "special": self.special,
         }
-        return json.dumps(kept | {"tokenizer": json.loads(self.library.to_str())})
+        return json.dumps(stored | {"tokenizer": json.loads(self.library.to_str())})
 
 
 TRAIN = {
@@ -165,7 +186,10 @@ TRAIN = {
 
 
 def train(kind: str, texts: Sequence[str], vocab_size: int):
-    """A tokenizer of this kind for these texts; byte-pairs have at most `vocab_size` ids, the others as many as they need."""
+    """A tokenizer of `kind` trained on `texts`.
+
+    Byte-pairs have at most `vocab_size` ids; all other kinds have as many ids as they need.
+    """
     return TRAIN[kind](texts, vocab_size)
 
 

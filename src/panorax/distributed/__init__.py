@@ -1,1 +1,1 @@
-"""Studies of training on many devices: each scheme written out, measured beside one device."""
+"""Studies of training on many devices: each scheme written out and compared with one device."""

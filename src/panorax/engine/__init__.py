@@ -1,1 +1,1 @@
-"""What runs a system: loop, run directory, checkpoints, metrics, provenance, plan. No system imports it."""
+"""The engine runs a system: loop, run directory, checkpoints, progress, plan."""

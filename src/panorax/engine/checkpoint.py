@@ -1,8 +1,9 @@
-"""Checkpoints: orbax's v1 API behind one class. Saved asynchronously, the newest `keep` kept, restored onto any mesh.
+"""Checkpoints by orbax: saved asynchronously, pruned to the newest `keep`, restored onto any mesh.
 
-Beside each checkpoint lies a seal, the SHA-256 of its files, written once it is complete. A checkpoint that no longer matches its seal, or cannot
-be read, is set aside under the name `STEP.damaged`, and the one before it is used. With many processes all write to the same directory; the first
-one seals, judges and sets aside, and all restore the same step.
+Beside each complete checkpoint lies its seal, the SHA-256 of its files. A checkpoint that differs
+from its seal or cannot be read is renamed to `STEP.damaged`, and the previous checkpoint is used.
+With many processes, all write to the same directory and restore the same step. Process 0 writes and
+checks the seals, and renames damaged checkpoints.
 """
 
 import contextlib
@@ -18,28 +19,24 @@ from panorax.parallel import processes
 
 
 class Checkpoints:
-    """The checkpoints of one run, in `directory`; a context manager that waits for the last save on leaving."""
+    """The checkpoints of one run in `directory`; leaving the context waits for the last save."""
 
     def __init__(self, directory: Path, keep: int = 2):
-        self.directory, self._keep, self._saving, self._failed = (
-            Path(directory).absolute(),
-            keep,
-            None,
-            False,
-        )
+        self.directory = Path(directory).absolute()
+        self._keep = keep
+        self._saving = None
+        self._failed = False
         self._open()
 
     def _open(self) -> None:
         from orbax.checkpoint import v1 as ocp
 
-        policy = ocp.training.preservation_policies.LatestN(self._keep)
         context = ocp.Context()
-        context.asynchronous.create_directories_asynchronously = (
-            False  # where that fails, threads would wait 5 minutes for it, and exit for them
-        )
+        # If creating a directory fails, orbax's threads would wait 5 minutes for it, also at exit.
+        context.asynchronous.create_directories_asynchronously = False
         self._orbax = ocp.training.Checkpointer(
             self.directory,
-            preservation_policy=policy,
+            preservation_policy=ocp.training.preservation_policies.LatestN(self._keep),
             cleanup_tmp_directories=True,
             context=context,
         )
@@ -53,67 +50,73 @@ class Checkpoints:
         try:
             self._finish()
         finally:
-            with contextlib.suppress(
-                *([Exception] if self._failed else [])
-            ):  # orbax says again what has been said
+            # After a failed save, orbax raises the same error again when it closes.
+            reported = [Exception] if self._failed else []
+            with contextlib.suppress(*reported):
                 self._orbax.close()
 
     def latest(self) -> int | None:
-        """Step of the newest checkpoint, `None` if there is none."""
+        """Step of the newest checkpoint, None if there is none."""
         newest = self._orbax.latest
         return None if newest is None else newest.step
 
     def save(self, state: State) -> None:
-        """Start saving `state` under its step. It is on the host when this returns, so the caller may donate it to the next step."""
+        """Starts saving `state` under its step, unless that step is saved already.
+
+        `state` has been copied to the host when this returns, so the caller may donate it. Raises
+        UserError if this or the previous checkpoint cannot be written.
+        """
         step = int(state.step)
-        if step != self.latest():
-            self._finish()
+        if step == self.latest():
+            return
+        self._finish()
 
-            def start():
-                self._saving = (
-                    step,
-                    self._orbax.save_checkpointables_async(step, {"state": state}, force=True),
-                )
+        def start():
+            saving = self._orbax.save_checkpointables_async(step, {"state": state}, force=True)
+            self._saving = (step, saving)
 
-            self._write(step, start)
+        self._write(step, start)
 
     def restore(self, abstract: State) -> State:
-        """The newest checkpoint that is whole, with the shapes, dtypes and shardings of `abstract` (a tree of ShapeDtypeStruct).
+        """The newest undamaged checkpoint, with the shapes, dtypes and shardings of `abstract`.
 
-        Raises UserError where there is none, or where none has this structure.
+        `abstract` is a tree of ShapeDtypeStruct. Raises UserError if no undamaged checkpoint has
+        this structure.
         """
         self._finish()
         steps = processes.first(lambda: saved(self.directory))
         if not steps:
             raise UserError(f"no checkpoint to resume from in {self.directory}")
-        wrong = {}
+        reasons = {}
         for step in steps:
             state, reason = None, processes.first(lambda: damage(self.directory, step))
             if reason is None:
                 state, reason = self._load(step, abstract)
             if reason is None:
-                self._set_aside(wrong)
+                self._set_aside(reasons)
                 return state
-            wrong[step] = reason
+            reasons[step] = reason
+        newest = steps[0]
         raise UserError(
-            f"no checkpoint in {self.directory} is whole and fits this config; step {steps[0]}: {wrong[steps[0]]}"
+            f"no checkpoint in {self.directory} is whole and fits this config; "
+            f"step {newest}: {reasons[newest]}"
         )
 
     def _load(self, step: int, abstract: State) -> tuple[State | None, str | None]:
-        """The state saved at `step`, or what kept a process from loading it."""
+        """The state saved at `step`, and the reason why a process could not load it, if any."""
         loaded = {}
 
         def load():
             try:
                 loaded.update(self._orbax.load_checkpointables(step, {"state": abstract}))
-            except Exception as error:  # orbax and its storage raise whatever they met
-                return str(error).strip().splitlines()[0][:300]
+            except Exception as error:  # orbax and its storage raise errors of any type
+                return _first_line(error)
 
         reason = next(filter(None, processes.everyone(load)), None)
         return loaded.get("state"), reason
 
     def _finish(self) -> None:
-        """Wait for the save under way and seal it."""
+        """Waits for the save in progress and seals it."""
         if self._saving:
             step, saving = self._saving
             self._saving = None
@@ -121,15 +124,15 @@ class Checkpoints:
             self._write(step, lambda: seal(self.directory, step) if processes.is_first() else None)
 
     def _write(self, step: int, f: Callable[[], None]) -> None:
-        """Whatever keeps a checkpoint from being written on any process becomes one line on all; those before it are untouched."""
+        """Calls `f` on all processes; an error on any of them becomes a UserError on all."""
 
         def write():
             try:
                 f()
-            except Exception as error:  # orbax and its storage raise whatever they met
-                reason = str(error).strip().splitlines()[0][:300]
+            except Exception as error:  # orbax and its storage raise errors of any type
                 raise UserError(
-                    f"the checkpoint of step {step} could not be written to {self.directory}: {reason}"
+                    f"the checkpoint of step {step} could not be written to {self.directory}: "
+                    + _first_line(error)
                 ) from error
 
         try:
@@ -138,11 +141,15 @@ class Checkpoints:
             self._failed = True
             raise
 
-    def _set_aside(self, wrong: dict[int, str]) -> None:
-        if wrong:
-            processes.first(lambda: set_aside(self.directory, wrong))
+    def _set_aside(self, reasons: dict[int, str]) -> None:
+        if reasons:
+            processes.first(lambda: set_aside(self.directory, reasons))
             self._orbax.close()
             self._open()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300]
 
 
 def saved(directory: Path) -> list[int]:
@@ -150,11 +157,12 @@ def saved(directory: Path) -> list[int]:
     return sorted((int(p.name) for p in directory.glob("*") if p.name.isdecimal()), reverse=True)
 
 
-def set_aside(directory: Path, wrong: dict[int, str]) -> None:
-    """Rename the checkpoints of these steps, and say why."""
-    for step, reason in wrong.items():
+def set_aside(directory: Path, reasons: dict[int, str]) -> None:
+    """Renames the damaged checkpoints of these steps and prints a line for each."""
+    for step, reason in reasons.items():
         print(
-            f"panorax: the checkpoint of step {step} is damaged ({reason}); the one before it is used",
+            f"panorax: the checkpoint of step {step} is damaged ({reason}); "
+            "the previous one is used",
             file=sys.stderr,
         )
         with contextlib.suppress(OSError):
@@ -162,7 +170,7 @@ def set_aside(directory: Path, wrong: dict[int, str]) -> None:
 
 
 def seal(directory: Path, step: int) -> None:
-    """Write the SHA-256 of every file of a checkpoint beside it; seals of checkpoints that are gone go."""
+    """Writes the seal of a checkpoint beside it, and deletes seals of deleted checkpoints."""
     (directory / f"{step}.sha256").write_text(json.dumps(digests(directory / str(step)), indent=0))
     for path in directory.glob("*.sha256"):
         if not (directory / path.stem).exists():
@@ -180,10 +188,14 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def damage(directory: Path, step: int) -> str | None:
-    """What differs between a checkpoint and its seal, `None` if nothing does; without a seal (killed just before it) only emptiness is seen."""
+    """The first difference between a checkpoint and its seal, None if they agree.
+
+    A process that is killed just before it seals leaves no seal; the checkpoint then counts as
+    undamaged unless it is empty.
+    """
     path = directory / f"{step}.sha256"
-    now = digests(directory / str(step))
-    if not now:
+    actual = digests(directory / str(step))
+    if not actual:
         return "it is empty"
     try:
         sealed = json.loads(path.read_text())
@@ -192,8 +204,8 @@ def damage(directory: Path, step: int) -> str | None:
     except ValueError:
         return "its seal is garbled"
     for name in sealed:
-        if name not in now:
+        if name not in actual:
             return f"{name} is missing"
-        if now[name] != sealed[name]:
+        if actual[name] != sealed[name]:
             return f"{name} has changed"
     return None

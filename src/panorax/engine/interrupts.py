@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM, remembered for the loop, which saves between chunks before it stops."""
+"""Records SIGINT and SIGTERM for the training loop, which saves after the chunk and then stops."""
 
 import signal
 import threading
@@ -7,9 +7,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """While entered, the first of either signal is remembered in `received` (0 before it) and does nothing else; a second ends the process at once.
+    """Context manager that records the first signal in `received`, which is 0 until then.
 
-    Python delivers signals to the main thread, so in any other one this changes nothing.
+    A second signal ends the process at once. Only the main thread can handle signals in Python; in
+    any other thread this records nothing.
     """
 
     def __init__(self):
@@ -18,14 +19,14 @@ class Interrupts:
 
     def __enter__(self):
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._remember) for number in SIGNALS}
+            self._before = {number: signal.signal(number, self._record) for number in SIGNALS}
         return self
 
     def __exit__(self, *exc):
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _remember(self, number, frame):
+    def _record(self, number, frame):
         self.received = number
-        for each in SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
+        for handled in SIGNALS:
+            signal.signal(handled, signal.SIG_DFL)

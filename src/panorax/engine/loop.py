@@ -1,9 +1,13 @@
-"""The training loop: compiled chunks of steps, metrics read one chunk late so that the device never waits."""
+"""The training loop: compiled chunks of steps.
+
+The host reads the metrics of a chunk while the next chunk runs, so that the device never waits.
+"""
 
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,10 +22,12 @@ from panorax.engine.metrics import Log
 from panorax.parallel import processes
 from panorax.parallel.sharding import Placement
 
+CPU_LEVEL = 1  # LLVM's optimisation level: as fast as level 3, with a quarter less compile time
+
 
 @dataclass
 class Clock:
-    """Seconds since the start, and the seconds spent tracing and compiling."""
+    """Seconds since the start (`elapsed`) and seconds of tracing and compilation (`compiling`)."""
 
     started: float = field(default_factory=time.perf_counter)
     compiling: float = 0.0
@@ -30,63 +36,88 @@ class Clock:
         return time.perf_counter() - self.started
 
     def compile(self, f: Callable, *args, **jit_options):
-        """Compiles `jax.jit(f)` for these arguments and counts the time.
-
-        On a CPU it uses LLVM's level 1: a quarter less compile time than level 3, for equal speed.
-        """
-        return self._compile(1, f, args, jit_options)
+        """Compiles `jax.jit(f)` for these arguments, at CPU_LEVEL on a CPU, and adds the time."""
+        return self._compile(CPU_LEVEL, f, args, jit_options)
 
     def once(self, f: Callable, *args, **jit_options):
-        """`f(*args)`, compiled to run once: on a CPU at LLVM's level 0, in half of the compile time."""
+        """Returns `f(*args)`, compiled to run once.
+
+        On a CPU it uses LLVM's level 0, which takes half the compile time of level 1.
+        """
         return self._compile(0, f, args, jit_options)(*args)
 
     def _compile(self, cpu_level: int, f: Callable, args: tuple, jit_options: dict):
-        before = time.perf_counter()
+        started = time.perf_counter()
         options = (
             {"xla_backend_optimization_level": cpu_level} if jax.default_backend() == "cpu" else {}
         )
         compiled = jax.jit(f, **jit_options).lower(*args).compile(compiler_options=options)
-        self.compiling += time.perf_counter() - before
+        self.compiling += time.perf_counter() - started
         return compiled
+
+
+class Keys(NamedTuple):
+    """The random keys of a run, one for each purpose."""
+
+    init: jax.Array
+    train: jax.Array
+    evaluate: jax.Array
+    report: jax.Array
+
+
+def keys_of(seed: int) -> Keys:
+    """The keys of a run with this seed."""
+    init, fit, report = jax.random.split(jax.random.key(seed), 3)
+    train, evaluate = jax.random.split(fit)
+    return Keys(init, train, evaluate, report)
 
 
 def fit(
     system: System,
     run: Run,
     state: State,
-    key: jax.Array,
+    keys: Keys,
     place: Placement,
     log: Log,
     checkpoints: Checkpoints,
     clock: Clock,
 ) -> tuple[State, dict[str, float]]:
-    """Trains from `state` to `run.steps`; evaluates, logs and saves as `run` says. `state` is donated.
+    """Trains from `state`, which is donated, to `run.steps`; evaluates, logs and saves.
 
-    Returns the final state, which is saved, and its evaluation. Raises UserError if the loss is not finite; the
-    newest checkpoint is then from before it. Raises Interrupted after SIGINT or SIGTERM to any process, with
-    everything saved.
+    Returns the final state, which is saved, and its evaluation. Raises UserError if the loss is not
+    finite or too many steps are skipped; the newest checkpoint then predates the failure. Raises
+    Interrupted after SIGINT or SIGTERM to any process, with everything saved.
     """
     train_step = dropping(system.train_step) if run.on_nan == "skip" else system.train_step
-    key_train, key_eval = jax.random.split(key)
+
+    def evaluate_batch(state, batch, key_data):
+        return system.evaluate(state, batch, jax.random.wrap_key_data(key_data))
+
     with jax.set_mesh(place.replicated.mesh):
         evaluate = clock.compile(
-            lambda state, batch, data: system.evaluate(state, batch, jax.random.wrap_key_data(data)),
-            state, processes.put(next(iter(system.held_out())), place.batch), jax.random.key_data(key_eval),
-            in_shardings=(place.state, place.batch, place.replicated), out_shardings=place.replicated,
-        )  # fmt: skip
+            evaluate_batch,
+            state,
+            processes.put(next(iter(system.held_out())), place.batch),
+            jax.random.key_data(keys.evaluate),
+            in_shardings=(place.state, place.batch, place.replicated),
+            out_shardings=place.replicated,
+        )
     programs = {}
 
     def train(state, start, n):
         batches = processes.put(stacked(system.batches, start, n), place.stacked_batch)
         if n not in programs:
             programs[n] = clock.compile(
-                lambda state, batches: scan_steps(train_step, state, batches, key_train, n),
-                state, batches,
-                donate_argnums=0, in_shardings=(place.state, place.stacked_batch), out_shardings=(place.state, place.replicated),
-            )  # fmt: skip
+                lambda state, batches: scan_steps(train_step, state, batches, keys.train, n),
+                state,
+                batches,
+                donate_argnums=0,
+                in_shardings=(place.state, place.stacked_batch),
+                out_shardings=(place.state, place.replicated),
+            )
         return programs[n](state, batches)
 
-    def settle(step, n, metrics):
+    def record(step, n, metrics):
         nonlocal skipped
         metrics = {name: float(x) for name, x in jax.device_get(metrics).items()}
         share = metrics.get("skipped", 0.0)
@@ -99,13 +130,13 @@ def fit(
         if share == 1 or skipped > run.max_skipped or not math.isfinite(metrics["loss"]):
             raise UserError(_diverged(step, n, metrics["loss"], skipped, checkpoints))
 
-    def look(step, state):
+    def evaluation_of(step, state):
         def totals(state, batch, key):
             data = processes.put(jax.random.key_data(key), place.replicated)
             return jax.device_get(evaluate(state, processes.put(batch, place.batch), data))
 
-        found = evaluated(totals, state, system.held_out(), key_eval)
-        metrics = {name: float(x) for name, x in found.items()}
+        means = evaluated(totals, state, system.held_out(), keys.evaluate)
+        metrics = {name: float(x) for name, x in means.items()}
         log.evaluation(step, metrics)
         return metrics
 
@@ -117,57 +148,54 @@ def fit(
             n = min(run.chunk, run.steps - step)
             state, metrics = train(state, step, n)
             if pending:
-                settle(*pending)
+                record(*pending)
             pending, evaluation = (step + n, n, metrics), None
-            due = [
+            evaluation_due, save_due = [
                 every and (step + n) // every > step // every
                 for every in (run.eval_every, run.save_every)
             ]
             step += n
-            if any(due):
-                settle(*pending)
+            if evaluation_due or save_due:
+                record(*pending)
                 pending = None
-            if due[0]:
-                evaluation = look(step, state)
-            if due[1]:
+            if evaluation_due:
+                evaluation = evaluation_of(step, state)
+            if save_due:
                 checkpoints.save(state)
         if pending:
-            settle(*pending)
+            record(*pending)
         checkpoints.save(state)
         if step < run.steps:
             raise Interrupted(stop, step)
-        return state, evaluation or look(step, state)
+        return state, evaluation or evaluation_of(step, state)
 
 
 def dropping(train_step: Callable) -> Callable:
-    """`train_step`, except that a step whose loss or gradient is not finite only advances the step counter.
+    """Returns a `train_step` that skips steps whose loss or gradient is not finite.
 
-    Its metrics are then 0, and `skipped`, which every step has, is 1.
+    A skipped step only advances the step counter, and its metrics are 0. The new metric `skipped`
+    is 1 for a skipped step and 0 for any other.
     """
 
     def step(state, batch, key):
-        after, metrics = train_step(state, batch, key)
-        good = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics.get("grad_norm", 0.0))
-        state = jax.tree.map(
-            lambda new, old: jnp.where(good, new, old), after, state.replace(step=after.step)
-        )
-        return state, jax.tree.map(lambda x: jnp.where(good, x, jnp.zeros_like(x)), metrics) | {
-            "skipped": 1.0 - good
-        }
+        updated, metrics = train_step(state, batch, key)
+        finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics.get("grad_norm", 0.0))
+        select = lambda new, old: jnp.where(finite, new, old)
+        state = jax.tree.map(select, updated, state.replace(step=updated.step))
+        metrics = jax.tree.map(lambda x: select(x, jnp.zeros_like(x)), metrics)
+        return state, metrics | {"skipped": 1.0 - finite}
 
     return step
 
 
 def _diverged(step: int, n: int, loss: float, skipped: int, checkpoints: Checkpoints) -> str:
-    what = (
-        f"{skipped} steps were skipped up to step {step}"
-        if skipped
-        else f"the loss is {loss} within steps {step - n + 1}-{step}"
-    )
-    last = checkpoints.latest()
-    good = (
-        "no checkpoint was saved before it"
-        if last is None
-        else f"the checkpoint of step {last} in {checkpoints.directory} is good"
-    )
-    return f"{what}; {good}; try a lower learning rate, a longer warm-up or stronger clipping"
+    newest = checkpoints.latest()
+    if skipped:
+        reason = f"{skipped} steps were skipped up to step {step}"
+    else:
+        reason = f"the loss is {loss} within steps {step - n + 1}-{step}"
+    if newest is None:
+        fallback = "no checkpoint was saved before it"
+    else:
+        fallback = f"the checkpoint of step {newest} in {checkpoints.directory} is good"
+    return f"{reason}; {fallback}; try a lower learning rate, a longer warm-up or stronger clipping"

@@ -1,18 +1,20 @@
-"""Metrics of a run: JSON lines, TensorBoard events, progress on the terminal, and a figure of the curves."""
+"""Metrics of a run: JSON lines, TensorBoard events, and a figure of the curves."""
 
 import json
 import sys
-import time
 from pathlib import Path
 
-from panorax.core import files
+from panorax.core import figures, files
+from panorax.engine.progress import Bar
+
+CURVES = 6  # largest number of panels of curves.png
 
 
 class Log:
-    """Writes `metrics.jsonl` and TensorBoard events into a run's directory, and progress to the terminal.
+    """Writes `metrics.jsonl` and TensorBoard events into a run directory, and shows progress.
 
-    Opened at step `start`, records of later steps are dropped first, so that a resumed run has neither gaps nor repeats.
-    Not on a terminal, only evaluations are printed.
+    Opened at step `start`, the Log first drops the records of later steps, so that a resumed run
+    has neither gaps nor repeats. Progress goes to `out`, stdout by default.
     """
 
     def __init__(self, directory: Path, start: int = 0, out=None):
@@ -24,40 +26,33 @@ class Log:
         self._evaluated = {r["step"] for r in kept if r["split"] == "eval"}
         self._file = self.path.open("a")
         self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=start + 1)
-        self._out = out or sys.stdout
-        self._width = 0
+        self._bar = Bar(out or sys.stdout)
 
     def __enter__(self):
+        self._bar.open()
         return self
 
     def __exit__(self, *exc):
-        self._clear()
+        self._bar.close()
         self._file.close()
         self._board.close()
 
     def start(self, step: int, steps: int) -> None:
-        """Starts the clock of the progress line for steps `step` .. `steps`."""
-        self._first, self._steps, self._since = step, steps, time.perf_counter()
+        """Declares that training goes from `step` to `steps`."""
+        self._steps = steps
+        self._bar.start(step, steps)
 
     def train(self, step: int, metrics: dict[str, float]) -> None:
+        """Records the metrics of the chunk that ends at `step`."""
         self._write(step, "train", metrics)
-        if self._out.isatty():
-            rate = (step - self._first) / (time.perf_counter() - self._since)
-            left = time.strftime("%M:%S", time.gmtime((self._steps - step) / rate))
-            line = f"step {step}/{self._steps}  loss {metrics['loss']:.4f}  {rate:.1f} steps/s  {left} left"
-            self._out.write("\r" + line.ljust(self._width))
-            self._out.flush()
-            self._width = len(line)
+        self._bar.update(step, metrics["loss"])
 
     def evaluation(self, step: int, metrics: dict[str, float]) -> None:
+        """Records and prints the evaluation at `step`; if it is recorded already, only prints."""
         if step not in self._evaluated:
             self._write(step, "eval", metrics)
-        self._clear()
-        print(
-            f"step {step}/{self._steps}  " + "  ".join(f"{k} {v:.4g}" for k, v in metrics.items()),
-            file=self._out,
-            flush=True,
-        )
+        values = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        self._bar.above(f"step {step}/{self._steps}  {values}")
 
     def _write(self, step, split, metrics):
         self._file.write(json.dumps({"step": step, "split": split, **metrics}) + "\n")
@@ -65,14 +60,9 @@ class Log:
         for name, value in metrics.items():
             self._board.add_scalar(f"{split}/{name}", value, step)
 
-    def _clear(self):
-        if self._width:
-            self._out.write("\r" + " " * self._width + "\r")
-            self._width = 0
-
 
 class Silence:
-    """The log of every process but the first: it writes nothing."""
+    """The Log of every process except the first: it records and prints nothing."""
 
     def start(self, step: int, steps: int) -> None:
         pass
@@ -85,32 +75,28 @@ class Silence:
 
 
 def read_metrics(path: Path) -> list[dict]:
-    """The records of a metrics.jsonl, without a last line that a crash cut short."""
+    """The records of a metrics.jsonl, without a last line that a crash left incomplete."""
     lines = path.read_text().split("\n") if path.exists() else []
     return [json.loads(line) for line in lines[:-1] if line]
 
 
-def curves(records: list[dict]):
-    """A matplotlib Figure of every metric against the step, one panel each, evaluations as dots."""
-    from matplotlib.figure import Figure
+def draw_curves(records: list[dict]):
+    """A Figure of metrics against the step: training as a line, evaluations as dots.
 
-    names = list(
-        dict.fromkeys(
-            k.removeprefix("eval_") for r in records for k in r if k not in ("step", "split")
-        )
-    )
-    columns = min(3, len(names)) or 1
-    lines = -(-len(names) // columns) or 1
-    figure = Figure(figsize=(4.2 * columns, 2.8 * lines), layout="constrained")
-    axes = figure.subplots(lines, columns, squeeze=False).ravel()
-    for ax, name in zip(axes, names):
+    Each metric has a panel. At most `CURVES` metrics are drawn, evaluated metrics first.
+    """
+    names = list(dict.fromkeys(k for r in records for k in r if k not in ("step", "split")))
+    evaluated = [name.removeprefix("eval_") for name in names if name.startswith("eval_")]
+    trained = [name for name in names if not name.startswith("eval_")]
+    shown = list(dict.fromkeys((*evaluated, *trained)))[:CURVES]
+    columns = min(3, len(shown)) or 1
+    figure, axes = figures.panels(columns, -(-len(shown) // columns) or 1, width=4.2, height=2.8)
+    for ax, name in zip(axes, shown):
         for key, style, label in ((name, "-", "training"), (f"eval_{name}", "o-", "held out")):
             points = [(r["step"], r[key]) for r in records if key in r]
             if points:
                 ax.plot(*zip(*points), style, ms=3, lw=1.2, label=label)
         ax.set(title=name.replace("_", " "), xlabel="step")
-        ax.grid(alpha=0.3)
-        ax.legend(fontsize=7, frameon=False)
-    for ax in axes[len(names) :]:
+    for ax in axes[len(shown) :]:
         ax.set_axis_off()
-    return figure
+    return figures.legends(figure)

@@ -1,9 +1,13 @@
-"""What a system would need on a cluster: bytes per device and time per step, from its shapes alone; nothing is allocated or compiled.
+"""Plans a system on a cluster: bytes per device and time per step, computed from shapes alone.
 
-Parameters, optimizer and what else the state carries are exact: every leaf's shard on the mesh. Activations are the peak of the training step
-on one device's share of the batch, read off the program (`core/cost.py`), gradients apart. With tensor parallelism the step is traced on the
-parameters that one device holds, as Megatron runs it; fully sharded parameters add a layer gathered for use and its gradient. Beside what XLA
-allocates this is 0.7 to 1.3 for models that are mostly matrix products, and about half for reinforcement learning.
+Nothing is allocated or compiled. Parameters, optimiser state and extra state are exact: each leaf's
+shard on the mesh. Activations are the peak memory of the traced training step on one device's share
+of the batch (`maths/cost.py`), without gradients. With tensor parallelism the step is traced on the
+parameters of one device, as in Megatron. Fully sharded parameters add one gathered layer and its
+gradient.
+
+Activations and gradients are 0.7 to 1.3 times XLA's temporary memory for models that are mostly
+matrix products, and about half of it for reinforcement learning.
 """
 
 import math
@@ -21,10 +25,12 @@ from panorax.parallel.sharding import MESH_AXES, mesh_sizes, placement, planned_
 
 @dataclass(frozen=True)
 class Chip:
-    """Memory in bytes, and the peak of dense bf16 matrix products in operations per second, as its maker says."""
+    """An accelerator, as specified by its vendor."""
 
     memory: float
+    """size of the memory, in bytes"""
     peak: float
+    """peak rate of dense bf16 matrix products, in operations per second"""
 
 
 CHIPS = {
@@ -39,39 +45,42 @@ CHIPS = {
 
 
 def plan(system: System, sizes: dict[str, int]) -> dict[str, float]:
-    """Bytes per device by what they hold, and operations of one step on all devices, on a mesh of these sizes."""
+    """Bytes per device by kind of memory, and `flops`, the operations of a step on all devices.
+
+    sizes: the size of every mesh axis. Raises UserError if the mesh does not divide the batch.
+    """
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(system.init_state, key)
     ways = sizes["data"] * sizes["fsdp"]
     if any(x.shape[0] % ways for x in jax.tree.leaves(system.batch)):
         raise UserError(
-            f"the mesh splits a batch {ways} ways, which does not divide its rows; change batch or the mesh"
+            f"the mesh splits a batch {ways} ways, which does not divide its rows; "
+            "change batch or the mesh"
         )
-    here = _shard(state, placement(system, state, planned_mesh(sizes)).state)
-    only_tensor = placement(system, state, planned_mesh(sizes | {"data": 1, "fsdp": 1})).state
+    shard = _shard(state, placement(system, state, planned_mesh(sizes)).state)
+    tensor_only = placement(system, state, planned_mesh(sizes | {"data": 1, "fsdp": 1})).state
     batch = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct((x.shape[0] // ways, *x.shape[1:]), x.dtype), system.batch
     )
     try:
-        held = _shard(state, only_tensor)
-        program = jax.make_jaxpr(system.train_step)(held, batch, key)
-    except (
-        TypeError,
-        ValueError,
-    ):  # a model that takes sizes from its config cannot be run on a part of its parameters: an upper bound, then
-        held = state
-        program = jax.make_jaxpr(system.train_step)(held, batch, key)
-    activations = max(cost.peak_bytes(program) - _bytes(held.params), 0) / (
-        1 if jax.tree.leaves(batch) else ways
-    )
+        traced = _shard(state, tensor_only)
+        program = jax.make_jaxpr(system.train_step)(traced, batch, key)
+    except (TypeError, ValueError):
+        # The model takes sizes from its config, so it cannot be traced on shards. Whole parameters
+        # bound the peak from above.
+        traced = state
+        program = jax.make_jaxpr(system.train_step)(traced, batch, key)
+    activations = max(cost.peak_bytes(program) - _bytes(traced.params), 0)
+    if not jax.tree.leaves(batch):  # the system makes its own data, on all devices
+        activations /= ways
     if sizes["fsdp"] > 1:
-        activations += 2 * _bytes(_largest_layer(held.params, system.spec))
+        activations += 2 * _bytes(_largest_layer(traced.params, system.spec))
     total = jax.make_jaxpr(system.train_step)(state, system.batch, key)
     return {
-        "parameters": _bytes(here.params),
-        "optimizer": _bytes(here.opt),
-        "extra": _bytes(here.extra),
-        "gradients": _bytes(here.params),
+        "parameters": _bytes(shard.params),
+        "optimizer": _bytes(shard.opt),
+        "extra": _bytes(shard.extra),
+        "gradients": _bytes(shard.params),
         "activations": activations,
         "flops": cost.flops(total),
     }
@@ -86,60 +95,64 @@ def report(
     memory: float | None,
     utilisation: float,
 ) -> dict:
-    """The plan for `devices` of a chip, with what follows from it: whether it fits, seconds per step, and a language model's cache."""
+    """The plan for `devices` chips: memory, whether it fits, and time per step.
+
+    mesh: text such as `data=2,fsdp=4`; "" means `fsdp=DEVICES`.
+    memory: bytes per device; None for the memory of the chip.
+    utilisation: share of the chip's peak that a step reaches.
+    Raises UserError if the mesh does not have `devices` devices or does not divide the batch.
+    """
     sizes = mesh_sizes(mesh or f"fsdp={devices}")
     if math.prod(sizes.values()) != devices:
-        raise UserError(f"mesh {mesh} is of {math.prod(sizes.values())} devices, not {devices}")
+        raise UserError(
+            f"mesh {mesh} has {math.prod(sizes.values())} devices, --devices is {devices}"
+        )
     needs = plan(system, sizes)
     chip, flops = CHIPS[chip_name], needs.pop("flops")
-    said = {
+    memory = memory or chip.memory
+    total = sum(needs.values())
+    seconds = flops / (devices * chip.peak * utilisation)
+    axes = [f"{axis}={sizes[axis]}" for axis in MESH_AXES if sizes[axis] > 1]
+    return {
         "config": name,
         "devices": devices,
         "chip": chip_name,
-        "mesh": ",".join(f"{axis}={sizes[axis]}" for axis in MESH_AXES if sizes[axis] > 1)
-        or "data=1",
-        "bytes_per_device": needs | {"total": sum(needs.values())},
-        "memory": memory or chip.memory,
-        "fits": sum(needs.values()) <= (memory or chip.memory),
+        "mesh": ",".join(axes) or "data=1",
+        "bytes_per_device": needs | {"total": total},
+        "memory": memory,
+        "fits": total <= memory,
         "flops_per_step": flops,
-        "seconds_per_step": flops / (devices * chip.peak * utilisation),
+        "seconds_per_step": seconds,
         "utilisation": utilisation,
+        "per_second": {name: amount / seconds for name, amount in system.per_step.items()},
+        "footprint": system.footprint(),
     }
-    said["per_second"] = {
-        name: amount / said["seconds_per_step"] for name, amount in system.per_step.items()
-    }
-    said["footprint"] = system.footprint()
-    return said
 
 
-def shown(said: dict) -> str:
-    """A plan as a table."""
+def shown(planned: dict) -> str:
+    """The plan of `report` as text for the terminal."""
+    fits = "fits" if planned["fits"] else "DOES NOT FIT"
+    parts = {name: x for name, x in planned["bytes_per_device"].items() if x}
+    flops, seconds = planned["flops_per_step"], planned["seconds_per_step"]
     rows = [
-        f"{said['config']} on {said['devices']} x {said['chip']}, mesh {said['mesh']}",
+        f"{planned['config']} on {planned['devices']} x {planned['chip']}, mesh {planned['mesh']}",
         "",
         "bytes per device",
-    ]
-    rows += [f"  {name:14}{_si(x):>10}B" for name, x in said["bytes_per_device"].items() if x]
-    rows += [
-        f"  of            {_si(said['memory']):>10}B: {'fits' if said['fits'] else 'DOES NOT FIT'}",
+        *(f"  {name:14}{_si(x):>10}B" for name, x in parts.items()),
+        f"  {'memory':14}{_si(planned['memory']):>10}B: {fits}",
         "",
+        f"one step        {_si(flops):>10}FLOP in matrix products, with recomputation",
+        f"{seconds:>26.4g} s at {planned['utilisation']:.0%} of the peak",
     ]
-    rows += [
-        f"a step          {_si(said['flops_per_step']):>10}FLOP in matrix products, recomputation included"
-    ]
-    rows += [
-        f"                {said['seconds_per_step']:>10.4g} s at {said['utilisation']:.0%} of the peak"
-    ]
-    rows += [
-        f"                {_si(x):>10}{name.replace('_', ' ')}/s"
-        for name, x in said["per_second"].items()
-    ]
-    rows += [f"{_si(x):>26}B  {name.replace('_', ' ')}" for name, x in said["footprint"].items()]
+    for name, x in planned["per_second"].items():
+        rows.append(f"{_si(x):>26}{name.replace('_', ' ')}/s")
+    for name, x in planned["footprint"].items():
+        rows.append(f"{_si(x):>26}B  {name.replace('_', ' ')}")
     return "\n".join(rows)
 
 
 def _shard(tree: State, shardings: State) -> State:
-    """The part of every leaf that one device holds."""
+    """The shape of every leaf's shard on one device."""
     part = lambda sharding, sub: jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(sharding.shard_shape(x.shape), x.dtype), sub
     )
@@ -149,7 +162,10 @@ def _shard(tree: State, shardings: State) -> State:
 
 
 def _largest_layer(params, spec) -> list[jax.ShapeDtypeStruct]:
-    """What is gathered at a time: one layer of the parameters that are stacked, or the largest parameter if none is."""
+    """The arrays that `fsdp` gathers at a time: one layer if layers are stacked, else the largest.
+
+    `params` gives shapes, `spec` the axes.
+    """
     declared = jax.tree.leaves(spec, is_leaf=is_parameter)
     stacked = [
         x
@@ -170,7 +186,7 @@ def _bytes(tree) -> int:
 
 
 def _si(x: float) -> str:
-    """Three digits and a decimal prefix, as `1.23 G`."""
+    """Three digits and a decimal prefix, such as `1.23 G`."""
     prefixes = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
     power = min(max(int(math.log10(x) // 3), 0), len(prefixes) - 1) if x >= 1 else 0
     return f"{x / 1000**power:.3g} {prefixes[power]}"

@@ -1,6 +1,7 @@
-"""Where a number comes from: commit, device, versions and date."""
+"""Provenance of a result: commit, device, versions and date."""
 
 import importlib.metadata
+import os
 import subprocess
 import sys
 import time
@@ -8,38 +9,34 @@ from pathlib import Path
 
 import jax
 
-WRITTEN = ("configs/*.json", "configs/*.png", "*README.md")  # what a record writes
+WRITTEN = ("configs/*.json", "configs/*.png", "*README.md")  # files that a record writes
 VERSIONS = ("panorax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 def provenance() -> dict:
-    """What produced a number: commit, versions, device, date."""
+    """The commit, device, versions and date of this process, and XLA_FLAGS if set."""
+    flags = os.environ.get("XLA_FLAGS")
     return {
         "commit": _commit(),
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "versions": {"python": sys.version.split()[0]}
         | {name: importlib.metadata.version(name) for name in VERSIONS},
+        **({"xla_flags": flags} if flags else {}),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
 
 
 def _commit() -> str:
-    """The commit of the source tree this is imported from, `+` if it has changes besides results; `unknown` outside a git checkout."""
+    """The commit of the source tree, with `+` if files other than records differ from it.
+
+    `unknown` outside a git checkout.
+    """
     git = lambda *args: subprocess.run(
         ["git", "-C", Path(__file__).parents[3], *args], capture_output=True, text=True
     )
     head = git("rev-parse", "--short=12", "HEAD")
     if head.returncode:
         return "unknown"
-    return head.stdout.strip() + (
-        "+"
-        if git(
-            "status",
-            "--porcelain",
-            "--untracked-files=no",
-            "--",
-            ".",
-            *(f":!{path}" for path in WRITTEN),
-        ).stdout.strip()
-        else ""
-    )
+    records = [f":!{path}" for path in WRITTEN]
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", *records)
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")

@@ -1,25 +1,28 @@
-"""One run: a config becomes a directory with metrics, curves, samples, checkpoints, and a result with its claims.
+"""One run: a config becomes a directory of metrics, figures, checkpoints and a result with claims.
 
-With many processes all run the same code on their own devices. Process 0 holds the directory and writes to it;
-all processes write checkpoints.
+With many processes, all run the same code on their own devices. Process 0 holds the directory and
+writes to it; all processes write checkpoints.
 """
 
 import hashlib
+import io
 import json
 import re
+import sys
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import ModuleType
+from typing import TextIO
 
 import jax
 
 from panorax.core import claims, config, files, spec
 from panorax.core.errors import UserError
 from panorax.core.state import Result, State, System
-from panorax.engine import metrics, rundir
+from panorax.engine import metrics, progress, rundir, study
 from panorax.engine.checkpoint import Checkpoints, saved
-from panorax.engine.loop import Clock, fit
+from panorax.engine.loop import Clock, fit, keys_of
 from panorax.engine.provenance import provenance
 from panorax.parallel import processes
 from panorax.parallel.sharding import make_mesh, placement
@@ -28,18 +31,23 @@ STARTED = "%Y%m%d-%H%M%S"
 
 
 def run(name: str, module: ModuleType, cfg, directory: Path, resume: bool, mesh: str) -> dict:
-    """Runs `cfg` in `directory` and returns the content of result.json; the claims are those of the config `module`."""
+    """Runs `cfg` in `directory` and returns the content of result.json.
+
+    module: config module, whose CLAIMS are checked.  mesh: text such as `data=2,fsdp=2`.
+    """
     clock, source = Clock(), provenance()
     implementation = config.module_of(cfg)
-    if mesh and hasattr(implementation, "study"):
-        raise UserError(
-            f"{name} is a study: it makes the meshes that it compares, and takes no --mesh"
-        )
+    is_study = hasattr(implementation, "study")
+    if mesh and is_study:
+        raise UserError(f"{name} is a study, which makes its own meshes: leave out --mesh")
     with processes.on_first(
         lambda: rundir.entered(directory, cfg, resume, lambda: newest_step(directory))
     ):
-        if hasattr(implementation, "study"):
-            result, facts = implementation.study(cfg, jax.random.key(cfg.seed)), {"seed": cfg.seed}
+        if is_study:
+            out = sys.stdout if processes.is_first() else io.StringIO()
+            parts, key = implementation.study(cfg), jax.random.key(cfg.seed)
+            result, seconds = study.measure(parts, key, directory, out)
+            facts = {"seed": cfg.seed, "parts": seconds}
         else:
             result, facts = train(implementation.system(cfg), cfg.run, directory, mesh, clock)
         record = {
@@ -65,46 +73,52 @@ def train(
 ) -> tuple[Result, dict]:
     """Trains a system in `directory`, from its newest checkpoint if there is one.
 
-    Returns metrics and figures, and facts of the run. Process 0 makes the report from the whole state, which must
-    fit on one device.
+    Returns metrics and figures, and the seed, steps, parameter count and mesh of the run. Process 0
+    makes the report from the whole state, which must fit on one device.
     """
     clock = clock or Clock()
-    key_init, key_fit, key_report = jax.random.split(jax.random.key(run.seed), 3)
-    abstract = jax.eval_shape(system.init_state, key_init)
+    keys = keys_of(run.seed)
+    abstract = jax.eval_shape(system.init_state, keys.init)
     devices = make_mesh(mesh)
     place = placement(system, abstract, devices)
-    over = (
-        ",".join(f"{axis}={size}" for axis, size in devices.shape.items() if size > 1) or "data=1"
-    )
-    check_data(system, directory, devices.size // devices.shape["tensor"], over)
+    sizes = [f"{axis}={size}" for axis, size in devices.shape.items() if size > 1]
+    mesh = ",".join(sizes) or "data=1"
+    check_data(system, directory, devices.size // devices.shape["tensor"], mesh)
     with Checkpoints(directory / "checkpoints", run.keep) as checkpoints:
         if checkpoints.latest() is None:
-            state = initial(system, key_init, place.state, clock)
+            state = initial(system, keys.init, place.state, clock)
         else:
             state = checkpoints.restore(with_shardings(abstract, place.state))
         with processes.on_first(
             lambda: metrics.Log(directory, int(state.step)), otherwise=metrics.Silence()
         ) as log:
-            state, evaluation = fit(system, run, state, key_fit, place, log, checkpoints, clock)
+            state, evaluation = fit(system, run, state, keys, place, log, checkpoints, clock)
     facts = {
         "seed": run.seed,
         "steps": run.steps,
         "parameters": spec.count(system.spec),
-        "mesh": over,
+        "mesh": mesh,
     }
     state = processes.gathered(state, place.replicated)
     if not processes.is_first():
         return Result(evaluation), facts
-    report = system.report(state, key_report)
-    figures = {
-        "curves.png": metrics.curves(metrics.read_metrics(directory / "metrics.jsonl")),
-        **report.figures,
-    }
-    return Result({**evaluation, **report.metrics}, figures), facts
+    result = reported(system, state, keys.report, directory, sys.stdout)
+    return Result({**evaluation, **result.metrics}, result.figures), facts
+
+
+def reported(system: System, state: State, key, directory: Path, out: TextIO) -> Result:
+    """The system's report on its final state, with the curves of training.
+
+    Progress goes to `out`.
+    """
+    with progress.working("report", out):
+        report = system.report(state, key)
+        curves = metrics.draw_curves(metrics.read_metrics(directory / "metrics.jsonl"))
+    return Result(report.metrics, {"curves.png": curves, **report.figures})
 
 
 def initial(system: System, key: jax.Array, shardings: State, clock: Clock) -> State:
-    """The state that training starts from, placed; fields that are pretrained are never drawn."""
+    """The placed state that training starts from; pretrained fields are loaded, never drawn."""
     loaded = system.pretrained(shardings) if system.pretrained else {}
     without = dict.fromkeys(loaded, ())
     drawn = clock.once(
@@ -116,10 +130,11 @@ def initial(system: System, key: jax.Array, shardings: State, clock: Clock) -> S
 
 
 def check_data(system: System, directory: Path, ways: int, mesh: str) -> None:
-    """Read the data on every process and keep in `directory` what is made from them.
+    """Reads the data on every process and keeps `system.files()` in `directory`.
 
-    Raises UserError where they cannot be read, are not those the run was started with, are not the same for all processes, or where a batch
-    cannot be split `ways` ways.
+    ways: number of parts into which the mesh splits a batch.  mesh: its text, for the error.
+    Raises UserError if `ways` does not divide the rows of a batch, or if the data cannot be read,
+    differ from the data of a resumed run, or differ between processes.
     """
 
     def digest():
@@ -130,38 +145,38 @@ def check_data(system: System, directory: Path, ways: int, mesh: str) -> None:
                 rundir.keep(directory, texts)
         if any(x.shape[0] % ways for x in jax.tree.leaves(system.batch)):
             raise UserError(
-                f"--mesh {mesh} splits a batch {ways} ways, which does not divide its rows; change batch or the mesh"
+                f"--mesh {mesh} splits a batch {ways} ways, which does not divide its rows; "
+                "change batch or the mesh"
             )
-        return hashlib.sha256(
-            b"".join([json.dumps(texts).encode(), *(x.tobytes() for x in batch)])
-        ).hexdigest()
+        content = [json.dumps(texts).encode(), *(x.tobytes() for x in batch)]
+        return hashlib.sha256(b"".join(content)).hexdigest()
 
     digests = processes.everyone(digest)
-    for other, found in enumerate(digests):
-        if found != digests[0]:
+    for index, value in enumerate(digests):
+        if value != digests[0]:
             raise UserError(
-                f"process {other} reads other data than process 0; all hosts need the same files"
+                f"process {index} reads other data than process 0; all hosts need the same files"
             )
 
 
 def config_of(directory: Path):
-    """The config of a run directory."""
+    """The config of a run directory. Raises UserError for any other directory."""
     if not (directory / "config.json").is_file():
-        raise UserError(f"{directory} is not the directory of a run (it has no config.json)")
+        raise UserError(f"{directory} is not the directory of a run: it has no config.json")
     return config.from_json((directory / "config.json").read_text())
 
 
 def restore(directory: Path, init_state) -> State:
     """The newest saved state of a run, on one device; `init_state(key)` gives its shapes."""
-    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     with Checkpoints(directory / "checkpoints") as checkpoints:
         return checkpoints.restore(
-            with_shardings(jax.eval_shape(init_state, jax.random.key(0)), here)
+            with_shardings(jax.eval_shape(init_state, jax.random.key(0)), device)
         )
 
 
 def with_shardings(abstract, shardings):
-    """ShapeDtypeStructs that say where to put what they describe; a sharding may stand for a whole subtree."""
+    """`abstract` as ShapeDtypeStructs with `shardings`, a tree prefix of it."""
     put = lambda sharding, tree: jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree
     )
@@ -171,18 +186,18 @@ def with_shardings(abstract, shardings):
 
 
 def write(directory: Path, result: Result, record: dict) -> None:
-    """The figures of a result, a str as a text file and a matplotlib Figure as a picture, and the record as result.json."""
+    """Writes the figures of `result`, and `record` as result.json."""
     with files.writing(directory):
-        for file, figure in result.figures.items():
-            if isinstance(figure, str):
-                (directory / file).write_text(figure)
-            else:
-                figure.savefig(directory / file, dpi=110)
+        rundir.write_figures(directory, result.figures)
         files.replace(directory / "result.json", json.dumps(record, indent=2) + "\n")
 
 
 def default_directory(name: str) -> Path:
-    """runs/<name>/<time>, a new one for every run: a second after the newest where the clock has gone back, so that names stay in order."""
+    """A new directory runs/<name>/<time>.
+
+    If the clock was set back, the time is one second after the newest run, so that names stay in
+    order.
+    """
     now = datetime.fromtimestamp(time.time())
     after = [
         datetime.strptime(path.name, STARTED) + timedelta(seconds=1) for path in _started(name)
@@ -191,11 +206,11 @@ def default_directory(name: str) -> Path:
 
 
 def newest_directory(name: str) -> Path:
-    """The newest run of `name` in the default place."""
-    found = _started(name)
-    if not found:
+    """The newest run of `name` below runs/. Raises UserError if there is none."""
+    started = _started(name)
+    if not started:
         raise UserError(f"no run of {name} to resume in {_runs(name)}; give --workdir")
-    return found[-1]
+    return started[-1]
 
 
 def _runs(name: str) -> Path:
@@ -203,7 +218,7 @@ def _runs(name: str) -> Path:
 
 
 def _started(name: str) -> list[Path]:
-    """Runs in the default place, the newest last."""
+    """Directories of runs below runs/<name>, the newest last."""
     return sorted(
         p.parent
         for p in _runs(name).glob("*/config.json")

@@ -1,7 +1,8 @@
-"""The directory of a run: written by one process at a time, and continued only as the run it is.
+"""The directory of a run: held by one process at a time, resumed only as the same run.
 
-What is trained and on what stays as it was: every nested part of a config but `run` and `optim`, and the seed. Anything else (learning rate, batch
-size, number of steps, ...) may change when a run is resumed; what changed is kept in `resumes.jsonl`, and each new config in `config.json`.
+`run`, `optim` and options without a dot (learning rate, batch size, number of steps) may change
+when a run is resumed. Every other nested part of the config, and the seed, must stay.
+`resumes.jsonl` records the changes, and `config.json` holds the newest config.
 """
 
 import contextlib
@@ -21,36 +22,41 @@ MAY_CHANGE = ("run", "optim")
 
 @contextlib.contextmanager
 def entered(directory: Path, cfg, resume: bool, step: Callable[[], int | None]) -> Iterator[None]:
-    """Hold `directory` for the run of `cfg`: a new one, or with `resume` the one that was started there. `step()` is where that one stands.
+    """Locks `directory` for a new run of `cfg` or, with `resume`, for the run that it holds.
 
-    Raises UserError where the directory cannot be written, another process holds it, it does or does not hold a run already, or
-    holds one of something else. What is refused before its first step, for its data or its mesh, leaves nothing behind.
+    step: function that returns the newest saved step of the resumed run, None if there is none.
+
+    Raises UserError if the directory cannot be written or another process holds it. A new run also
+    raises it if the directory holds a run, a resumed run if the directory holds no run or a
+    different run. A new run that ends with UserError before its first metrics or its first finished
+    part leaves no files.
     """
-    written = directory / "config.json"
-    if written.exists() and not resume:
+    config_path = directory / "config.json"
+    if config_path.exists() and not resume:
         raise UserError(
-            f"{directory} already holds a run; --resume continues it, another --workdir starts a new one"
+            f"{directory} already holds a run; --resume continues it, "
+            "another --workdir starts a new one"
         )
-    if resume and not written.exists():
+    if resume and not config_path.exists():
         raise UserError(f"{directory} holds no run to resume")
     with writing(directory):
         new = not directory.exists()
         directory.mkdir(parents=True, exist_ok=True)
         with _locked(directory):
-            before = set(directory.iterdir())
+            existing = set(directory.iterdir())
             if resume:
-                changed = differences(config.from_json(written.read_text()), cfg)
-                refuse(directory, changed)
+                changed = differences(config.from_json(config_path.read_text()), cfg)
+                refuse(directory, changed, may_change=MAY_CHANGE if hasattr(cfg, "run") else None)
+                resumed = {"step": step() or 0, "changed": changed}
                 with (directory / "resumes.jsonl").open("a") as file:
-                    file.write(
-                        json.dumps({"step": step() or 0, "changed": changed}, default=str) + "\n"
-                    )
-            replace(written, config.to_json(cfg))
+                    file.write(json.dumps(resumed, default=str) + "\n")
+            replace(config_path, config.to_json(cfg))
             try:
                 yield
             except UserError:
-                if not resume and not (directory / "metrics.jsonl").exists():
-                    _forget(set(directory.iterdir()) - before)
+                started = (directory / "metrics.jsonl").exists() or (directory / "parts").exists()
+                if not resume and not started:
+                    _forget(set(directory.iterdir()) - existing)
                     if new:
                         directory.rmdir()
                 raise
@@ -62,7 +68,10 @@ def _forget(paths: set[Path]) -> None:
 
 
 def differences(before, after) -> dict[str, tuple]:
-    """Options that differ between two configs, `{"optim.peak-lr": (before, after)}`, `None` where there is no such option."""
+    """Options that differ between two configs, `{"optim.peak-lr": (before, after)}`.
+
+    An option that one of the configs does not have counts as None.
+    """
     a, b = config.leaves(before), config.leaves(after)
     return {
         name: (a.get(name), b.get(name))
@@ -71,41 +80,64 @@ def differences(before, after) -> dict[str, tuple]:
     }
 
 
-def refuse(directory: Path, changed: dict[str, tuple]) -> None:
-    """Raise UserError where a changed option is one that makes it another run."""
+def refuse(directory: Path, changed: dict[str, tuple], may_change: tuple[str, ...] | None) -> None:
+    """Raises UserError if a changed option would make the resumed run a different run.
+
+    changed: the result of `differences`.
+    may_change: nested parts of the config that may change, besides options without a dot. None for
+    a study, which may change no option, because its finished parts belong to one config.
+    """
     fixed = [
         name
         for name in changed
-        if name in ("seed", "run.seed") or ("." in name and name.split(".")[0] not in MAY_CHANGE)
+        if may_change is None
+        or name in ("seed", "run.seed")
+        or ("." in name and name.split(".")[0] not in may_change)
     ]
-    if fixed:
-        said = ", ".join(
-            f"{name} was {changed[name][0]} and is now {changed[name][1]}" for name in fixed[:3]
-        )
-        raise UserError(
-            f"cannot resume {directory}: {said}; only {', '.join(MAY_CHANGE)} and options without a dot may change"
-        )
+    if not fixed:
+        return
+    listed = ", ".join(
+        f"{name} was {changed[name][0]} and is now {changed[name][1]}" for name in fixed[:3]
+    )
+    if may_change is None:
+        rule = "a study resumes with the options it was started with"
+    else:
+        rule = f"only {', '.join(may_change)} and options without a dot may change"
+    raise UserError(f"cannot resume {directory}: {listed}; {rule}")
 
 
 def keep(directory: Path, files: dict[str, str]) -> None:
-    """Write what a run keeps beside its config. Raises UserError where a resumed run would write something else."""
+    """Writes the files that a run keeps beside its config, texts by name.
+
+    Raises UserError if a resumed run would change a file.
+    """
     for name, text in files.items():
         path = directory / name
         if path.exists() and path.read_text() != text:
             raise UserError(
-                f"cannot resume {directory}: {name} made from the data of today differs from that of the run; the data has changed"
+                f"cannot resume {directory}: the data have changed, "
+                f"{name} made from them differs from the {name} of the run"
             )
         replace(path, text)
 
 
+def write_figures(directory: Path, figures: dict) -> None:
+    """Writes a str as a text file and a matplotlib Figure as a picture, under their names."""
+    for name, figure in figures.items():
+        if isinstance(figure, str):
+            (directory / name).write_text(figure)
+        else:
+            figure.savefig(directory / name, dpi=110)
+
+
 @contextlib.contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    """The lock is on the directory itself and goes with the process, however that ends."""
-    held = os.open(directory, os.O_RDONLY)
+    """Locks the directory itself; the lock ends with the process, however the process ends."""
+    descriptor = os.open(directory, os.O_RDONLY)
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
         raise UserError(f"another process is running in {directory}") from None
     finally:
-        os.close(held)
+        os.close(descriptor)

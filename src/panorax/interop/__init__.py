@@ -1,1 +1,1 @@
-"""Other libraries' weights, folders and modules."""
+"""Weights, folders and modules of other libraries."""

@@ -1,4 +1,7 @@
-"""Parameters of `nets/unet.py` under the names of diffusers' `UNet2DModel`, and back. There matrices are (out, in) and kernels (out, in, Y, X)."""
+"""Parameters of `panorax.nets.unet` as a state dict of diffusers' `UNet2DModel`, and back.
+
+The matrices of diffusers are (out, in), its kernels (out, in, Y, X).
+"""
 
 import jax
 import jax.numpy as jnp
@@ -30,19 +33,22 @@ LEAF = {"w": "weight", "b": "bias", "scale": "weight", "bias": "bias"}
 
 def to_diffusers(params) -> dict[str, np.ndarray]:
     """The state dict of `UNet2DModel(**arguments(cfg, ...))`, as numpy arrays."""
-    found = {}
+    arrays = {}
     for path, x in jax.tree_util.tree_leaves_with_path(params):
         names = _names(path)
         parts = np.split(np.asarray(x), len(names), -1)
-        found |= {
+        arrays |= {
             name: np.ascontiguousarray(_theirs(name, part))
             for name, part in zip(names, parts, strict=True)
         }
-    return found
+    return arrays
 
 
 def from_diffusers(arrays: dict, cfg: unet.Config):
-    """Our tree from a state dict, of numpy or JAX arrays. Raises UserError naming what is missing, of another shape or has no place here."""
+    """Our parameters from a state dict of numpy or JAX arrays.
+
+    Raises UserError that names the array if one is missing, unknown, or of another shape.
+    """
     left = dict(arrays)
 
     def take(name):
@@ -53,27 +59,26 @@ def from_diffusers(arrays: dict, cfg: unet.Config):
     def place(path, p):
         x = jnp.concatenate([_ours(name, take(name)) for name in _names(path)], -1)
         if x.shape != p.shape:
-            raise UserError(
-                f"{' and '.join(_names(path))} make up {x.shape}, where {p.shape} is expected of {cfg}"
-            )
+            names = " + ".join(_names(path))
+            raise UserError(f"{names} must have the shape {p.shape}, got {x.shape}, in {cfg}")
         return x
 
     side = 2 ** (len(cfg.channels) - 1)
-    channels, classes = (
-        arrays[name].shape[axis] if name in arrays else 1
-        for name, axis in (("conv_in.weight", 1), ("class_embedding.weight", 0))
-    )
+    size = lambda name, axis: arrays[name].shape[axis] if name in arrays else 1
+    channels, classes = size("conv_in.weight", 1), size("class_embedding.weight", 0)
     declared = unet.spec(cfg, (side, side, channels), classes)
     params = jax.tree_util.tree_map_with_path(
         place, declared, is_leaf=lambda x: isinstance(x, core_spec.P)
     )
     if left:
-        raise UserError(f"weights that have no place in {cfg}: {', '.join(sorted(left))}")
+        raise UserError(f"unknown weights for {cfg}: {', '.join(sorted(left))}")
     return params
 
 
 def arguments(cfg: unet.Config, shape: tuple[int, ...], classes: int) -> dict:
-    """What diffusers' `UNet2DModel` is constructed with to be this network; its timestep is 1000 times our time."""
+    """Arguments of the `UNet2DModel` that computes this network, with timestep = 1000 * time.
+    shape: (Y, X, C) of an image.  classes: number of labels, "no label" included.
+    """
     kinds = [("Attn" if attends else "") for attends in cfg.attention]
     return {
         "sample_size": tuple(shape[:2]),
@@ -91,7 +96,7 @@ def arguments(cfg: unet.Config, shape: tuple[int, ...], classes: int) -> dict:
 
 
 def _names(path) -> list[str]:
-    """Theirs for the parameter at a path of our tree: three for what queries, keys and values share, else one."""
+    """Their names of our parameter at `path`: three for a joint qkv parameter, otherwise one."""
     top, *inner = [getattr(key, "key", getattr(key, "idx", None)) for key in path]
     if top == "label":
         return ["class_embedding.weight"]
@@ -104,6 +109,7 @@ def _names(path) -> list[str]:
 
 
 def _theirs(name, x):
+    """Their array from ours."""
     if x.ndim == 4:
         return x.transpose(3, 2, 0, 1)
     if x.ndim == 1 or name.startswith("class_embedding"):
@@ -112,6 +118,7 @@ def _theirs(name, x):
 
 
 def _ours(name, x):
+    """Our array from theirs."""
     if "conv_shortcut" in name and x.ndim == 4:
         return x[:, :, 0, 0].T
     if x.ndim == 4:

@@ -1,12 +1,12 @@
-"""A Flax module, Linen or NNX, as a `Net`: the network of any training step here.
+"""Flax modules, Linen or NNX, as a `Net` that any training step accepts.
 
     net = linen(MyModule(), jnp.zeros((1, 28, 28, 1)), mode=lambda train: {"train": train})
     net = nnx(lambda rngs: MyModule(rngs=rngs))
     system = classifier.system(cfg, net=net)
 
-The state of the net is what the module carries besides its parameters: batch statistics and other collections,
-and for NNX its random streams. A module without any has the state `{}`. `net.spec` declares the parameters as
-`panorax.core.spec` does, so that counts, weight-decay masks and shardings come from it.
+The state of the net holds every collection of the module besides its parameters, such as batch
+statistics, and the random streams of NNX. A module without any has the state `{}`. `net.spec`
+declares the parameters as a tree of P, which gives their counts, weight-decay masks and shardings.
 """
 
 from collections.abc import Callable
@@ -23,10 +23,10 @@ def linen(
     mode: Callable[[bool], dict] = lambda train: {},
     streams: tuple[str, ...] = ("dropout",),
 ) -> Net:
-    """A Linen module that is initialised with inputs of the shapes of `example`.
+    """A Linen module as a Net, initialised with inputs of the shapes of `example`.
 
-    mode(train) -> the keyword arguments of the module in training and in evaluation, such as {"train": train}.
-    streams: names of the random streams that the module draws from in training; each gets a key of its own.
+    mode(train): keyword arguments of the module in training or evaluation, e.g. {"train": train}.
+    streams: names of the module's random streams; each has its own key, folded from `key`.
     """
 
     def init(key):
@@ -34,11 +34,8 @@ def linen(
         return variables.pop("params", {}), variables
 
     def apply(params, extra, *inputs, key=None, train=False):
-        keys = (
-            {}
-            if key is None
-            else {name: jax.random.fold_in(key, i) for i, name in enumerate(streams)}
-        )
+        names = () if key is None else streams
+        keys = {name: jax.random.fold_in(key, i) for i, name in enumerate(names)}
         mutable = list(extra) if train else []
         outputs, changed = module.apply(
             {"params": params, **extra}, *inputs, rngs=keys, mutable=mutable, **mode(train)
@@ -49,9 +46,9 @@ def linen(
 
 
 def nnx(make: Callable) -> Net:
-    """The NNX module that `make(rngs)` returns; its graph is kept, its values are parameters and state.
+    """The NNX module `make(rngs)` as a Net with a fixed graph.
 
-    In training the module is in the mode of `module.train()`, else in that of `module.eval()`.
+    `apply` calls `module.train()` if `train` is true and `module.eval()` otherwise.
     """
     from flax import nnx
 
@@ -74,9 +71,10 @@ def nnx(make: Callable) -> Net:
 
 
 def declared(init: Callable):
-    """The parameters of `init(key) -> (params, extra)` as a tree of P, each drawn as `init` draws it.
+    """The parameters of `init(key) -> (params, extra)` as a tree of P with the same initialisers.
 
-    The last axis is named "outputs", the one before it "inputs", as Flax orders kernels; axes before them are kept whole.
+    The last axis is named "outputs" and the axis before it "inputs", as in Flax kernels. Earlier
+    axes are named "y" and never split.
     """
 
     def declare(path, x):
@@ -86,11 +84,8 @@ def declared(init: Callable):
                 params = params[step.key]
             return params.astype(dtype)
 
-        return P(
-            x.shape,
-            ("y",) * (x.ndim - 2) + ("inputs", "outputs")[-x.ndim :] if x.ndim else (),
-            draw,
-        )
+        names = ("y",) * (x.ndim - 2) + ("inputs", "outputs")
+        return P(x.shape, names[len(names) - x.ndim :], draw)
 
     params, _ = jax.eval_shape(init, jax.random.key(0))
     return jax.tree_util.tree_map_with_path(declare, params)

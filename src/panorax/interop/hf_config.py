@@ -1,23 +1,26 @@
-"""A Hugging Face config.json as one of our models, and back: Llama 2 and 3, Mistral, Qwen 2 and 3, Gemma 1 and 2.
+"""Decoders as Hugging Face config.json files, read and written.
 
-Every key is either used, or known to change nothing that is computed here; any other is an error rather than a model that is slightly wrong.
-Keys that are absent have the defaults of the `transformers` library. Both spellings of rotary scaling are read (`rope_scaling`, and since
-its version 5 `rope_parameters`), the newer one is written.
+Families: Llama 2 and 3, Mistral, Qwen 2 and 3, Gemma 1 and 2. Every key is either used or known not
+to affect the computation; any other key is an error. Absent keys have the defaults of
+`transformers`. Both spellings of rotary scaling are read: `rope_scaling` and, since transformers 5,
+`rope_parameters`. The newer one is written.
 """
 
-import reprlib
-from collections.abc import Callable, Set
+from collections.abc import Callable
 
 from panorax.core.errors import UserError
-from panorax.core.ranges import INT32
+from panorax.interop.hf_keys import Keys
 from panorax.nets.decoders import gemma, llama, qwen
 from panorax.ops.positions import DynamicNTKRope, LinearRope, Llama3Rope, Rope, YarnRope
 
-WITHOUT_EFFECT = {
-    "architectures", "transformers_version", "_name_or_path", "torch_dtype", "dtype", "use_cache", "initializer_range",
-    "attention_dropout", "bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "pretraining_tp", "max_position_embeddings",
-    "cache_implementation", "_attn_implementation", "_attn_implementation_autoset", "return_dict", "output_attentions", "output_hidden_states", "id2label", "label2id",
-}  # fmt: skip
+WITHOUT_EFFECT = frozenset(
+    """
+    architectures transformers_version _name_or_path torch_dtype dtype use_cache initializer_range
+    attention_dropout bos_token_id eos_token_id pad_token_id unk_token_id pretraining_tp
+    max_position_embeddings cache_implementation _attn_implementation _attn_implementation_autoset
+    return_dict output_attentions output_hidden_states id2label label2id
+    """.split()
+)
 SIZES = {
     "vocab": "vocab_size",
     "d_model": "hidden_size",
@@ -29,90 +32,44 @@ SIZES = {
     "tied": "tie_word_embeddings",
     "head_dim": "head_dim",
 }
-ROPES = {  # ours -> theirs, for each rope_type
+ROPES = {  # our field -> Hugging Face key, for each rope_type
     "default": (Rope, {}),
     "linear": (LinearRope, {"factor": "factor"}),
     "dynamic": (DynamicNTKRope, {"factor": "factor", "context": "max_position_embeddings"}),
     "yarn": (
         YarnRope,
-        {"factor": "factor", "context": "original_max_position_embeddings", "fast": "beta_fast", "slow": "beta_slow", "attention": "attention_factor", "whole": "truncate"},
+        {
+            "factor": "factor",
+            "context": "original_max_position_embeddings",
+            "fast": "beta_fast",
+            "slow": "beta_slow",
+            "attention": "attention_factor",
+            "whole": "truncate",
+        },
     ),
-    "llama3": (Llama3Rope, {"factor": "factor", "context": "original_max_position_embeddings", "fast": "high_freq_factor", "slow": "low_freq_factor"}),
-}  # fmt: skip
-
-
-NEEDED = ("factor", "low_freq_factor", "high_freq_factor")
-TINY, HUGE = 1e-37, 3e38  # what float32 holds
-MOST_LAYERS = 4096  # of a config that is meant, and not damaged
-
-
-class Keys:
-    """Keys of a config.json being read: what is taken is used, what is left at the end must be without effect."""
-
-    def __init__(self, values, where: str = "config.json"):
-        if not isinstance(values, dict):
-            raise UserError(f"{where} must be an object, got {reprlib.repr(values)}")
-        self._left, self._where = dict(values), where
-
-    def take(self, name: str, default=None):
-        """The value of a key, `default` where it is absent."""
-        return self._left.pop(name, default)
-
-    def _checked(
-        self, name: str, default, kinds: tuple[type, ...], low: float, high: float, said: str
-    ):
-        value = self.take(name, default)
-        if type(value) not in kinds or not low <= value <= high:
-            raise UserError(f"{self._where}: {name} must be {said}, got {reprlib.repr(value)}")
-        return value
-
-    def size(self, name: str, default: int | None = None, most: int = INT32) -> int:
-        """A positive integer that must be there unless it has a default."""
-        return self._checked(name, default, (int,), 1, most, f"a positive integer, at most {most}")
-
-    def whole(self, name: str, default: int) -> int:
-        """An integer from 0 on."""
-        return self._checked(name, default, (int,), 0, INT32, "an integer from 0 on")
-
-    def number(self, name: str, default: float | None = None) -> float:
-        """A positive number of float32 that must be there unless it has a default."""
-        return float(self._checked(name, default, (int, float), TINY, HUGE, "a positive number"))
-
-    def flag(self, name: str, default: bool) -> bool:
-        """True or false."""
-        return self._checked(name, default, (bool,), False, True, "true or false")
-
-    def optional(self, read: Callable, name: str, default=None):
-        """What `read(name, default)` returns, None where the key is null or, without a default, absent."""
-        if self._left.get(name, default) is None:
-            return self.take(name)
-        return read(name, default)
-
-    def must(self, name: str, *allowed) -> None:
-        """Raise UserError where a key has a value that is not built here."""
-        value = self.take(name, allowed[0])
-        if value not in allowed:
-            raise UserError(
-                f"{self._where}: {name} {reprlib.repr(value)} is not supported, only {' or '.join(map(repr, allowed))}"
-            )
-
-    def done(self, without_effect: Set[str] = frozenset()) -> None:
-        """Raise UserError for keys that are left."""
-        unknown = sorted(self._left.keys() - without_effect)
-        if unknown:
-            raise UserError(
-                f"{self._where} has keys whose meaning is not known here: {', '.join(unknown)}"
-            )
+    "llama3": (
+        Llama3Rope,
+        {
+            "factor": "factor",
+            "context": "original_max_position_embeddings",
+            "fast": "high_freq_factor",
+            "slow": "low_freq_factor",
+        },
+    ),
+}
+REQUIRED = ("factor", "low_freq_factor", "high_freq_factor")
+MOST_LAYERS = 4096  # more layers mean a damaged config
 
 
 def read(config: dict) -> llama.Model:
-    """The model that a config.json describes. Raises UserError naming what is missing, of a wrong kind, or not supported."""
+    """The model that a config.json describes.
+
+    Raises UserError that names the key if a key is missing, has a wrong value, or is not supported.
+    """
     keys = Keys(config)
     kind = keys.take("model_type")
     if not isinstance(kind, str) or kind not in READERS:
-        raise UserError(
-            f"config.json: model_type {reprlib.repr(kind)} is not supported, only {', '.join(READERS)}"
-        )
+        raise keys.unsupported("model_type", kind, ", ".join(READERS))
     try:
         model = READERS[kind](keys)
     except ValueError as error:  # sizes that do not fit each other
@@ -122,69 +79,79 @@ def read(config: dict) -> llama.Model:
 
 
 def _renamed(message: str, prefix: str, names: dict[str, str]) -> str:
-    """A message about our fields as one about their keys."""
+    """`message` with the names of our fields replaced by Hugging Face keys."""
     for ours, theirs in names.items():
         message = message.replace(prefix + ours.replace("_", "-"), theirs)
     return message
 
 
 def write(model: llama.Model, context: int) -> dict:
-    """The config.json of a model trained on texts of `context` tokens. Raises UserError where no family of theirs is like it."""
+    """The config.json of a model trained on sequences of `context` tokens.
+
+    Raises UserError if no Hugging Face family is equivalent to `model`.
+    """
     kind = model_type(model)
     if kind in ("llama", "gemma2") and model.d_model % model.n_heads:
         raise UserError(
-            f"the {kind} family of Hugging Face wants n-heads to divide d-model: {model.n_heads} and {model.d_model} do not"
+            f"the {kind} family of Hugging Face needs an n-heads that divides d-model, "
+            f"got {model.n_heads} and {model.d_model}"
         )
-    said = {theirs: getattr(model, ours) for ours, theirs in SIZES.items()} | {
-        "head_dim": model.head_size
-    }
-    said |= {
+    written = {theirs: getattr(model, ours) for ours, theirs in SIZES.items()}
+    written |= {
+        "head_dim": model.head_size,
         "model_type": kind,
         "architectures": [ARCHITECTURES[kind]],
         "max_position_embeddings": getattr(model.rope, "context", context),
+        "rope_parameters": _write_rope(model.rope),
     }
-    rope_type, (_, names) = next(
-        (name, rope) for name, rope in ROPES.items() if rope[0] is type(model.rope)
+    return written | WRITERS[kind](model)
+
+
+def _write_rope(rope: Rope) -> dict:
+    kind, names = next(
+        (kind, names) for kind, (type_, names) in ROPES.items() if type_ is type(rope)
     )
-    rope = {
-        theirs: getattr(model.rope, ours)
+    values = {
+        theirs: getattr(rope, ours)
         for ours, theirs in names.items()
         if theirs != "max_position_embeddings"
     }
-    said["rope_parameters"] = {"rope_type": rope_type, "rope_theta": model.rope.theta} | {
-        k: v for k, v in rope.items() if v is not None
-    }
-    return said | WRITERS[kind](model)
+    values = {name: x for name, x in values.items() if x is not None}
+    return {"rope_type": kind, "rope_theta": rope.theta} | values
 
 
 def model_type(model: llama.Model) -> str:
-    """The name of their family that computes what `model` computes."""
+    """The `model_type` of the Hugging Face family equivalent to `model`.
+
+    Raises UserError if there is none.
+    """
     windows = set(_each_window(model))
     if len(windows - {0}) > 1:
-        raise UserError(
-            f"no Hugging Face family has windows of several widths, as {' and '.join(map(str, sorted(windows - {0})))} are"
-        )
+        widths = " and ".join(map(str, sorted(windows - {0})))
+        raise UserError(f"no Hugging Face family has windows of several widths, got {widths}")
     if type(model) is llama.Model and len(windows) == 1:
         return "mistral" if model.windows[0] else "llama"
     if type(model) is qwen.Model and model.bias != model.head_norm:
         return "qwen2" if model.bias else "qwen3"
-    if type(model) is gemma.Model and model.post_norms:
-        return "gemma2"
-    if (
-        type(model) is gemma.Model
-        and windows == {0}
-        and model.attention_cap is model.logit_cap is model.query_scale is None
-    ):
-        return "gemma"
+    if type(model) is gemma.Model:
+        plain = model.attention_cap is model.logit_cap is model.query_scale is None
+        if model.post_norms:
+            return "gemma2"
+        if windows == {0} and plain:
+            return "gemma"
     raise UserError(
-        "no Hugging Face family computes what this model computes: mixed windows need Qwen or Gemma 2, Qwen one of bias and head-norm"
+        "no Hugging Face family computes what this model computes: mixed windows need Qwen or "
+        "Gemma 2, and Qwen needs exactly one of bias and head-norm"
     )
 
 
 def _sizes(
     keys: Keys, kv_heads: int | None = None, head_dim: int | None = None, tied: bool = False
 ) -> dict:
-    """Fields that all families share, with the defaults of this one; `head_dim` is None where it is the width over the heads."""
+    """Fields that all families share, with the defaults of one family.
+
+    The field `head_dim` is None if it equals the width divided by the heads.
+    """
     heads, width = keys.size("num_attention_heads"), keys.size("hidden_size")
     size = keys.optional(keys.size, "head_dim", head_dim)
     return {
@@ -202,52 +169,50 @@ def _sizes(
 
 
 def _rope(keys: Keys) -> Rope:
-    """`rope_theta` and `rope_scaling`, or `rope_parameters`."""
-    theta, context = (
-        keys.number("rope_theta", 10_000.0),
-        keys.optional(keys.size, "max_position_embeddings"),
-    )
+    """Rotary embedding from `rope_theta` and `rope_scaling`, or from `rope_parameters`."""
+    theta = keys.number("rope_theta", 10_000.0)
+    context = keys.optional(keys.size, "max_position_embeddings")
     scaling, parameters = keys.take("rope_scaling"), keys.take("rope_parameters")
     if scaling is not None and parameters is not None and scaling != parameters:
-        raise UserError("config.json: rope_scaling and rope_parameters say different things")
-    name, found = (
+        raise UserError("config.json: rope_scaling and rope_parameters contradict each other")
+    name, values = (
         ("rope_scaling", scaling) if parameters is None else ("rope_parameters", parameters)
     )
-    found = (
-        {key: x for key, x in found.items() if x is not None} if isinstance(found, dict) else found
-    )
-    said = Keys({} if found is None else found, f"config.json: {name}")
-    older = said.take("type", "default")
-    kind = said.take("rope_type", older)
+    if isinstance(values, dict):
+        values = {key: x for key, x in values.items() if x is not None}
+    inner = Keys({} if values is None else values, f"config.json: {name}")
+    older = inner.take("type", "default")
+    kind = inner.take("rope_type", older)
     if not isinstance(kind, str) or kind not in ROPES:
-        raise UserError(
-            f"config.json: {name}: rope_type {reprlib.repr(kind)} is not supported, only {', '.join(ROPES)}"
-        )
+        raise inner.unsupported("rope_type", kind, ", ".join(ROPES))
     rope, names = ROPES[kind]
-    values = {"theta": said.number("rope_theta", theta)}
-    for ours, theirs in names.items():
-        if ours == "context":
-            values[ours] = said.size(theirs, context)
-        elif ours == "whole":
-            values[ours] = said.flag(theirs, True)
-        else:
-            values[ours] = (
-                said.number(theirs) if theirs in NEEDED else said.optional(said.number, theirs)
-            )
-    said.done()
+    fields = {"theta": inner.number("rope_theta", theta)}
+    fields |= {ours: _rope_field(inner, ours, theirs, context) for ours, theirs in names.items()}
+    inner.done()
     try:
-        return rope(**{ours: x for ours, x in values.items() if x is not None})
+        return rope(**{ours: x for ours, x in fields.items() if x is not None})
     except ValueError as error:
-        raise UserError(
-            f"config.json: {name}: "
-            + _renamed(str(error), "rope.", {"theta": "rope_theta"} | names)
-        ) from error
+        message = _renamed(str(error), "rope.", {"theta": "rope_theta"} | names)
+        raise UserError(f"config.json: {name}: {message}") from error
+
+
+def _rope_field(keys: Keys, ours: str, theirs: str, context: int | None):
+    """One field of a rotary embedding; `context` is the default of the field `context`."""
+    if ours == "context":
+        return keys.size(theirs, context)
+    if ours == "whole":
+        return keys.flag(theirs, True)
+    return keys.number(theirs) if theirs in REQUIRED else keys.optional(keys.number, theirs)
 
 
 def _windows(
     keys: Keys, window: int | None, default: Callable[[int], bool], layers: int
 ) -> tuple[int, ...]:
-    """One window for each layer, 0 for all before it: those that `layer_types` calls sliding, or `default(layer)`."""
+    """Shortest repeating pattern of the layers' windows, 0 for full attention.
+
+    A layer has the window if `layer_types` calls it sliding or, without `layer_types`, if
+    `default(layer)` is true.
+    """
     types = keys.take("layer_types")
     if types is None:
         types = ["sliding_attention" if default(l) else "full_attention" for l in range(layers)]
@@ -257,11 +222,13 @@ def _windows(
         or not all(kind in ("full_attention", "sliding_attention") for kind in types)
     ):
         raise UserError(
-            f"config.json: layer_types must name full_attention or sliding_attention for each of {layers} layers"
+            "config.json: layer_types must name full_attention or sliding_attention "
+            f"for each of {layers} layers"
         )
     if window is None and "sliding_attention" in types:
         raise UserError(
-            "config.json: layers slide by layer_types, but sliding_window is null, or not used by use_sliding_window"
+            "config.json: layer_types has sliding layers, but sliding_window is null, "
+            "or use_sliding_window is false"
         )
     windows = tuple(window if kind == "sliding_attention" else 0 for kind in types)
     repeats = lambda n: all(windows[l] == windows[l % n] for l in range(layers))
@@ -277,28 +244,25 @@ def _read_llama(keys: Keys) -> llama.Model:
 
 def _read_mistral(keys: Keys) -> llama.Model:
     keys.must("hidden_act", "silu")
-    return llama.Model(
-        **_sizes(keys, kv_heads=8), windows=(keys.optional(keys.size, "sliding_window", 4096) or 0,)
-    )
+    window = keys.optional(keys.size, "sliding_window", 4096) or 0
+    return llama.Model(**_sizes(keys, kv_heads=8), windows=(window,))
 
 
 def _read_qwen(keys: Keys, bias: bool, head_dim: int | None) -> qwen.Model:
     keys.must("hidden_act", "silu")
-    keys.must("attention_bias", *{False, bias})  # Qwen 2 always has them, whatever is said
-    sizes, first = _sizes(keys, kv_heads=32, head_dim=head_dim), keys.whole("max_window_layers", 28)
-    slides, window = (
-        keys.flag("use_sliding_window", False),
-        keys.optional(keys.size, "sliding_window", 4096),
-    )
+    keys.must("attention_bias", *{False, bias})  # Qwen 2 has biases whatever the key says
+    sizes = _sizes(keys, kv_heads=32, head_dim=head_dim)
+    first = keys.whole("max_window_layers", 28)
+    slides = keys.flag("use_sliding_window", False)
+    window = keys.optional(keys.size, "sliding_window", 4096)
     window = window if slides else None
     windows = _windows(keys, window, lambda l: window is not None and l >= first, sizes["n_layers"])
     return qwen.Model(**sizes, windows=windows, bias=bias, head_norm=not bias)
 
 
 def _read_gemma(keys: Keys) -> gemma.Model:
-    keys.must(
-        "hidden_act", "gelu_pytorch_tanh", "gelu"
-    )  # "gelu" in the first releases meant the same
+    # "gelu" in the first releases meant "gelu_pytorch_tanh"
+    keys.must("hidden_act", "gelu_pytorch_tanh", "gelu")
     keys.must("hidden_activation", None, "gelu_pytorch_tanh")
     keys.must("attention_bias", False)
     keys.must("use_bidirectional_attention", None, False)
@@ -313,15 +277,15 @@ def _read_gemma2(keys: Keys) -> gemma.Model:
     keys.must("use_bidirectional_attention", None, False)
     sizes = _sizes(keys, kv_heads=4, head_dim=256, tied=True)
     window = keys.optional(keys.size, "sliding_window", 4096)
-    keys.must("sliding_window_size", window, None)  # the first releases of 9B and 27B say it twice
+    # the first releases of 9B and 27B have the window under both names
+    keys.must("sliding_window_size", window, None)
     windows = _windows(keys, window, lambda l: l % 2 == 0, sizes["n_layers"])
-    attention, logit = (
-        keys.optional(keys.number, "attn_logit_softcapping", 50.0),
-        keys.optional(keys.number, "final_logit_softcapping", 30.0),
-    )
-    scale = keys.number("query_pre_attn_scalar", 256)
     return gemma.Model(
-        **sizes, windows=windows, query_scale=scale, attention_cap=attention, logit_cap=logit
+        **sizes,
+        windows=windows,
+        query_scale=keys.number("query_pre_attn_scalar", 256),
+        attention_cap=keys.optional(keys.number, "attn_logit_softcapping", 50.0),
+        logit_cap=keys.optional(keys.number, "final_logit_softcapping", 30.0),
     )
 
 
@@ -330,7 +294,7 @@ def _each_window(model: llama.Model) -> list[int]:
 
 
 def _write_windows(model: llama.Model) -> dict:
-    """Which layers slide, and how far."""
+    """`layer_types` and `sliding_window`."""
     windows = _each_window(model)
     types = ["sliding_attention" if window else "full_attention" for window in windows]
     return {"layer_types": types, "sliding_window": max(windows) or None}
@@ -350,12 +314,13 @@ def _write_gemma2(model: gemma.Model) -> dict:
     scale = model.query_scale or model.head_size
     if scale != int(scale):
         raise UserError(
-            f"Hugging Face's Gemma 2 has a whole query_pre_attn_scalar, model.query-scale is {scale}"
+            "Hugging Face's Gemma 2 needs a whole query_pre_attn_scalar, "
+            f"model.query-scale is {scale}"
         )
     windows = _write_windows(model)
     return windows | {
-        "sliding_window": windows["sliding_window"]
-        or 4096,  # theirs wants one even where no layer slides
+        # transformers needs a window even if no layer slides
+        "sliding_window": windows["sliding_window"] or 4096,
         "hidden_activation": "gelu_pytorch_tanh",
         "query_pre_attn_scalar": int(scale),
         "attn_logit_softcapping": model.attention_cap,

@@ -1,12 +1,13 @@
-"""Language model: a decoder-only Transformer that predicts the next token (Bengio et al. 2003; Radford et al. 2018).
+"""Language model: a decoder-only Transformer trained to predict the next token.
 
-For a text of tokens w_1 .. w_n the model gives p(w_t | w_1 .. w_{t-1}), and training minimises the cross entropy
+The decoder gives p(w_t | w_1 .. w_{t-1}) for a text of tokens w_1 .. w_n, and training minimises
 
     L = - mean_t log p(w_t | w_{<t})        in nats per token.
 
-Bits per byte of held-out documents is the same quantity in a unit that does not depend on the tokenizer.
-Training windows run across the ends of documents, with nothing masked. The config chooses the decoder:
-`panorax.nets.decoders.llama`, `.qwen` or `.gemma`.
+Evaluation also reports bits per byte of held-out documents, which do not depend on the tokenizer.
+Training windows cross document boundaries, and attention across them is not masked.
+The config chooses the decoder: `panorax.nets.decoders.llama`, `.qwen` or `.gemma`.
+Source: Bengio et al. 2003; Radford et al. 2018.
 """
 
 import dataclasses
@@ -35,42 +36,49 @@ from panorax.ops.sampling import Sampling
 
 @checked
 class Config:
+    """A decoder and its training."""
+
     model: llama.Model | qwen.Model | gemma.Model = llama.Model()
+    """decoder and its sizes"""
     data: Text = Text()
+    """training and held-out text, and its tokenizer"""
     optim: Optimizer = AdamW()
+    """optimiser of all parameters"""
     run: Run = Run()
+    """number of steps, seed, and intervals of evaluation and checkpoints"""
     batch: Count = 16
     """sequences per step [B]"""
     context: Count = 128
     """tokens predicted in each sequence [T]"""
     stride: Count = 64
-    """tokens between the starts of held-out windows; windows shorter than the context overlap"""
+    """tokens between the starts of held-out windows; windows overlap if it is below the context"""
     accumulate: Count = 1
-    """micro-batches that a batch is cut into; one is in memory at a time"""
+    """micro-batches per batch, processed one after another to save memory"""
     init_from: str | None = None
-    """Hugging Face folder of this model whose weights and tokenizer the run starts from; None for random weights"""
+    """Hugging Face folder with the initial weights and the tokenizer; None for random weights"""
     sampling: Sampling = Sampling(temperature=0.7, top_p=0.95)
-    """how the samples at the end are drawn"""
+    """sampling of the texts in the final report"""
 
     def __post_init__(self):
         if not 1 <= self.stride <= self.context or self.batch % self.accumulate:
             raise ValueError(
-                f"stride must lie between 1 and context {self.context}, and accumulate must divide batch {self.batch}"
+                f"stride must be between 1 and context {self.context}, "
+                f"and accumulate must divide batch {self.batch}"
             )
 
 
 def started_from(cfg: Config, directory: Path) -> Config:
-    """`cfg` with the model of a Hugging Face folder, to be trained from its weights with its tokenizer."""
+    """`cfg` with the model, initial weights and tokenizer of a Hugging Face folder."""
     return dataclasses.replace(cfg, model=huggingface.model(directory), init_from=str(directory))
 
 
 def decoder_of(state: State, cfg: Config):
-    """Parameters, model and sampling of the trained decoder: what `panorax generate` and `panorax export` take from a run."""
+    """Parameters, model and sampling of a run, for `panorax generate` and `panorax export`."""
     return state.params, cfg.model, cfg.sampling
 
 
 def loss_fn(params, extra, batch: Int[Array, "B T1"], key, net: Net):
-    """Mean cross entropy in nats of tokens 1 .. T of the T + 1 in a row, each given those before it."""
+    """Mean cross entropy, in nats, of tokens 1 .. T of each row given the tokens before them."""
     logits_BTV, extra = net.apply(params, extra, batch[:, :-1], key=key, train=True)
     return next_token_loss(logits_BTV, batch), (extra, {})
 
@@ -92,7 +100,10 @@ def train_step(
 
 
 def evaluate(state: State, batch, key, net: Net):
-    """Nats per token and bits per byte, every held-out token predicted once; the end of a document counts as a byte."""
+    """Nats per token and bits per byte of the held-out documents.
+
+    Every token is weighted once. The end of a document counts as one byte.
+    """
     rows_BT1, weight_BT = batch["rows"], batch["weights"]
     logits_BTV, _ = net.apply(state.params, state.extra, rows_BT1[:, :-1])
     nats = jnp.sum(cross_entropy(logits_BTV, rows_BT1[:, 1:]) * weight_BT)
@@ -105,7 +116,10 @@ def evaluate(state: State, batch, key, net: Net):
 def system(
     cfg: Config, net: Net | None = None, tx: optax.GradientTransformation | None = None
 ) -> System:
-    """The decoder of the config on its text; `net` and `tx` replace the network and the optimiser of the config."""
+    """A language model as a System; `net` and `tx` replace the network and the optimiser of `cfg`.
+
+    `pretrained` of the System raises UserError if `cfg.model` contradicts the folder `init_from`.
+    """
     net = net or decoder.net(cfg.model)
     tx = tx or optimizer(cfg.optim, cfg.run.steps, net.spec)
 

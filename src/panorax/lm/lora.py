@@ -1,16 +1,18 @@
-"""LoRA: low-rank adaptation of a language model to another text (Hu et al. 2021, arXiv:2106.09685).
+"""LoRA: low-rank adaptation of a language model to another text.
 
-Each adapted matrix w is frozen, and training moves two thin factors beside it,
+Each adapted matrix w (I, O) is frozen, and training updates two factors a (I, r) and b (r, O):
 
-    y = x w + (alpha / r) (x a) b,        a ~ N(0, 1 / I),   b = 0 at the start,
+    y = x w + (alpha / r) (x a) b,        initially a ~ N(0, 1 / I), b = 0.
 
-so a matrix (I, O) has r (I + O) trained numbers, and only those have gradients and optimiser state.
-`State.params` holds the factors, `State.extra` the frozen base. The adapters are part of the
-network; loss, step and evaluation are those of `panorax.lm.language_model`.
+A matrix has r (I + O) trained parameters instead of I O. Only the factors have gradients and
+optimiser state. `State.params` holds the factors, `State.extra` the frozen base.
+The adapters are part of the network. Loss, step and evaluation come from
+`panorax.lm.language_model`.
 
-The base is read from a Hugging Face folder, or trained by the run itself before LoRA's first step.
+The run reads the base from a Hugging Face folder or trains it before the first LoRA step.
 The report compares LoRA with full fine-tuning of the same base on the same batches.
-Simplified: the input of the factors has no dropout.
+Simplified: the factors have no dropout on their input.
+Source: Hu et al. 2021, arXiv:2106.09685.
 """
 
 import dataclasses
@@ -32,11 +34,12 @@ from panorax.core.ranges import Count, Positive, checked
 from panorax.core.spec import P
 from panorax.core.state import Result, State, System
 from panorax.core.step import evaluated, scan_steps, stacked
+from panorax.core.study import family
 from panorax.data import tokenizer
 from panorax.data.batches import windows
 from panorax.data.text import Text, dataset
 from panorax.lm import language_model
-from panorax.lm import report as written
+from panorax.lm.report import report as baselines_and_samples
 from panorax.nets.decoders import decoder
 from panorax.ops.low_rank import LowRank, low_rank_factors, merged_tree
 from panorax.parallel import processes
@@ -49,24 +52,26 @@ evaluate = language_model.evaluate
 
 @checked
 class Adapter:
-    """Factors beside the matrices of every layer."""
+    """Low-rank factors of the adapted matrices."""
 
     rank: Count = 8
-    """width of the factors [r]"""
+    """rank of the update [r]"""
     alpha: Positive = 16.0
-    """scale of the update times the rank: x w + (alpha / r) (x a) b"""
+    """numerator of the update's scale alpha / r [alpha]"""
     targets: tuple[str, ...] = ("q", "v")
-    """adapted matrices of a layer; Llama has q, k, v, o, gate, up and down"""
+    """adapted matrices of each layer; Llama has q, k, v, o, gate, up and down"""
 
 
 @checked
 class Base:
-    """Training of the base before it is frozen; with init-from only its text is used, to evaluate."""
+    """Training of the base before it is frozen; with init-from only `data` is used."""
 
     data: Text = Text(part="sources")
-    """text of the base, whose tokenizer is kept"""
+    """text of the base; its tokenizer also encodes the new text"""
     optim: AdamW = AdamW()
+    """optimiser of the base"""
     run: Run = Run()
+    """number of steps and seed of the base's training"""
 
 
 @checked
@@ -76,15 +81,18 @@ class Config(language_model.Config):
     data: Text = Text(part="reference")
     """text that the base is adapted to, encoded by the base's tokenizer"""
     base: Base = Base()
+    """training of the base"""
     adapter: Adapter = Adapter()
+    """rank, scale and targets of the factors"""
     compare: bool = True
-    """the report also fine-tunes all parameters for as many steps, which needs a full state"""
+    """full fine-tuning in the report, for as many steps as LoRA; needs memory for the optimiser
+    state of all parameters"""
     full: Optimizer = AdamW()
     """optimiser of the full fine-tuning"""
 
 
 def started_from(cfg: Config, directory: Path) -> Config:
-    """`cfg` with the model of a Hugging Face folder as its base, and without the comparison."""
+    """`cfg` with a Hugging Face folder as the base, without the comparison."""
     return dataclasses.replace(language_model.started_from(cfg, directory), compare=False)
 
 
@@ -95,16 +103,16 @@ def decoder_of(state: State, cfg: Config):
 
 
 def with_factors(base, factors, cfg: Adapter):
-    """Parameters of the decoder with a LowRank weight for every adapted matrix of the layers."""
+    """Parameters of the decoder with a `LowRank` leaf for each adapted matrix."""
     scale, layers = cfg.alpha / cfg.rank, base["layers"]
     weights = {name: LowRank(layers[name], x["a"], x["b"], scale) for name, x in factors.items()}
     return base | {"layers": layers | weights}
 
 
 def adapted_net(net: Net, cfg: Adapter) -> Net:
-    """A decoder with adapters: the factors are its parameters, the decoder's parameters its state.
+    """The decoder `net` with adapters: its parameters are the factors, its state is the base.
 
-    Raises UserError for a target that is not a matrix of the decoder's layers.
+    Raises UserError if a target is not a matrix of the decoder's layers.
     """
     layers = net.spec["layers"]
     matrices = {name for name, p in layers.items() if len(p.shape) > 2}
@@ -121,9 +129,10 @@ def adapted_net(net: Net, cfg: Adapter) -> Net:
 
 
 def trained(system: System, run: Run, mesh, params=None):
-    """Parameters of `system` after the steps of `run`, from `params` or from initial values.
+    """Parameters of `system` after `run.steps` steps, from `params` or from random initial values.
 
-    A function of the seed of `run`. Raises UserError if the last loss is not finite.
+    All random numbers follow from `run.seed`. `params` is not donated.
+    Raises UserError if the last loss is not finite.
     """
     key_init, key_train = jax.random.split(jax.random.key(run.seed))
     place = placement(system, jax.eval_shape(system.init_state, key_init), mesh)
@@ -135,7 +144,7 @@ def trained(system: System, run: Run, mesh, params=None):
     )
     with jax.set_mesh(mesh):
         state = jax.jit(system.init_state, out_shardings=place.state)(key_init)
-        # a copy, because the steps donate their state
+        # a copy: the steps donate their state
         start = jax.device_put(params or state.params, place.state.params, may_alias=False)
         state = state.replace(params=start)
         for step in range(0, run.steps, run.chunk):
@@ -147,40 +156,44 @@ def trained(system: System, run: Run, mesh, params=None):
     return state.params
 
 
-def comparison(base: System, tuned: System, net: Net, state: State, merged, cfg: Config) -> dict:
-    """Bits per byte of held-out text by the base, after LoRA and after full fine-tuning.
+def fine_tuned(tuned: System, net: Net, state: State, cfg: Config):
+    """Parameters of the base after full fine-tuning on the batches of the LoRA run `tuned`."""
+    full = language_model.system(dataclasses.replace(cfg, optim=cfg.full), net)
+    full = dataclasses.replace(full, batches=tuned.batches)
+    one_device = np.reshape(list(state.step.devices())[:1], (1,) * len(MESH_AXES))
+    default = jax.sharding.Mesh(one_device, MESH_AXES)
+    mesh = getattr(state.step.sharding, "mesh", default)
+    return trained(full, cfg.run, mesh, state.extra)
 
-    `target_bits_...`: of the new text.  `source_bits_...`: of the base's text.
-    `recovered_share`: LoRA's improvement on the new text over that of full fine-tuning.
+
+def comparison(base: System, tuned: System, net: Net, state: State, merged, cfg: Config) -> dict:
+    """Bits per byte of held-out text under the base, after LoRA and after full fine-tuning.
+
+    `target_bits_*` are measured on the new text, `source_bits_*` on the base's text.
+    `recovered_share` is LoRA's gain on the new text divided by the gain of full fine-tuning.
     """
-    judge, key = jax.jit(functools.partial(evaluate, net=net)), jax.random.key(0)
+    compiled, key = jax.jit(functools.partial(evaluate, net=net)), jax.random.key(0)
 
     def bits(params, system):
-        whole = State(params, (), (), jnp.int32(0))
-        return float(evaluated(judge, whole, system.held_out(), key)["eval_bits_per_byte"])
+        state = State(params, (), (), jnp.int32(0))
+        return float(evaluated(compiled, state, system.held_out(), key)["eval_bits_per_byte"])
 
-    metrics = {
-        "target_bits_base": bits(state.extra, tuned),
-        "target_bits_lora": bits(merged, tuned),
-        "source_bits_base": bits(state.extra, base),
-        "source_bits_lora": bits(merged, base),
-    }
-    if not cfg.compare:
-        return metrics
-    whole = language_model.system(dataclasses.replace(cfg, optim=cfg.full), net)
-    whole = dataclasses.replace(whole, batches=tuned.batches)
-    here = np.reshape(list(state.step.devices())[:1], (1,) * len(MESH_AXES))
-    mesh = getattr(state.step.sharding, "mesh", jax.sharding.Mesh(here, MESH_AXES))
-    full = trained(whole, cfg.run, mesh, state.extra)
-    metrics |= {"target_bits_full": bits(full, tuned), "source_bits_full": bits(full, base)}
-    before, lora, full = (metrics[f"target_bits_{by}"] for by in ("base", "lora", "full"))
-    return metrics | {"recovered_share": (before - lora) / (before - full)}
+    models = {"base": state.extra, "lora": merged}
+    if cfg.compare:
+        models["full"] = fine_tuned(tuned, net, state, cfg)
+    target = {name: bits(params, tuned) for name, params in models.items()}
+    source = {name: bits(params, base) for name, params in models.items()}
+    metrics = family("target_bits_{}", target) | family("source_bits_{}", source)
+    if cfg.compare:
+        gain, full_gain = target["base"] - target["lora"], target["base"] - target["full"]
+        metrics["recovered_share"] = gain / full_gain
+    return metrics
 
 
 def gaps(state: State, merged, net: Net, lora: Net, tokens_BT) -> dict[str, float]:
-    """Largest difference of logits over the largest logit.
+    """Largest differences of the logits of two networks, relative to the largest logit.
 
-    `start_gap`: LoRA with b = 0 against the base.  `merged_gap`: LoRA against merged parameters.
+    `start_gap` compares LoRA at b = 0 with the base, `merged_gap` LoRA with merged parameters.
     """
     with_lora = jax.jit(lambda factors, base: lora.apply(factors, base, tokens_BT)[0])
     without = jax.jit(lambda params: net.apply(params, (), tokens_BT)[0])
@@ -196,7 +209,10 @@ def gaps(state: State, merged, net: Net, lora: Net, tokens_BT) -> dict[str, floa
 
 
 def sizes(net: Net, lora: Net) -> dict[str, float]:
-    """Trained parameters, their share of the base's, and I O / r (I + O) at I = O = 4096, r = 8."""
+    """Number of trained parameters, their share of the base's parameters, and `matrix_reduction`.
+
+    `matrix_reduction` is I O / (r (I + O)) at I = O = 4096 and r = 8.
+    """
     matrix = P((4096, 4096), ("inputs", "outputs"), jax.nn.initializers.zeros)
     factors, frozen = core_spec.count(lora.spec), core_spec.count(net.spec)
     return {
@@ -209,7 +225,7 @@ def sizes(net: Net, lora: Net) -> dict[str, float]:
 def system(
     cfg: Config, net: Net | None = None, tx: optax.GradientTransformation | None = None
 ) -> System:
-    """LoRA on the decoder of the config; `net` and `tx` replace the decoder and the optimiser."""
+    """LoRA as a System; `net` and `tx` replace the decoder and the optimiser of `cfg`."""
     net = net or decoder.net(cfg.model)
     lora = adapted_net(net, cfg.adapter)
     tx = tx or optimizer(cfg.optim, cfg.run.steps, lora.spec)
@@ -228,10 +244,11 @@ def system(
 
     def report(state: State, key: jax.Array) -> Result:
         merged, *_ = decoder_of(state, cfg)
-        samples = written.report(merged, text(), key, cfg)
-        compared = comparison(base, tuned, net, state, merged, cfg)
-        checked = gaps(state, merged, net, lora, jnp.asarray(tuned.batches(0)[:, :-1]))
-        return Result(samples.metrics | sizes(net, lora) | checked | compared, samples.figures)
+        samples = baselines_and_samples(merged, text(), key, cfg)
+        metrics = samples.metrics | sizes(net, lora)
+        metrics |= gaps(state, merged, net, lora, jnp.asarray(tuned.batches(0)[:, :-1]))
+        metrics |= comparison(base, tuned, net, state, merged, cfg)
+        return Result(metrics, samples.figures)
 
     tuned = dataclasses.replace(
         language_model.system(cfg, lora, tx),

@@ -1,4 +1,4 @@
-"""What a language model run ends with: the baselines on its text, and samples."""
+"""Final report of a language model: baselines on its held-out text, and samples."""
 
 from panorax.core.state import Result
 from panorax.data.text import Tokens, joined
@@ -9,7 +9,11 @@ PROMPTS = ("", "def main(", "import os\nimport sys\n\n\nclass ", 'The "if" state
 
 
 def report(params, text: Tokens, key, cfg) -> Result:
-    """Bits per byte of the n-gram model and of xz on the held-out documents, and continuations of a few prompts in samples.txt."""
+    """Bits per byte of the baselines on the held-out documents, and samples.
+
+    Metrics: `ngram_bits_per_byte` and `xz_bits_per_byte`.  File: samples.txt, with 120 new tokens
+    after each of `PROMPTS`.
+    """
     samples = generate(
         params, PROMPTS, text.tokenizer, key, new=120, cfg=cfg.model, sampling=cfg.sampling
     )

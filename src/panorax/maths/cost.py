@@ -1,8 +1,9 @@
-"""What a program costs, read off its jaxpr without compiling it: floating point operations and memory at the peak.
+"""Cost of a program from its jaxpr, without compiling it: floating point operations, peak memory.
 
-Both follow the program as JAX traced it, gradients and recomputation included, into scans, calls and branches. Operations of matrix products
-and convolutions are counted, two for a multiplication and an addition, those with the zeros between the pixels of a dilated image left out; the rest is
-small beside them. A `while` counts once, its number of turns being unknown.
+The counts follow the traced program, including gradients and rematerialisation, into scans, calls
+and branches. `flops` counts matrix products and convolutions, two operations per multiply-add,
+without the zeros that dilation inserts into an image. Other operations are negligible.
+A `while` counts as one iteration, because its trip count is unknown.
 """
 
 import math
@@ -22,38 +23,56 @@ REDUCTIONS = {
     "argmax",
     "argmin",
 }
+"""primitives whose operands are fused into them"""
 CALLS = {"jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call"}
+"""primitives that are inlined"""
 MATERIALISES = {
-    "dot_general", "conv_general_dilated", "gather", "scatter", "scatter-add", "dynamic_update_slice", "sort", "top_k", "cumsum", "cumlogsumexp",
-    "random_bits", "threefry2x32", "scan", "while", "cond", "concatenate", *REDUCTIONS,
-}  # fmt: skip
+    "dot_general",
+    "conv_general_dilated",
+    "gather",
+    "scatter",
+    "scatter-add",
+    "dynamic_update_slice",
+    "sort",
+    "top_k",
+    "cumsum",
+    "cumlogsumexp",
+    "random_bits",
+    "threefry2x32",
+    "scan",
+    "while",
+    "cond",
+    "concatenate",
+    *REDUCTIONS,
+}
+"""primitives whose results are stored in memory"""
 
 
 def flops(jaxpr: ClosedJaxpr) -> int:
-    """Operations of one call."""
+    """Floating point operations of one call."""
     return _flops(jaxpr.jaxpr)
 
 
 def peak_bytes(jaxpr: ClosedJaxpr) -> int:
-    """Bytes that a call needs at its peak besides its arguments, whose place its results take, as those of a training step do.
+    """Peak memory of one call in bytes, excluding its arguments.
 
-    A value lives from the equation that makes it to the last that reads it. What only passes through elementwise operations and changes of
-    shape on its way to a reduction or to more of them is fused, as every XLA backend does, and takes nothing; what a matrix product, a scan
-    or the caller reads is stored.
+    The results reuse the memory of the arguments, as in a training step that donates its state.
+    A value lives from the equation that computes it to its last reader. Elementwise and reshape
+    results are assumed fused, hence free, unless a matrix product, a scan or the caller reads them.
     """
     return _peak(jaxpr.jaxpr, results=False)
 
 
 def _subs(eqn) -> list[Jaxpr]:
     """The jaxprs inside an equation."""
-    found = [
+    values = [
         x
         for value in eqn.params.values()
         for x in (value if isinstance(value, (tuple, list)) else (value,))
     ]
     return [
         x.jaxpr if isinstance(x, ClosedJaxpr) else x
-        for x in found
+        for x in values
         if isinstance(x, (ClosedJaxpr, Jaxpr))
     ]
 
@@ -63,22 +82,9 @@ def _flops(jaxpr: Jaxpr) -> int:
     for eqn in jaxpr.eqns:
         inside = [_flops(sub) for sub in _subs(eqn)]
         if eqn.primitive.name == "dot_general":
-            (contracted, _), _ = eqn.params["dimension_numbers"]
-            total += (
-                2
-                * eqn.outvars[0].aval.size
-                * math.prod(eqn.invars[0].aval.shape[a] for a in contracted)
-            )
+            total += _matmul_flops(eqn)
         elif eqn.primitive.name == "conv_general_dilated":
-            kernel = eqn.invars[1].aval
-            channels_out = kernel.shape[eqn.params["dimension_numbers"].rhs_spec[0]]
-            total += (
-                2
-                * eqn.outvars[0].aval.size
-                * kernel.size
-                // channels_out
-                // math.prod(eqn.params["lhs_dilation"])
-            )
+            total += _convolution_flops(eqn)
         elif eqn.primitive.name == "scan":
             total += eqn.params["length"] * sum(inside)
         elif eqn.primitive.name == "cond":
@@ -88,25 +94,42 @@ def _flops(jaxpr: Jaxpr) -> int:
     return total
 
 
+def _matmul_flops(eqn) -> int:
+    (contracted, _), _ = eqn.params["dimension_numbers"]
+    summed = math.prod(eqn.invars[0].aval.shape[axis] for axis in contracted)
+    return 2 * eqn.outvars[0].aval.size * summed
+
+
+def _convolution_flops(eqn) -> int:
+    kernel = eqn.invars[1].aval
+    channels_out = kernel.shape[eqn.params["dimension_numbers"].rhs_spec[0]]
+    dilation = math.prod(eqn.params["lhs_dilation"])
+    return 2 * eqn.outvars[0].aval.size * kernel.size // channels_out // dilation
+
+
 @dataclass(eq=False)
 class _Value:
-    """What one equation makes, with its bytes."""
+    """One result of an equation; two values are equal only if they are the same object."""
 
     bytes: int
 
 
 @dataclass(frozen=True)
 class _Operation:
-    """An equation with calls opened: what it reads and makes, and the programs inside it (of a scan, a branch or a recomputation)."""
+    """An equation after calls are inlined, and the jaxprs of its scan, branches or remat."""
 
     name: str
     reads: list[_Value]
     makes: list[_Value]
     inside: list[Jaxpr]
 
+    @property
+    def materialises(self) -> bool:
+        return self.name in MATERIALISES or bool(self.inside)
+
 
 def _operations(jaxpr: Jaxpr, env: dict[Var, _Value]) -> Iterator[_Operation]:
-    """The equations of `jaxpr` in order, the values of its variables put into `env`."""
+    """Yields the equations of `jaxpr` in order, and adds the values of its variables to `env`."""
     for eqn in jaxpr.eqns:
         reads = [
             env.setdefault(v, _Value(_bytes(v))) if isinstance(v, Var) else None for v in eqn.invars
@@ -135,45 +158,55 @@ def _operations(jaxpr: Jaxpr, env: dict[Var, _Value]) -> Iterator[_Operation]:
 
 
 def _peak(jaxpr: Jaxpr, results: bool = True) -> int:
+    """Peak bytes of `jaxpr`, whose results count if `results`."""
     env = {v: _Value(_bytes(v)) for v in (*jaxpr.invars, *jaxpr.constvars)}
     arguments = set(env.values())
     operations = list(_operations(jaxpr, env))
-    stored = {env[v] for v in jaxpr.outvars if isinstance(v, Var)} if results else set()
-    last = dict.fromkeys(stored, len(operations))
-    for n, op in reversed(list(enumerate(operations))):
-        heavy = op.name in MATERIALISES or bool(op.inside)
-        # a fused operation is carried out where its results are read
-        when = (
-            n
-            if heavy or stored & set(op.makes)
-            else max((last.get(v, n) for v in op.makes), default=n)
-        )
-        for v in op.reads:
-            last[v] = max(last.get(v, -1), when)
-        if heavy:
-            stored |= {*op.makes, *(() if op.name in REDUCTIONS else op.reads)}
-    live, most, dies = 0, 0, {}
+    returned = {env[v] for v in jaxpr.outvars if isinstance(v, Var)} if results else set()
+    last_read, stored = _lifetimes(operations, returned)
+    live, peak, freed = 0, 0, {}
     for n, op in enumerate(operations):
         made = [v for v in op.makes if v in stored and v not in arguments]
-        returned = (
-            0 if op.name == "scan" else sum(_bytes(v) for sub in op.inside for v in sub.outvars)
-        )
-        inside = max((_peak(sub) for sub in op.inside), default=0)
         live += sum(v.bytes for v in made)
-        most = max(most, live + max(inside - returned, 0))
+        peak = max(peak, live + _scratch(op))
         for v in made:
-            dies.setdefault(last.get(v, n), []).append(v)
-        live -= sum(v.bytes for v in dies.pop(n, ()))
-    return most
+            freed.setdefault(last_read.get(v, n), []).append(v)
+        live -= sum(v.bytes for v in freed.pop(n, ()))
+    return peak
+
+
+def _lifetimes(
+    operations: list[_Operation], stored: set[_Value]
+) -> tuple[dict[_Value, int], set[_Value]]:
+    """The last operation that reads each value, and the values in memory, `stored` among them."""
+    stored, last_read = set(stored), dict.fromkeys(stored, len(operations))
+    for n, op in reversed(list(enumerate(operations))):
+        # a fused operation runs when its results are read
+        if op.materialises or stored & set(op.makes):
+            runs = n
+        else:
+            runs = max((last_read.get(v, n) for v in op.makes), default=n)
+        for v in op.reads:
+            last_read[v] = max(last_read.get(v, -1), runs)
+        if op.materialises:
+            stored |= {*op.makes, *(() if op.name in REDUCTIONS else op.reads)}
+    return last_read, stored
+
+
+def _scratch(op: _Operation) -> int:
+    """Bytes that the jaxprs inside an operation need beyond the results of the operation."""
+    inside = max((_peak(sub) for sub in op.inside), default=0)
+    if op.name == "scan":
+        return inside
+    returned = sum(_bytes(v) for sub in op.inside for v in sub.outvars)
+    return max(inside - returned, 0)
 
 
 def _bytes(v) -> int:
-    """Bytes of a variable; literals and keys take none."""
+    """Bytes of a variable; literals and keys count as 0."""
     dtype = getattr(v.aval, "dtype", None)
-    return (
-        0
-        if isinstance(v, Literal)
-        or dtype is None
-        or jax.dtypes.issubdtype(dtype, jax.dtypes.extended)
-        else v.aval.size * dtype.itemsize
-    )
+    if isinstance(v, Literal) or dtype is None:
+        return 0
+    if jax.dtypes.issubdtype(dtype, jax.dtypes.extended):
+        return 0
+    return v.aval.size * dtype.itemsize

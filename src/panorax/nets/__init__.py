@@ -1,1 +1,1 @@
-"""Networks: a spec and an apply, no loss and no data."""
+"""Networks as a spec and an apply, without loss or data."""

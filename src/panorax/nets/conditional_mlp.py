@@ -1,4 +1,7 @@
-"""A multi-layer perceptron of an array and a class: the players of a small adversarial game."""
+"""Multi-layer perceptron of an array and a class.
+
+It is the generator and the discriminator of a small GAN.
+"""
 
 import functools
 import math
@@ -19,11 +22,11 @@ class Config:
     hidden: tuple[Count, ...] = (256, 256)
     """widths of the hidden layers"""
     label_width: Count = 32
-    """entries of the embedding of a class"""
+    """width of the class embedding"""
 
 
 def spec(cfg: Config, inputs: int, outputs: int, classes: int):
-    """Parameters of a map from `inputs` entries and one of `classes` labels to `outputs`."""
+    """Parameters of the map from `inputs` numbers and one of `classes` labels to `outputs`."""
     table = jax.nn.initializers.normal(1.0)
     return {
         "label": P((classes, cfg.label_width), ("labels", "embed"), table),
@@ -33,7 +36,7 @@ def spec(cfg: Config, inputs: int, outputs: int, classes: int):
 
 
 def net(cfg: Config, shape: tuple[int, ...], out: tuple[int, ...], classes: int) -> Net:
-    """The map from (x (B, *shape), label (B,)) to (B, *out)."""
+    """The network from x (B, *shape) and label (B,) to (B, *out)."""
     declared = spec(cfg, math.prod(shape), math.prod(out), classes)
     return stateless(declared, functools.partial(apply, out=out))
 
@@ -41,7 +44,7 @@ def net(cfg: Config, shape: tuple[int, ...], out: tuple[int, ...], classes: int)
 def apply(
     params, x: Float[Array, " B *shape"], label_B: Int[Array, " B"], out: tuple[int, ...]
 ) -> Float[Array, " B *out"]:
-    """Affine maps of the entries of x and the embedding of the label, leaky ReLU in between."""
+    """An MLP with leaky ReLU (slope 0.2) of the flattened x and the embedding of the label."""
     relu = functools.partial(jax.nn.leaky_relu, negative_slope=0.2)
     inputs = jnp.concatenate([x.reshape(len(x), -1), params["label"][label_B]], -1)
     return mlp.dense(params["out"], mlp.apply(params["torso"], inputs, relu)).reshape(-1, *out)

@@ -1,8 +1,12 @@
-"""Diffusion Transformer with adaLN-Zero (Peebles & Xie 2023, arXiv:2212.09748, section 3.2): a velocity or noise field on images.
+"""Diffusion Transformer with adaLN-Zero: a velocity or noise field on images.
 
-The image is cut into patches, each a token with a fixed sinusoidal position. Time and class become one vector c, from which every block reads
-shift, scale and gate of its two branches: x <- x + g(c) f(norm(x) (1 + s(c)) + b(c)). The maps from c start at zero, so a block starts as the
-identity and the network as the constant 0.
+Each patch of the image is a token with a fixed sinusoidal position. Time and class are embedded in
+one vector c. Each branch f of a block (attention, feed-forward) is modulated by linear maps of c:
+
+    x <- x + g(c) f(norm(x) (1 + s(c)) + b(c))
+
+The maps from c are initially zero, so each block starts as the identity and the output as 0.
+Source: Peebles & Xie 2023, arXiv:2212.09748, section 3.2.
 """
 
 import functools
@@ -26,23 +30,27 @@ from panorax.ops.positions import sinusoidal
 @checked
 class Config:
     patch: Count = 2
-    """side of a patch in pixels; divides the image's sides"""
+    """side of a patch in pixels; a divisor of the image's sides"""
     d_model: Count = 96
-    """[D]; a multiple of 4 and of n_heads"""
+    """width of the residual stream, a multiple of 4 and of n_heads [D]"""
     n_layers: Count = 4
+    """number of blocks [L]"""
     n_heads: Count = 4
+    """number of attention heads [H]"""
     d_ff: Count = 384
     """hidden width of the feed-forward branch [F]"""
 
     def __post_init__(self):
         if self.d_model % 4 or self.d_model % self.n_heads:
-            raise ValueError(
-                f"net.d-model {self.d_model} must be a multiple of 4 and of net.n-heads {self.n_heads}"
-            )
+            divisors = f"4 and of net.n-heads {self.n_heads}"
+            raise ValueError(f"net.d-model {self.d_model} must be a multiple of {divisors}")
 
 
 def spec(cfg: Config, shape: tuple[int, ...], classes: int):
-    """Parameters for images of `shape` (Y, X, C) and `classes` labels, the last of which may mean "no label"."""
+    """Parameters for images of `shape` (Y, X, C) and `classes` labels.
+
+    The last label may mean "no label".
+    """
     D, F, H, zeros = cfg.d_model, cfg.d_ff, cfg.n_heads, jax.nn.initializers.zeros
     pixels = cfg.patch**2 * shape[2]
     normal = jax.nn.initializers.normal(D**-0.5)
@@ -64,7 +72,7 @@ def spec(cfg: Config, shape: tuple[int, ...], classes: int):
 
 
 def net(cfg: Config, shape: tuple[int, ...], classes: int) -> Net:
-    """The field on images of `shape`, from (x, t, label) to an array like x."""
+    """The field on images of `shape`: maps (x, t, label) to an array of the shape of x."""
     return stateless(spec(cfg, shape, classes), functools.partial(apply, cfg=cfg))
 
 
@@ -75,7 +83,10 @@ def apply(
     label_B: Int[Array, " B"],
     cfg: Config,
 ) -> Float[Array, "B Y X C"]:
-    """The field at x, time t in [0, 1] and class label. Raises ValueError where the patch does not divide the image."""
+    """The field at x, time t in [0, 1] and class label.
+
+    Raises ValueError if the patch does not divide the image.
+    """
     tokens_BND, grid = patchify(x_BYXC, cfg.patch)
     h_BND = split_batch(
         mlp.dense(params["patch"], tokens_BND) + _positions(grid, cfg.d_model)[None]
@@ -84,12 +95,12 @@ def apply(
     c_BD = jax.nn.silu(
         mlp.dense(params["time"][1], jax.nn.silu(c_BD)) + whole_rows(params["label"])[label_B]
     )
-    everything = jnp.ones((1, h_BND.shape[1], h_BND.shape[1]), bool)
+    full_mask = jnp.ones((1, h_BND.shape[1], h_BND.shape[1]), bool)
 
     def block(h_BND, layer):
         shift, scale, gate, shift_ff, scale_ff, gate_ff = _modulation(c_BD, layer["modulation"])
         q, k, v = jnp.moveaxis(dot(_norm(h_BND) * (1 + scale) + shift, layer["qkv"]), 2, 0)
-        h_BND = h_BND + gate * dot(attention(q, k, v, everything), layer["o"], 2)
+        h_BND = h_BND + gate * dot(attention(q, k, v, full_mask), layer["o"], 2)
         inner = jax.nn.gelu(dot(_norm(h_BND) * (1 + scale_ff) + shift_ff, layer["up"]))
         return split_batch(h_BND + gate_ff * dot(inner, layer["down"])), None
 
@@ -101,7 +112,10 @@ def apply(
 def patchify(
     x_BYXC: Float[Array, "B Y X C"], patch: int
 ) -> tuple[Float[Array, "B N P"], tuple[int, int]]:
-    """Patches as tokens, row by row, and the grid they form."""
+    """Returns the patches as tokens, row by row, and the shape of their grid.
+
+    Raises ValueError if the patch does not divide the image.
+    """
     B, Y, X, C = x_BYXC.shape
     if Y % patch or X % patch:
         raise ValueError(f"patches of {patch} do not tile an image of {Y} x {X}")
@@ -113,18 +127,17 @@ def patchify(
 def unpatchify(
     tokens_BNP: Float[Array, "B N P"], grid: tuple[int, int], patch: int
 ) -> Float[Array, "B Y X C"]:
-    """The image whose patches these are."""
+    """Inverse of `patchify`."""
     B = tokens_BNP.shape[0]
     split = tokens_BNP.reshape(B, *grid, patch, patch, -1).swapaxes(2, 3)
     return split.reshape(B, grid[0] * patch, grid[1] * patch, -1)
 
 
 def _positions(grid, width):
-    """Half of the features for the row, half for the column."""
+    """Sinusoidal features of the row (first half) and of the column (second half)."""
     y, x = jnp.meshgrid(jnp.arange(grid[0]), jnp.arange(grid[1]), indexing="ij")
-    return jnp.concatenate(
-        [sinusoidal(y.ravel(), width // 2), sinusoidal(x.ravel(), width // 2)], -1
-    )
+    features = [sinusoidal(index.ravel(), width // 2) for index in (y, x)]
+    return jnp.concatenate(features, -1)
 
 
 def _modulation(c_BD, w_DZD):

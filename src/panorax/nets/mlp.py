@@ -1,4 +1,4 @@
-"""Multi-layer perceptron: affine maps with a nonlinearity between them."""
+"""Multi-layer perceptron: affine maps with a nonlinearity between."""
 
 from collections.abc import Callable
 
@@ -11,9 +11,10 @@ from panorax.ops.dot import dot
 
 
 def fan_in(gain: float) -> Initializer:
-    """Normal with standard deviation gain / sqrt(inputs): unit inputs give outputs of size `gain`.
+    """Normal initialiser with standard deviation gain / sqrt(inputs).
 
-    Not orthogonal, which many use here: the batched QR behind it can deadlock on a CPU when initialisation is vmapped over seeds.
+    Inputs of variance 1 give outputs of variance gain^2. The common alternative, an orthogonal
+    matrix, needs a batched QR, which can deadlock on a CPU when vmapped over seeds.
     """
     return jax.nn.initializers.variance_scaling(gain**2, "fan_in", "normal")
 
@@ -33,14 +34,14 @@ def dense(params, x: Float[Array, "*batch I"]) -> Float[Array, "*batch O"]:
 
 
 def spec(sizes: tuple[int, ...], init: Initializer = fan_in(2**0.5)) -> tuple[dict[str, P], ...]:
-    """Parameters of the len(sizes) - 1 affine maps between consecutive sizes, each drawn by `init`."""
+    """Parameters of the len(sizes) - 1 affine maps between consecutive sizes."""
     return tuple(dense_spec(i, o, init) for i, o in zip(sizes[:-1], sizes[1:], strict=True))
 
 
 def apply(
     params, x: Float[Array, "*batch I"], activation: Callable = jnp.tanh
 ) -> Float[Array, "*batch O"]:
-    """activation(... activation(x w_1 + b_1) ...): the nonlinearity follows every map, the last one too, so that a head can follow."""
+    """activation(... activation(x w_1 + b_1) ...), with the nonlinearity after the last map too."""
     for layer in params:
         x = activation(dense(layer, x))
     return x
@@ -49,5 +50,5 @@ def apply(
 def perceptron(
     params, x: Float[Array, "*batch I"], activation: Callable = jnp.tanh
 ) -> Float[Array, "*batch O"]:
-    """The same without a nonlinearity behind the last map."""
+    """As `apply`, without the nonlinearity after the last map."""
     return dense(params[-1], apply(params[:-1], x, activation))

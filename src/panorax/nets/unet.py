@@ -1,9 +1,14 @@
-"""The U-Net of denoising diffusion (Ho et al. 2020, arXiv:2006.11239, appendix B): a velocity or noise field on images.
+"""The U-Net of denoising diffusion: a velocity or noise field on images.
 
-Down through levels of ever coarser grids, a middle, and up again, where every block also sees what the block of the same place on the way down
-gave. A block adds to its input conv(silu(norm(conv(silu(norm(h))) + c))), c a linear map of time and class; on some levels, and in the middle,
-self-attention over all positions follows. The last convolution of every branch starts at zero, and so does that of the network, which starts
-as the constant 0. Parameters and results are those of diffusers' `UNet2DModel`.
+The downward path runs through levels of ever coarser grids to a middle; the upward path returns.
+Each block of the upward path also reads an output of the downward path on its grid. A block is
+
+    h <- skip(h) + conv(silu(norm(conv(silu(norm(h))) + c)))
+
+with a linear map c of the embedded time and class. On some levels, and in the middle,
+self-attention over all positions follows. The last convolution of each branch and of the network is
+initially zero, so the output starts as 0. Parameters and outputs match diffusers' `UNet2DModel`.
+Source: Ho et al. 2020, arXiv:2006.11239, appendix B.
 """
 
 import functools
@@ -29,56 +34,54 @@ EPSILON = 1e-5
 @checked
 class Config:
     channels: tuple[Count, ...] = (32, 64)
-    """of each level, from the finest grid to the coarsest"""
+    """channels of each level, from the finest grid to the coarsest"""
     blocks: Count = 1
-    """residual blocks of a level on the way down; one more on the way up"""
+    """number of residual blocks of a level on the downward path; the upward path has one more"""
     attention: tuple[bool, ...] = (False, True)
-    """levels whose blocks attend; the middle always does"""
+    """switch of each level for self-attention after its blocks; the middle always has attention"""
     head_dim: Count = 16
+    """width of an attention head [K]"""
     groups: Count = 8
-    """of channels, normalised together"""
+    """number of channel groups of each group norm"""
 
     def __post_init__(self):
+        channels, attention = f"net.channels {self.channels}", f"net.attention {self.attention}"
         if not self.channels or len(self.attention) != len(self.channels):
-            raise ValueError(
-                f"net.attention {self.attention} must have one entry for each level of net.channels {self.channels}"
-            )
+            raise ValueError(f"{attention} must have one entry for each level of {channels}")
         if self.channels[0] % 2 or any(C % self.groups for C in self.channels):
-            raise ValueError(
-                f"net.channels {self.channels} must be multiples of net.groups {self.groups}, the first of them even"
-            )
-        attending = [
-            C for C, attends in zip(self.channels, self.attention, strict=True) if attends
-        ] + [self.channels[-1]]
+            groups = f"net.groups {self.groups}"
+            raise ValueError(f"{channels} must be multiples of {groups}, the first of them even")
+        levels = zip(self.channels, self.attention, strict=True)
+        attending = [C for C, attends in levels if attends] + [self.channels[-1]]
         if any(C % self.head_dim for C in attending):
-            raise ValueError(
-                f"net.head-dim {self.head_dim} must divide the channels {attending} of what attends"
-            )
+            head_dim = f"net.head-dim {self.head_dim}"
+            raise ValueError(f"{head_dim} must divide the channels {attending} with attention")
 
 
 def spec(cfg: Config, shape: tuple[int, ...], classes: int):
-    """Parameters for images of `shape` (Y, X, C) and `classes` labels, the last of which may mean "no label"."""
+    """Parameters for images of `shape` (Y, X, C) and `classes` labels.
+
+    The last label may mean "no label". Raises ValueError if a level cannot halve the grid.
+    """
     _check_sides(shape, cfg)
-    first, width, coarsest, plain = (
-        cfg.channels[0],
-        4 * cfg.channels[0],
-        len(cfg.channels) - 1,
-        mlp.fan_in(1.0),
-    )
+    first, coarsest, plain = cfg.channels[0], len(cfg.channels) - 1, mlp.fan_in(1.0)
+    width = 4 * first
 
     def level(inputs, outputs, attends, resample):
-        found = {"blocks": tuple(_residual_spec(I, outputs, width) for I in inputs)}
-        found |= {"attention": (_attention_spec(outputs),) * len(inputs)} if attends else {}
-        return found | ({"resample": conv_spec(outputs, outputs, init=plain)} if resample else {})
+        tree = {"blocks": tuple(_residual_spec(I, outputs, width) for I in inputs)}
+        if attends:
+            tree["attention"] = (_attention_spec(outputs),) * len(inputs)
+        if resample:
+            tree["resample"] = conv_spec(outputs, outputs, init=plain)
+        return tree
 
     down, up = [], []
     for l, (C, attends) in enumerate(zip(cfg.channels, cfg.attention, strict=True)):
         finer, coarser = cfg.channels[max(l - 1, 0)], cfg.channels[min(l + 1, coarsest)]
         down.append(level((finer, *(C,) * (cfg.blocks - 1)), C, attends, l < coarsest))
         from_below, skipped = (coarser, *(C,) * cfg.blocks), (*(C,) * cfg.blocks, finer)
-        up.append(
-            level([a + b for a, b in zip(from_below, skipped, strict=True)], C, attends, l > 0)
-        )
+        inputs = [a + b for a, b in zip(from_below, skipped, strict=True)]
+        up.append(level(inputs, C, attends, l > 0))
     C = cfg.channels[-1]
     return {
         "in": conv_spec(shape[2], first, init=plain),
@@ -96,7 +99,7 @@ def spec(cfg: Config, shape: tuple[int, ...], classes: int):
 
 
 def net(cfg: Config, shape: tuple[int, ...], classes: int) -> Net:
-    """The field on images of `shape`, from (x, t, label) to an array like x."""
+    """The field on images of `shape`: maps (x, t, label) to an array of the shape of x."""
     return stateless(spec(cfg, shape, classes), functools.partial(apply, cfg=cfg))
 
 
@@ -107,7 +110,10 @@ def apply(
     label_B: Int[Array, " B"],
     cfg: Config,
 ) -> Float[Array, "B Y X C"]:
-    """The field at x, time t in [0, 1] and class label. Raises ValueError where the image cannot be halved often enough."""
+    """The field at x, time t in [0, 1] and class label.
+
+    Raises ValueError if a level cannot halve the grid.
+    """
     _check_sides(x_BYXC.shape[1:], cfg)
     c_BD = mlp.dense(params["time"][0], sinusoidal(1000 * t_B, cfg.channels[0]))
     c_BD = jax.nn.silu(
@@ -128,19 +134,18 @@ def apply(
         for i in range(cfg.blocks + 1):
             h_BYXC = _block(level, i, jnp.concatenate([h_BYXC, skips.pop()], -1), c_BD, cfg)
         if "resample" in level:
-            h_BYXC = (
-                upsampled_conv2d(h_BYXC, level["resample"]["w"])
-                + level["resample"]["b"][None, None, None]
-            )
+            weights = level["resample"]
+            h_BYXC = upsampled_conv2d(h_BYXC, weights["w"]) + weights["b"][None, None, None]
     return conv(params["out"], jax.nn.silu(_norm(params["norm"], h_BYXC, cfg)))
 
 
 def _check_sides(shape, cfg):
-    """The grid is halved from each level to the next."""
-    factor = 2 ** (len(cfg.channels) - 1)
-    if shape[0] % factor or shape[1] % factor:
+    """Raises ValueError unless each level can halve the grid of the level before it."""
+    levels, (Y, X) = len(cfg.channels), shape[:2]
+    factor = 2 ** (levels - 1)
+    if Y % factor or X % factor:
         raise ValueError(
-            f"the sides of an image of {shape[0]} x {shape[1]} must be multiples of {factor} for {len(cfg.channels)} levels"
+            f"the sides of an image of {Y} x {X} must be multiples of {factor} for {levels} levels"
         )
 
 
@@ -175,31 +180,24 @@ def _norm(params, h_BYXC, cfg):
 
 
 def _block(level, i, h_BYXC, c_BD, cfg):
-    """The residual block i of a level, and its attention."""
+    """Residual block i of a level, followed by its attention if the level has any."""
     h_BYXC = _residual(level["blocks"][i], h_BYXC, c_BD, cfg)
-    return split_batch(
-        _attend(level["attention"][i], h_BYXC, cfg) if "attention" in level else h_BYXC
-    )
+    if "attention" in level:
+        h_BYXC = _attend(level["attention"][i], h_BYXC, cfg)
+    return split_batch(h_BYXC)
 
 
 def _residual(params, h_BYXC, c_BD, cfg):
-    inner = (
-        conv(params["conv1"], jax.nn.silu(_norm(params["norm1"], h_BYXC, cfg)))
-        + mlp.dense(params["time"], c_BD)[:, None, None]
-    )
+    inner = conv(params["conv1"], jax.nn.silu(_norm(params["norm1"], h_BYXC, cfg)))
+    inner = inner + mlp.dense(params["time"], c_BD)[:, None, None]
     inner = conv(params["conv2"], jax.nn.silu(_norm(params["norm2"], inner, cfg)))
     return inner + (mlp.dense(params["skip"], h_BYXC) if "skip" in params else h_BYXC)
 
 
 def _attend(params, h_BYXC, cfg):
     B, Y, X, C = h_BYXC.shape
-    q, k, v = jnp.moveaxis(
-        mlp.dense(params["qkv"], _norm(params["norm"], h_BYXC, cfg)).reshape(
-            B, Y * X, 3, C // cfg.head_dim, cfg.head_dim
-        ),
-        2,
-        0,
-    )
-    return h_BYXC + mlp.dense(
-        params["o"], attention(q, k, v, jnp.ones((1, Y * X, Y * X), bool)).reshape(h_BYXC.shape)
-    )
+    qkv = mlp.dense(params["qkv"], _norm(params["norm"], h_BYXC, cfg))
+    heads = qkv.reshape(B, Y * X, 3, C // cfg.head_dim, cfg.head_dim)
+    full_mask = jnp.ones((1, Y * X, Y * X), bool)
+    values = attention(*jnp.moveaxis(heads, 2, 0), full_mask)
+    return h_BYXC + mlp.dense(params["o"], values.reshape(h_BYXC.shape))

@@ -1,4 +1,4 @@
-"""A velocity field on points: a multi-layer perceptron of position, time and class."""
+"""Velocity field on points: a multi-layer perceptron of position, time and class."""
 
 import functools
 
@@ -18,22 +18,21 @@ class Config:
     hidden: tuple[Count, ...] = (256, 256, 256)
     """widths of the hidden layers"""
     time_width: Count = 64
-    """features of the time, and of the class; even"""
+    """width of the time features and of the class embedding, an even number"""
 
 
 def spec(cfg: Config, shape: tuple[int, ...], classes: int):
     """Parameters for points of `shape` (D,) and `classes` labels."""
+    table = jax.nn.initializers.normal(0.02)
     return {
-        "label": P(
-            (classes, cfg.time_width), ("labels", "embed"), jax.nn.initializers.normal(0.02)
-        ),
+        "label": P((classes, cfg.time_width), ("labels", "embed"), table),
         "torso": mlp.spec((shape[0] + 2 * cfg.time_width, *cfg.hidden)),
         "out": mlp.dense_spec(cfg.hidden[-1], shape[0], jax.nn.initializers.zeros),
     }
 
 
 def net(cfg: Config, shape: tuple[int, ...], classes: int) -> Net:
-    """The field on points of `shape`, from (x, t, label) to an array like x."""
+    """The field on points of `shape`: maps (x, t, label) to an array of the shape of x."""
     return stateless(spec(cfg, shape, classes), functools.partial(apply, cfg=cfg))
 
 
@@ -45,7 +44,6 @@ def apply(
     cfg: Config,
 ) -> Float[Array, "B D"]:
     """The field at x, time t in [0, 1] and class label."""
-    inputs = jnp.concatenate(
-        [x_BD, sinusoidal(100 * t_B, cfg.time_width), params["label"][label_B]], -1
-    )
+    time = sinusoidal(100 * t_B, cfg.time_width)
+    inputs = jnp.concatenate([x_BD, time, params["label"][label_B]], -1)
     return mlp.dense(params["out"], mlp.apply(params["torso"], inputs, jax.nn.silu))

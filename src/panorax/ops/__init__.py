@@ -1,1 +1,1 @@
-"""Mathematics with a name: pure functions that know no model and no parameters."""
+"""Mathematics inside networks: pure functions of arrays, independent of any model."""

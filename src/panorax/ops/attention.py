@@ -1,4 +1,4 @@
-"""Scaled dot-product attention with grouped key/value heads, and the masks it takes."""
+"""Scaled dot-product attention with grouped key/value heads, and its masks."""
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +13,12 @@ def attention(
     scale: float | None = None,
     cap: float | None = None,
 ) -> Float[Array, "B T H K"]:
-    """softmax(scale q k^T) v, each group of H/G query heads sharing one key/value head (Vaswani et al. 2017; Ainslie et al. 2023).
+    """softmax(scale q k^T) v; each group of H / G query heads shares one key/value head.
 
-    `scale` is 1 / sqrt(K) unless given; with a `cap` logits x become cap tanh(x / cap) (Gemma 2, arXiv:2408.00118, sec. 2). True in the mask
-    means "may attend"; a query that may attend nothing gets the mean of all values. Logits and softmax in float32.
-    Raises ValueError where G does not divide H.
+    mask_BTS: True if the query may attend to the key. A query without any such key returns the mean
+    of all values.  scale: by default 1 / sqrt(K).  cap: soft cap of the logits (see `soft_cap`).
+    Logits and softmax are computed in float32. Raises ValueError if G does not divide H.
+    Source: Vaswani et al. 2017; Ainslie et al. 2023 (grouped heads).
     """
     B, T, H, K = q_BTHK.shape
     G = k_BSGK.shape[2]
@@ -34,17 +35,23 @@ def attention(
 
 
 def soft_cap(x: Float[Array, "*shape"], cap: float | None) -> Float[Array, "*shape"]:
-    """cap tanh(x / cap), which stays within -cap and cap; x itself where `cap` is None."""
+    """cap tanh(x / cap), which lies between -cap and cap; x unchanged if `cap` is None.
+
+    Source: Gemma 2, arXiv:2408.00118, section 2.
+    """
     return x if cap is None else cap * jnp.tanh(x / cap)
 
 
 def causal_mask(query_BT: Int[Array, "#B T"], key_BS: Int[Array, "#B S"]) -> Bool[Array, "B T S"]:
-    """True where the key's position is not after the query's."""
+    """True if the key's position is at most the query's position."""
     return key_BS[:, None, :] <= query_BT[:, :, None]
 
 
 def sliding_window_mask(
     query_BT: Int[Array, "#B T"], key_BS: Int[Array, "#B S"], window: int | Int[Array, ""]
 ) -> Bool[Array, "B T S"]:
-    """Causal, and among the last `window` positions, the query's own included (Mistral's convention)."""
+    """True if the key is among the last `window` positions up to and including the query.
+
+    Source: Mistral 7B, arXiv:2310.06825.
+    """
     return causal_mask(query_BT, key_BS) & (key_BS[:, None, :] > query_BT[:, :, None] - window)

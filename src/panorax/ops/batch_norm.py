@@ -2,11 +2,12 @@
 
     y = (x - mean) / sqrt(var + eps) * scale + bias        for each channel
 
-In training, mean and var are those of the batch and all positions, var divided by their number n.
-The running averages r follow, r <- (1 - momentum) r + momentum s, with s the mean and the unbiased
-variance n / (n - 1) var. In evaluation, the running averages take the place of mean and var. All
-statistics are float32; y has the dtype of x. Under `jit` the statistics of a batch that is split
-over devices are those of the whole batch; inside `shard_map` each device has those of its part.
+In training, mean and var are the moments over the batch and all n positions; var is biased. Each
+running average r follows a statistic s by r <- (1 - momentum) r + momentum s; s is the mean or the
+unbiased variance n / (n - 1) var. In evaluation, the running averages replace mean and var.
+
+All statistics are float32; y has the dtype of x. Under `jit`, a batch that is split over devices is
+normalised by the statistics of the whole batch; inside `shard_map`, by the statistics per device.
 """
 
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from jaxtyping import Array, Float
 
 
 class Running(NamedTuple):
-    """Running averages of mean and variance, float32 (C,) each; in a spec, a `P` for each array."""
+    """Running averages of mean and variance, float32 (C,) each. A spec holds a `P` for each."""
 
     mean: Any
     var: Any
@@ -31,20 +32,20 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> tuple[Float[Array, "*batch C"], Running]:
-    """y by the statistics of the batch, and the running averages after it.
+    """Normalises x by its own statistics; returns y and the updated running averages.
 
-    Raises ValueError for a batch with one value per channel, which has no variance.
+    Raises ValueError if x has one value per channel, because its variance is undefined.
     """
     n = x.size // x.shape[-1]
     if n < 2:
-        raise ValueError(f"batch normalisation needs 2 values per channel or more, got {x.shape}")
+        raise ValueError(f"batch normalisation needs at least 2 values per channel, got {x.shape}")
     x32 = x.astype(jnp.float32)
     axes = tuple(range(x.ndim - 1))
     mean = jnp.mean(x32, axes)
     var = jnp.mean(jnp.square(x32 - jnp.broadcast_to(mean, x.shape)), axes)
     batch = Running(mean, var * (n / (n - 1)))
-    after = jax.tree.map(lambda r, s: (1 - momentum) * r + momentum * s, running, batch)
-    return _normalised(x32, mean, var, scale, bias, eps).astype(x.dtype), after
+    updated = jax.tree.map(lambda r, s: (1 - momentum) * r + momentum * s, running, batch)
+    return _normalised(x32, mean, var, scale, bias, eps).astype(x.dtype), updated
 
 
 def batch_norm_evaluation(
@@ -54,7 +55,7 @@ def batch_norm_evaluation(
     running: Running,
     eps: float = 1e-5,
 ) -> Float[Array, "*batch C"]:
-    """y by the running averages: every row by itself."""
+    """Normalises x by the running averages, each row independently of the others."""
     y = _normalised(x.astype(jnp.float32), running.mean, running.var, scale, bias, eps)
     return y.astype(x.dtype)
 

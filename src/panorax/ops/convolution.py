@@ -1,4 +1,8 @@
-"""Convolution of images (as a cross-correlation), the one that every network here goes through."""
+"""Two-dimensional convolution (cross-correlation) with gradients that are fast on a CPU.
+
+On a CPU, `conv2d` has a custom gradient: both products of its backward pass are convolutions in the
+form that XLA runs fast inside a scan. There, only reverse-mode differentiation is defined.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +19,11 @@ def conv2d(
     stride: int = 1,
     padding: Padding = "SAME",
 ) -> Float[Array, "B Y2 X2 O"]:
-    """y[b, y, x] = sum_{u, v} x[b, stride y + u - top, stride x + v - left] w[u, v], zero outside of the image.
+    """y[b, y, x] = sum_{u, v} x[b, stride y + u - top, stride x + v - left] w[u, v].
 
-    `padding` is ((top, bottom), (left, right)), or "SAME" for ceil(Y / stride) x ceil(X / stride)
-    positions. A kernel of one pixel without padding is a product of matrices at every `stride`-th
-    position. Reverse mode only on a CPU: both gradients are written as the form of convolution that
-    XLA runs fast inside a scan.
+    padding: ((top, bottom), (left, right)) zeros around the image, or "SAME", which gives
+    ceil(Y / stride) x ceil(X / stride) positions. A 1 x 1 kernel without padding is computed as a
+    matrix product at every `stride`-th position.
     """
     if isinstance(padding, str):
         sides = x_BYXI.shape[1:3], w_UVIO.shape[:2]
@@ -35,19 +38,21 @@ def conv2d(
 def upsampled_conv2d(
     x_BYXI: Float[Array, "B Y X I"], w_UVIO: Float[Array, "3 3 I O"]
 ) -> Float[Array, "B 2*Y 2*X O"]:
-    """`conv2d` of the image in which every pixel of x is repeated 2 x 2 times. Of the pixels that a kernel covers there, two rows and two columns
-    are one in x: each of the four outputs of a pixel is a convolution of x with a kernel of 2 x 2, whose entries are sums of those of w."""
+    """`conv2d` of the image x upsampled 2 x 2 times by nearest neighbour, without upsampling it.
+
+    A 3 x 3 kernel covers only 2 x 2 distinct pixels of x. Each of the four outputs of a pixel is a
+    convolution of x with a 2 x 2 kernel of sums of entries of w.
+    """
 
     def halves(w, axis):
         first, middle, last = jnp.split(w, 3, axis)
-        return jnp.concatenate([first, middle + last], axis), jnp.concatenate(
-            [first + middle, last], axis
-        )
+        upper = jnp.concatenate([first, middle + last], axis)
+        lower = jnp.concatenate([first + middle, last], axis)
+        return (upper, (1, 0)), (lower, (0, 1))
 
-    pads = ((1, 0), (0, 1))
     rows = [
-        [conv2d(x_BYXI, w, padding=(up, side)) for w, side in zip(halves(w, 1), pads, strict=True)]
-        for w, up in zip(halves(w_UVIO, 0), pads, strict=True)
+        [conv2d(x_BYXI, w, padding=(vertical, sides)) for w, sides in halves(w_rows, 1)]
+        for w_rows, vertical in halves(w_UVIO, 0)
     ]
     y_BYuXvO = jnp.stack([jnp.stack(row, 3) for row in rows], 2)
     B, Y, _, X, _, O = y_BYuXvO.shape
@@ -73,8 +78,11 @@ def _forward(x_BYXI, w_UVIO, stride, padding):
 
 
 def _backward(stride, padding, inputs, dy_BYXO):
-    """dx is the convolution of dy, `stride` apart, with the kernel turned by half; dw[u, v] = sum_{b, y, x} x[b, stride y + u - top, ...] dy[b, y, x]
-    is that of x with the kernel dy, where the channels of x take the place of the batch and the batch that of the channels."""
+    """dx: dy, dilated by `stride`, convolved with the kernel rotated by 180 degrees.
+
+    dw[u, v] = sum_{b, y, x} x[b, stride y + u - top, ...] dy[b, y, x] is x convolved with the
+    kernel dy, with the channels of x as the batch and the batch as the channels.
+    """
     x_BYXI, w_UVIO = inputs
     sides = [
         (n, low, size, stride * (positions - 1))

@@ -1,6 +1,7 @@
-"""Distributions over actions, as pytrees of their parameters: `sample`, `mode`, `log_prob` and `entropy` are pure functions of them.
+"""Distributions over actions as pytrees of their parameters.
 
-All leading axes are batch axes. Probabilities in float32, in nats.
+Each has `sample`, `mode`, `log_prob` and `entropy`. All leading axes are batch axes. Log
+probabilities and entropies are float32, in nats.
 """
 
 import math
@@ -16,10 +17,11 @@ from panorax.ops.losses import cross_entropy
 def masked(
     logits: Float[Array, "*batch A"], legal: Bool[Array, "*batch A"]
 ) -> Float[Array, "*batch A"]:
-    """Logits that give actions that are not legal probability 0, without making entropy or gradients infinite."""
-    return jnp.where(
-        legal, logits, -1e9
-    )  # the smallest float would overflow when a logsumexp is taken off it
+    """Logits with -1e9 at illegal actions: probability 0, with finite entropy and gradients.
+
+    The most negative float would overflow when logsumexp is subtracted from it.
+    """
+    return jnp.where(legal, logits, -1e9)
 
 
 @struct.dataclass
@@ -44,7 +46,7 @@ class Categorical:
 
 @struct.dataclass
 class MultiCategorical:
-    """K independent categoricals, which may differ in size; actions are int32 of shape (*batch, K)."""
+    """K independent categoricals of any sizes; actions are int32 of shape (*batch, K)."""
 
     parts: tuple[Categorical, ...]
 

@@ -1,4 +1,4 @@
-"""Distances between sets of points: Frechet between their Gaussians, Wasserstein along random directions."""
+"""Distances between two sets of points: the Frechet and the sliced Wasserstein distance."""
 
 import jax
 import jax.numpy as jnp
@@ -6,9 +6,10 @@ from jaxtyping import Array, Float
 
 
 def frechet_distance(a_ND: Float[Array, "N D"], b_MD: Float[Array, "M D"]) -> Float[Array, ""]:
-    """|m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a^1/2 S_b S_a^1/2)^1/2) of the means and covariances of two sets (Heusel et al. 2017).
+    """|m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a^1/2 S_b S_a^1/2)^1/2) of means m and covariances S.
 
-    The squared 2-Wasserstein distance of the Gaussians with these moments; covariances have N - 1 in the denominator.
+    This is the squared 2-Wasserstein distance between the Gaussians with the moments of the sets.
+    Covariances are unbiased. Source: Heusel et al. 2017.
     """
     mean_gap = jnp.mean(a_ND, 0) - jnp.mean(b_MD, 0)
     cov_a, cov_b = jnp.cov(a_ND, rowvar=False), jnp.cov(b_MD, rowvar=False)
@@ -21,9 +22,10 @@ def frechet_distance(a_ND: Float[Array, "N D"], b_MD: Float[Array, "M D"]) -> Fl
 def sliced_wasserstein(
     a_ND: Float[Array, "N D"], b_ND: Float[Array, "N D"], key: jax.Array, directions: int = 128
 ) -> Float[Array, ""]:
-    """Root mean square over random directions of the 2-Wasserstein distance of the two equally large sets projected on them.
+    """Root mean square, over random directions, of the 2-Wasserstein distance of the projections.
 
-    In one dimension it pairs the sorted values (Rabin et al. 2012; Bonneel et al. 2015).
+    In one dimension, optimal transport pairs the sorted values; the sets must have equal size.
+    Source: Rabin et al. 2012; Bonneel et al. 2015.
     """
     theta_DK = jax.random.normal(key, (a_ND.shape[1], directions))
     theta_DK = theta_DK / jnp.linalg.norm(theta_DK, axis=0, keepdims=True)

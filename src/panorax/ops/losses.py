@@ -1,4 +1,4 @@
-"""Losses, elementwise: the mean is the caller's."""
+"""Losses in nats and float32, per element except where the name or docstring says mean."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int, Shaped
 def cross_entropy(
     logits: Float[Array, "*batch V"], label: Int[Array, "*batch"]
 ) -> Float[Array, "*batch"]:
-    """-log softmax(logits)[label] in nats, in float32."""
+    """-log softmax(logits)[label]."""
     logits = logits.astype(jnp.float32)
     picked = jnp.take_along_axis(logits, label[..., None], -1)[..., 0]
     return jax.nn.logsumexp(logits, -1) - picked
@@ -17,25 +17,29 @@ def cross_entropy(
 def next_token_loss(
     logits_BTV: Float[Array, "B T V"], tokens_BT1: Int[Array, "B T1"]
 ) -> Float[Array, ""]:
-    """Mean cross entropy, in nats, of tokens 1 .. T of each row, whose logits are those after tokens 0 .. T - 1."""
+    """Mean cross entropy of tokens 1 .. T of T + 1; `logits_BTV[:, t]` predicts token t + 1."""
     return jnp.mean(cross_entropy(logits_BTV, tokens_BT1[:, 1:]))
 
 
 def smoothed_cross_entropy(
     logits: Float[Array, "*batch V"], label: Int[Array, "*batch"], smoothing: float
 ) -> Float[Array, "*batch"]:
-    """Cross entropy with the distribution that gives the label 1 - smoothing and shares the rest among all V (Szegedy et al. 2015, arXiv:1512.00567,
-    section 7)."""
-    uniform = jax.nn.logsumexp(logits.astype(jnp.float32), -1) - jnp.mean(
-        logits.astype(jnp.float32), -1
-    )
+    """Cross entropy with the target (1 - smoothing) onehot(label) + smoothing / V.
+
+    Source: Szegedy et al. 2015, arXiv:1512.00567, section 7.
+    """
+    logits = logits.astype(jnp.float32)
+    uniform = jax.nn.logsumexp(logits, -1) - jnp.mean(logits, -1)
     return (1 - smoothing) * cross_entropy(logits, label) + smoothing * uniform
 
 
 def binary_cross_entropy(
     logit: Float[Array, "*batch"], label: Float[Array, "*batch"]
 ) -> Float[Array, "*batch"]:
-    """-y log p - (1 - y) log(1 - p), p = sigmoid(logit), y in [0, 1]; finite for every finite logit, in float32."""
+    """-y log p - (1 - y) log(1 - p) with p = sigmoid(logit) and y in [0, 1].
+
+    The result is finite for every finite logit.
+    """
     logit = logit.astype(jnp.float32)
     return jax.nn.softplus(logit) - label * logit
 
@@ -46,8 +50,11 @@ def focal(
     gamma: float = 2.0,
     alpha: float = 0.25,
 ) -> Float[Array, "*batch"]:
-    """-a (1 - p_y)^gamma log p_y for y = 0 or 1, p_y the probability of y, a = alpha for y = 1 and 1 - alpha for y = 0 (Lin et al. 2017,
-    arXiv:1708.02002, equation 5): what is classified well already hardly counts."""
+    """-a_y (1 - p_y)^gamma log p_y with the probability p_y of the label y, which is 0 or 1.
+
+    a_1 = alpha and a_0 = 1 - alpha. Examples that are classified well have little weight.
+    Source: Lin et al. 2017, arXiv:1708.02002, equation 5.
+    """
     nll = binary_cross_entropy(logit, label)
     missed = jnp.exp(-binary_cross_entropy(logit, 1 - label))  # 1 - p_y
     return jnp.where(label == 1, alpha, 1 - alpha) * missed**gamma * nll
@@ -56,7 +63,7 @@ def focal(
 def gaussian_nll(
     y: Float[Array, "*batch"], mean: Float[Array, "*batch"], log_variance: Float[Array, "*batch"]
 ) -> Float[Array, "*batch"]:
-    """-log N(y; mean, exp(log_variance)): the squared error, but for factors and terms without the mean, where the variance is fixed."""
+    """-log N(y; mean, exp(log_variance))."""
     return 0.5 * (
         jnp.square(y - mean) * jnp.exp(-log_variance) + log_variance + jnp.log(2 * jnp.pi)
     )
@@ -65,7 +72,10 @@ def gaussian_nll(
 def categorical_kl(
     p_logits: Float[Array, "*batch V"], q_logits: Float[Array, "*batch V"]
 ) -> Float[Array, "*batch"]:
-    """KL(p | q) = sum p (log p - log q) in nats, p and q the softmax of their logits; in float32. An outcome of logit -inf under p adds nothing."""
+    """KL(p | q) = sum p (log p - log q) with p and q the softmax of their logits.
+
+    An outcome with logit -inf under p contributes 0.
+    """
     log_p, log_q = (
         jax.nn.log_softmax(logits.astype(jnp.float32), -1) for logits in (p_logits, q_logits)
     )
@@ -74,6 +84,6 @@ def categorical_kl(
 
 
 def weighted_mean(x: Shaped[Array, "*shape"], weight: Shaped[Array, "*shape"]) -> Float[Array, ""]:
-    """sum(x * weight) / sum(weight), 0 where all weights are 0; in float32."""
+    """sum(x * weight) / sum(weight), or 0 if all weights are 0."""
     weight = weight.astype(jnp.float32)
     return jnp.sum(x.astype(jnp.float32) * weight) / jnp.maximum(jnp.sum(weight), 1e-30)

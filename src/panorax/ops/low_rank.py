@@ -1,11 +1,11 @@
 """Low-rank adaptation of a frozen matrix (LoRA, Hu et al. 2021, arXiv:2106.09685).
 
-A linear map w is kept as it is, and the product of two thin matrices is added to it:
+The product of two thin matrices is added to a linear map w, which stays fixed:
 
     y = x w + s (x a) b,        w (I, O),  a (I, r),  b (r, O),  s = alpha / r.
 
-The factors have r (I + O) numbers, the matrix has I O. `a` is drawn at random and `b` starts at
-zero, so y starts as x w exactly. Inputs and outputs may each have several axes, as in attention.
+The factors have r (I + O) parameters, the matrix has I O. The initial `a` is random and the initial
+`b` is zero, so y is x w exactly before training. Inputs and outputs may have several axes each.
 """
 
 import dataclasses

@@ -1,4 +1,7 @@
-"""Normalisation over the last axis, or over groups of channels. Statistics in float32, output in the dtype of `x`."""
+"""Normalisation over the last axis or over groups of channels.
+
+Statistics are computed in float32; the output has the dtype of `x`.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +11,7 @@ from jaxtyping import Array, Float
 def rms_norm(
     x: Float[Array, "*batch D"], scale: Float[Array, " D"], eps: float
 ) -> Float[Array, "*batch D"]:
-    """x / sqrt(mean(x^2) + eps) * scale (Zhang & Sennrich 2019)."""
+    """x / sqrt(mean(x^2) + eps) * scale. Source: Zhang & Sennrich 2019."""
     x32 = x.astype(jnp.float32)
     normed = x32 * jax.lax.rsqrt(jnp.mean(jnp.square(x32), -1, keepdims=True) + eps)
     return (normed * _last(scale, x)).astype(x.dtype)
@@ -17,10 +20,12 @@ def rms_norm(
 def layer_norm(
     x: Float[Array, "*batch D"], scale: Float[Array, " D"], bias: Float[Array, " D"], eps: float
 ) -> Float[Array, "*batch D"]:
-    """(x - mean) / sqrt(var + eps) * scale + bias, with the biased variance (Ba et al. 2016)."""
-    return (
-        _standardize(x.astype(jnp.float32), (-1,), eps) * _last(scale, x) + _last(bias, x)
-    ).astype(x.dtype)
+    """(x - mean) / sqrt(var + eps) * scale + bias with the biased variance.
+
+    Source: Ba et al. 2016.
+    """
+    normed = _standardize(x.astype(jnp.float32), (-1,), eps)
+    return (normed * _last(scale, x) + _last(bias, x)).astype(x.dtype)
 
 
 def group_norm(
@@ -30,9 +35,10 @@ def group_norm(
     groups: int,
     eps: float,
 ) -> Float[Array, "B *space C"]:
-    """Layer norm of each of `groups` equal blocks of channels over its channels and all positions (Wu & He 2018).
+    """Standardises each of `groups` equal blocks of channels over its channels and all positions.
 
-    Raises ValueError where `groups` does not divide C.
+    The result is multiplied by `scale` and shifted by `bias` per channel. Raises ValueError if
+    `groups` does not divide C. Source: Wu & He 2018.
     """
     if x.shape[-1] % groups:
         raise ValueError(f"{groups} groups do not divide {x.shape[-1]} channels")
@@ -47,5 +53,5 @@ def _standardize(x, axes, eps):
 
 
 def _last(v, x):
-    """A vector over the last axis of `x`, in float32 and with the rank of `x`."""
+    """The vector v as float32, reshaped to the rank of x with v along the last axis."""
     return v.astype(jnp.float32).reshape((1,) * (x.ndim - 1) + v.shape)

@@ -1,4 +1,4 @@
-"""Positions as phases: rotary embeddings for attention and their extensions to longer contexts, sinusoidal features for times and positions."""
+"""Rotary position embeddings, their extensions to longer contexts, and sinusoidal features."""
 
 import math
 
@@ -9,7 +9,10 @@ from panorax.core.ranges import Count, Positive, checked
 
 
 def rope_frequencies(head_dim: int, theta: float | Float[Array, ""]) -> Float[Array, " half"]:
-    """Angular frequencies theta^(-2i / head_dim), i = 0 .. head_dim/2 - 1, in radians per position (Su et al. 2021, sec. 3.2.2)."""
+    """Frequencies theta^(-2i / head_dim), i = 0 .. head_dim / 2 - 1, in radians per position.
+
+    Source: Su et al. 2021, section 3.2.2.
+    """
     return theta ** (-jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim)
 
 
@@ -18,10 +21,11 @@ def rope(
     position_BT: Int[Array, "B T"],
     frequencies: Float[Array, " half"],
 ) -> Float[Array, "B T H K"]:
-    """Rotate each pair (x_i, x_{i + K/2}) by position * frequency_i, so that q.k depends on the distance of positions alone.
+    """Rotates each pair (x_i, x_{i + K/2}) by the angle position * frequency_i.
 
-    Pairs are half-split, as in the Hugging Face weights; the paper and Meta's weights interleave them (a permutation of the rows of
-    the q and k projections). Computed in float32, returned in the dtype of `x_BTHK`.
+    The product q.k then depends only on the difference of positions. Pairs are half-split, as in
+    Hugging Face weights. The paper and Meta's weights interleave pairs, which permutes the rows of
+    the q and k projections. Angles and rotations are float32; the result has the dtype of x.
     """
     angle = position_BT[:, :, None, None].astype(jnp.float32) * frequencies[None, None, None, :]
     cos, sin = jnp.cos(angle), jnp.sin(angle)
@@ -31,25 +35,33 @@ def rope(
 
 @checked
 class Rope:
-    """Rotary embeddings (Su et al. 2021): pair i of a head turns by theta^(-2i / K) radians per position."""
+    """Rotary embeddings: pair i rotates by theta^(-2i / K) radians per position.
+
+    Source: Su et al. 2021, arXiv:2104.09864.
+    """
 
     theta: Positive = 10_000.0
+    """base of the frequencies"""
 
     def frequencies(self, head_dim: int, length) -> Float[Array, " half"]:
-        """Radians per position of each pair, for a text of `length` tokens (an integer that may be traced)."""
+        """Radians per position of each pair, in a text of `length` tokens (int or traced)."""
         return rope_frequencies(head_dim, self.theta)
 
     @property
     def magnitude(self) -> float:
-        """What queries and keys are multiplied by besides being turned."""
+        """Factor that multiplies the rotated queries and keys."""
         return 1.0
 
 
 @checked
 class LinearRope(Rope):
-    """Positions divided by `factor` (position interpolation, Chen et al. 2023, arXiv:2306.15595)."""
+    """Position interpolation: positions are divided by `factor`.
+
+    Source: Chen et al. 2023, arXiv:2306.15595.
+    """
 
     factor: Positive = 1.0
+    """ratio of the extended context to the pre-training context"""
 
     def frequencies(self, head_dim: int, length) -> Float[Array, " half"]:
         return rope_frequencies(head_dim, self.theta) / self.factor
@@ -57,48 +69,61 @@ class LinearRope(Rope):
 
 @checked
 class DynamicNTKRope(Rope):
-    """A theta that grows with the text once it is longer than `context` tokens (NTK-aware interpolation; Peng et al. 2023, arXiv:2309.00071, sec. 3.3):
+    """Dynamic NTK-aware interpolation: theta grows once a text is longer than `context` tokens:
 
-    theta' = theta * (factor * length / context - (factor - 1))^(K / (K - 2)). Keys in a cache keep the turn they were given.
+        theta' = theta * (factor * length / context - (factor - 1))^(K / (K - 2))
+
+    Cached keys keep the rotation by the theta' at which they were computed.
+    Source: Peng et al. 2023, arXiv:2309.00071, section 3.3.
     """
 
     factor: Positive = 1.0
+    """increase of the stretch of theta for each further `context` tokens of text"""
     context: Count = 2048
+    """length of the pre-training context, in tokens"""
 
     def frequencies(self, head_dim: int, length) -> Float[Array, " half"]:
-        stretch = self.factor * jnp.maximum(length, self.context).astype(
-            jnp.float32
-        ) / self.context - (self.factor - 1)
+        length = jnp.maximum(length, self.context).astype(jnp.float32)
+        stretch = self.factor * length / self.context - (self.factor - 1)
         return rope_frequencies(head_dim, self.theta * stretch ** (head_dim / (head_dim - 2)))
 
 
 @checked
 class YarnRope(Rope):
-    """YaRN (Peng et al. 2023, arXiv:2309.00071, sec. 3.2 and 3.4): pairs that turn fewer than `slow` times over the `context` of the
-    pre-training are slowed by `factor`, those that turn more than `fast` times are left, and between them the share changes linearly with
-    the pair's index. Queries and keys are multiplied by `attention`, 0.1 log(factor) + 1 where it is None.
+    """YaRN: slow pairs are interpolated, fast pairs are kept, and pairs between are blended.
+
+    A pair that rotates less than `slow` times over the pre-training context has its frequency
+    divided by `factor`; a pair that rotates more than `fast` times keeps its frequency. Between the
+    two, the blend is linear in the index of the pair.
+    Source: Peng et al. 2023, arXiv:2309.00071, sections 3.2 and 3.4.
     """
 
     factor: Positive = 1.0
+    """ratio of the extended context to the pre-training context"""
     context: Count = 2048
+    """length of the pre-training context, in tokens"""
     fast: Positive = 32.0
+    """rotations over the context above which a pair keeps its frequency"""
     slow: Positive = 1.0
+    """rotations over the context below which the frequency of a pair is divided by `factor`"""
     attention: Positive | None = None
+    """factor that multiplies queries and keys; None for 0.1 log(factor) + 1, at least 1"""
     whole: bool = True
-    """the range between them is widened to whole indices"""
+    """rounding of the first and last blended index outwards to integers"""
 
     def __post_init__(self):
         super().__post_init__()
         if self.theta <= 1:
             raise ValueError(
-                f"rope.theta must be above 1, or all pairs turn alike; got {self.theta}"
+                f"rope.theta must be above 1, or all pairs rotate alike; got {self.theta}"
             )
 
     def frequencies(self, head_dim: int, length) -> Float[Array, " half"]:
-        turning = lambda turns: (
-            head_dim * math.log(self.context / (turns * 2 * math.pi)) / (2 * math.log(self.theta))
-        )  # the pair that turns so often
-        first, last = turning(self.fast), turning(self.slow)
+        def pair(turns):  # fractional index of the pair with this many rotations over the context
+            radians = 2 * math.pi * turns
+            return head_dim * math.log(self.context / radians) / (2 * math.log(self.theta))
+
+        first, last = pair(self.fast), pair(self.slow)
         if self.whole:
             first, last = math.floor(first), math.ceil(last)
         first, last = max(first, 0), min(last, head_dim - 1)
@@ -115,14 +140,19 @@ class YarnRope(Rope):
 
 @checked
 class Llama3Rope(Rope):
-    """Llama 3.1 (arXiv:2407.21783): pairs that turn fewer than `slow` times over the `context` of the pre-training are slowed by `factor`,
-    those that turn more than `fast` times are left, and between them the share changes linearly with the number of turns.
+    """The scaling of Llama 3.1: YaRN's frequencies, blended linearly in the number of rotations.
+
+    Source: Llama 3, arXiv:2407.21783.
     """
 
     factor: Positive = 8.0
+    """divisor of the frequencies of slow pairs"""
     context: Count = 8192
+    """length of the pre-training context, in tokens"""
     fast: Positive = 4.0
+    """rotations over the context above which a pair keeps its frequency"""
     slow: Positive = 1.0
+    """rotations over the context below which the frequency of a pair is divided by `factor`"""
 
     def __post_init__(self):
         super().__post_init__()
@@ -139,9 +169,10 @@ class Llama3Rope(Rope):
 def sinusoidal(
     position: Num[Array, "*shape"], width: int, max_period: float = 10_000.0
 ) -> Float[Array, "*shape width"]:
-    """[cos(p w_i), sin(p w_i)] with w_i = max_period^(-2i / width) (Vaswani et al. 2017, sec. 3.5; halves side by side, not interleaved).
+    """[cos(p w_i), sin(p w_i)] with w_i = max_period^(-2i / width), cosines first, not interleaved.
 
-    `width` must be even. For a time in [0, 1] scale it up first: the highest frequency is 1 radian per unit.
+    The highest frequency is 1 radian per unit, so a time in [0, 1] must be scaled up first. Raises
+    ValueError if `width` is odd. Source: Vaswani et al. 2017, section 3.5.
     """
     if width % 2:
         raise ValueError(f"sinusoidal features need an even width, got {width}")

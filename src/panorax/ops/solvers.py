@@ -1,11 +1,12 @@
-"""Solvers of dx/dt = f(t, x): Euler and Heun on a given grid of times, Dormand-Prince with its own steps.
+"""Solvers of dx/dt = f(t, x): Euler and Heun on a time grid, Dormand-Prince with adaptive steps.
 
-`f(t, x)` takes a float32 scalar and a pytree and returns a pytree like x. Times may run either way. The grid solvers are differentiable in
-reverse mode; Dormand-Prince, a `while_loop`, in forward mode only.
+`f(t, x)` takes a float32 scalar and a pytree x, and returns a pytree with the structure of x. Times
+may increase or decrease. The grid solvers are differentiable in reverse mode; Dormand-Prince, a
+`while_loop`, only in forward mode.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ Scalar = float | Float[Array, ""]
 
 
 def euler(f: Callable, x0, ts: Float[Array, " n"]):
-    """x(ts[-1]) from x(ts[0]) = x0 by x <- x + h f(t, x), n - 1 evaluations of f; the error is O(h)."""
+    """x(ts[-1]) from x(ts[0]) = x0 by x <- x + h f(t, x), with n - 1 evaluations and error O(h)."""
 
     def step(x, interval):
         t, h = interval
@@ -27,7 +28,10 @@ def euler(f: Callable, x0, ts: Float[Array, " n"]):
 
 
 def heun(f: Callable, x0, ts: Float[Array, " n"]):
-    """As `euler`, with x <- x + h/2 (k1 + k2), k1 = f(t, x), k2 = f(t + h, x + h k1): 2 (n - 1) evaluations, error O(h^2)."""
+    """x(ts[-1]) from x(ts[0]) = x0 by x <- x + h/2 (k1 + k2), with 2 (n - 1) evaluations.
+
+    k1 = f(t, x) and k2 = f(t + h, x + h k1); the error is O(h^2).
+    """
 
     def step(x, interval):
         t, h = interval
@@ -40,15 +44,20 @@ def heun(f: Callable, x0, ts: Float[Array, " n"]):
 
 @struct.dataclass
 class Solution:
-    """x at the end; evaluations of f; steps accepted; whether the end was reached within `max_steps` with finite values."""
+    """Solution of an initial value problem at the end time."""
 
     x: Any
+    """x at the end time, or after the last accepted step if `reached` is False"""
     evaluations: Array
+    """number of evaluations of f"""
     accepted: Array
+    """number of accepted steps"""
     reached: Array
+    """True if the solver reached the end time within `max_steps`"""
 
 
-# Dormand & Prince 1980: nodes, stages, and the difference of the 5th- and 4th-order weights. The last stage is f at the new point.
+# Dormand & Prince 1980: nodes, stages, and the difference of the weights of orders 5 and 4. The
+# last stage is f at the new point.
 C = (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
 A = (
     (),
@@ -62,6 +71,23 @@ A = (
 E = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
 
 
+class _Step(NamedTuple):
+    """State of `dopri5` before a step."""
+
+    t: Array
+    """current time"""
+    h: Array
+    """next step size"""
+    x: Any
+    """x(t)"""
+    slope: Any
+    """f(t, x)"""
+    tried: Array
+    """number of steps tried"""
+    accepted: Array
+    """number of steps accepted"""
+
+
 def dopri5(
     f: Callable,
     x0,
@@ -71,35 +97,39 @@ def dopri5(
     atol: Scalar = 1e-6,
     max_steps: int = 1000,
 ) -> Solution:
-    """x(t1) from x(t0) = x0 by the 5(4) pair of Dormand & Prince 1980, six evaluations of f a step (first same as last).
+    """x(t1) from x(t0) = x0 by the 5(4) pair of Dormand & Prince 1980, with adaptive steps.
 
-    A step is accepted when the root mean square over all entries of error / (atol + rtol max(|x|, |x_new|)) is at most 1; the next is
-    0.9 error^(-1/5) times as long, between 0.2 and 10 times (Hairer, Norsett & Wanner, Solving ODEs I, section II.4). Values that are
-    not finite count as an error too large, so the step shrinks.
+    Let e be the root mean square of error / (atol + rtol max(|x|, |x_new|)) over all entries. A
+    step is accepted if e <= 1. The next step is 0.9 e^(-1/5) times as long, clipped to [0.2, 10].
+    A step with values that are not finite is rejected and shrinks. A step costs six evaluations of
+    f, because its last stage is the first stage of the next step. `max_steps` bounds the number of
+    steps tried, including rejected steps.
+    Source: Hairer, Norsett & Wanner, Solving ODEs I, section II.4.
     """
     t0, t1 = jnp.asarray(t0, jnp.float32), jnp.asarray(t1, jnp.float32)
     k0 = f(t0, x0)
 
-    def body(carry):
-        t, h, x, k1, tried, accepted = carry
-        h = jnp.where(jnp.abs(h) > jnp.abs(t1 - t), t1 - t, h)
-        new, ks = runge_kutta(f, x, t, h, k1)
+    def body(state: _Step) -> _Step:
+        t, x, remaining = state.t, state.x, t1 - state.t
+        h = jnp.where(jnp.abs(state.h) > jnp.abs(remaining), remaining, state.h)
+        new, ks = runge_kutta(f, x, t, h, state.slope)
         error = _scaled_error(_weighted(h, E, ks), x, new, rtol, atol)
         error = jnp.where(jnp.isfinite(error), error, 1e10)
-        good = error <= 1
-        keep = lambda a, b: jax.tree.map(lambda a, b: jnp.where(good, a, b), a, b)
+        accept = error <= 1
+        select = lambda a, b: jax.tree.map(lambda a, b: jnp.where(accept, a, b), a, b)
         factor = jnp.clip(0.9 * jnp.maximum(error, 1e-10) ** -0.2, 0.2, 10.0)
-        t = jnp.where(good, jnp.where(h == t1 - t, t1, t + h), t)
-        return t, h * factor, keep(new, x), keep(ks[-1], k1), tried + 1, accepted + good
+        t = jnp.where(accept, jnp.where(h == remaining, t1, t + h), t)
+        slope = select(ks[-1], state.slope)
+        return _Step(t, h * factor, select(new, x), slope, state.tried + 1, state.accepted + accept)
 
-    going = lambda carry: (carry[0] != t1) & (carry[4] < max_steps)
-    start = (t0, _first_step(x0, k0, t1 - t0, rtol, atol), x0, k0, 0, 0)
-    t, _, x, _, tried, accepted = jax.lax.while_loop(going, body, start)
-    return Solution(x, 1 + 6 * tried, accepted, t == t1)
+    unfinished = lambda state: (state.t != t1) & (state.tried < max_steps)
+    start = _Step(t0, _first_step(x0, k0, t1 - t0, rtol, atol), x0, k0, 0, 0)
+    end = jax.lax.while_loop(unfinished, body, start)
+    return Solution(end.x, 1 + 6 * end.tried, end.accepted, end.t == t1)
 
 
 def runge_kutta(f: Callable, x, t: Scalar, h: Scalar, k1) -> tuple[Any, list]:
-    """One step of the pair of Dormand & Prince from f(t, x) = k1: the 5th-order x at t + h, and all seven stages."""
+    """One Dormand-Prince step from k1 = f(t, x): the fifth-order x(t + h) and all seven stages."""
     ks = [k1]
     for c, a in zip(C[1:], A[1:]):
         point = jax.tree.map(jnp.add, x, _weighted(h, a, ks))
@@ -108,18 +138,18 @@ def runge_kutta(f: Callable, x, t: Scalar, h: Scalar, k1) -> tuple[Any, list]:
 
 
 def _first_step(x, k, span, rtol, atol):
-    """A hundredth of |x| / |f| in scaled norms, at most the whole span."""
+    """First step size: 0.01 |x| / |f| in scaled norms, at most the whole span."""
     zero = jax.tree.map(jnp.zeros_like, x)
     size, slope = (_scaled_error(v, x, zero, rtol, atol) for v in (x, k))
-    return jnp.sign(span) * jnp.minimum(
-        jnp.abs(span), 0.01 * jnp.maximum(size, 1e-3) / jnp.maximum(slope, 1e-10)
-    )
+    step = 0.01 * jnp.maximum(size, 1e-3) / jnp.maximum(slope, 1e-10)
+    return jnp.sign(span) * jnp.minimum(jnp.abs(span), step)
 
 
 def _scaled_error(error, x, new, rtol, atol):
-    square = lambda e, a, b: jnp.sum(
-        jnp.square(e.astype(jnp.float32) / (atol + rtol * jnp.maximum(jnp.abs(a), jnp.abs(b))))
-    )
+    def square(e, a, b):
+        tolerance = atol + rtol * jnp.maximum(jnp.abs(a), jnp.abs(b))
+        return jnp.sum(jnp.square(e.astype(jnp.float32) / tolerance))
+
     leaves = jax.tree.leaves(jax.tree.map(square, error, x, new))
     return jnp.sqrt(sum(leaves) / sum(leaf.size for leaf in jax.tree.leaves(x)))
 

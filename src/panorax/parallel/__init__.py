@@ -1,1 +1,1 @@
-"""Meshes and sharding rules: how a step is spread over devices, without the model knowing."""
+"""Meshes, sharding rules and processes: run a step on many devices without changing the model."""

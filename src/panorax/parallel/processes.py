@@ -1,11 +1,13 @@
-"""Many processes as one run, joined by `jax.distributed`: all execute the same programs, each on its devices' share of the data.
+"""Many processes as one run, joined by `jax.distributed`: all execute the same programs.
 
-Whatever one process does or finds out alone (the first one writes the run's directory; data are read on every host) passes through `everyone` or
-`first`, so that all go on with the same values and end for the same reason. With one process, everything here does the plain thing.
+Results that one process computes alone, such as files that process 0 writes or data that a host
+reads, pass through `everyone` or `first`. All processes then continue with the same values and end
+for the same reason. With one process, these functions only call their arguments.
 
-An error of a single process in the midst of training cannot be told to the others, who wait for it in a collective. It ends that process, and
-`jax.distributed` the rest, with a non-zero code: within `LEAVE` seconds of an exception; after a kill at once where the network says so
-(the coordinator, or a collective over TCP), in any case when its heartbeat has been missing for `HEARTBEAT` seconds.
+During training, an error on one process cannot reach the others, which wait in a collective. It
+ends that process, and `jax.distributed` ends the rest with a non-zero exit code. After an exception
+this takes at most `LEAVE` seconds. After a kill it is immediate if the network reports it (the
+coordinator, or a collective over TCP), and takes at most `HEARTBEAT` seconds otherwise.
 """
 
 import contextlib
@@ -24,33 +26,41 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from panorax.core.errors import Interrupted, UserError
 
-WAIT = 180  # seconds in which all processes of a job have to start
-LEAVE = 30  # seconds in which all have to end
-HEARTBEAT = 100  # seconds of silence after which a process counts as dead
-KNOWN = "SLURM, Open MPI, Kubernetes or Cloud TPU, or JAX_COORDINATOR_ADDRESS=HOST:PORT, JAX_NUM_PROCESSES and JAX_PROCESS_ID"
+WAIT = 180  # seconds within which all processes of a job must start
+LEAVE = 30  # seconds within which all processes must end
+HEARTBEAT = 100  # seconds without a heartbeat after which a process counts as dead
+KNOWN = (
+    "SLURM, Open MPI, Kubernetes or Cloud TPU, or JAX_COORDINATOR_ADDRESS=HOST:PORT, "
+    "JAX_NUM_PROCESSES and JAX_PROCESS_ID"
+)
 
 
 def join() -> None:
-    """Join the other processes of the job that a launcher started; to be called before anything runs on a device.
+    """Joins the other processes of a job that a launcher started, before any use of a device.
 
-    jax finds the coordinator, the number of processes and which of them this is, or reads the coordinator from JAX_COORDINATOR_ADDRESS; the other
-    two it does not read from the environment. Where both are given there, they hold, and no cluster is looked for.
-    Raises UserError where there is no cluster. A process whose others do not come within `WAIT` seconds says so and exits with 2.
+    jax detects the cluster, or reads the coordinator from JAX_COORDINATOR_ADDRESS. It does not read
+    JAX_NUM_PROCESSES and JAX_PROCESS_ID; if both are set, this function passes them on and disables
+    the detection. Raises UserError if there is no cluster. If the other processes do not start
+    within `WAIT` seconds, the process prints one line and exits with code 2.
     """
     number, index = _integer("JAX_NUM_PROCESSES"), _integer("JAX_PROCESS_ID")
     search = {} if None in (number, index) else {"cluster_detection_method": "deactivate"}
-    jax.config.update(
-        "jax_enable_preemption_service", False
-    )  # it takes SIGTERM for itself, and knows no SIGINT
-    late = threading.Timer(WAIT, _alone)  # jax itself aborts, with a stack trace
+    # The preemption service would handle SIGTERM itself, and does not know SIGINT.
+    jax.config.update("jax_enable_preemption_service", False)
+    # After its own timeout, jax aborts with a stack trace: this timer is earlier.
+    late = threading.Timer(WAIT, _alone)
     late.daemon = True
     late.start()
     try:
         jax.distributed.initialize(
-            num_processes=number, process_id=index, **search,
-            initialization_timeout=2 * WAIT, heartbeat_timeout_seconds=HEARTBEAT, shutdown_timeout_seconds=LEAVE,
-        )  # fmt: skip
-    except Exception as error:  # every kind of cluster has its own
+            num_processes=number,
+            process_id=index,
+            **search,
+            initialization_timeout=2 * WAIT,
+            heartbeat_timeout_seconds=HEARTBEAT,
+            shutdown_timeout_seconds=LEAVE,
+        )
+    except Exception as error:  # every kind of cluster raises its own errors
         missing = "should be defined" in str(error) or "must be defined" in str(error)
         reason = "no cluster was found" if missing else str(error).strip().splitlines()[0]
         raise UserError(f"--distributed: {reason}; it needs {KNOWN}") from error
@@ -66,9 +76,10 @@ def _integer(name: str) -> int | None:
 
 
 def _alone() -> None:
-    where = os.environ.get("JAX_COORDINATOR_ADDRESS", "the coordinator that the launcher named")
+    where = os.environ.get("JAX_COORDINATOR_ADDRESS", "the coordinator of the launcher")
     print(
-        f"panorax: not all processes have met at {where} within {WAIT} s; did all start, and does each reach it?",
+        f"panorax: not all processes reached {where} within {WAIT} s; "
+        "check that all have started and that each can connect to it",
         file=sys.stderr,
         flush=True,
     )
@@ -76,14 +87,15 @@ def _alone() -> None:
 
 
 def is_first() -> bool:
-    """True on process 0, the only one that writes and prints."""
+    """True on process 0, which alone prints and writes all files except checkpoints."""
     return jax.process_index() == 0
 
 
 def everyone(f: Callable[[], Any]) -> list:
-    """The values (JSON) that `f()` returns on all processes, in their order.
+    """Calls `f()` on every process and returns all values in process order, on every process.
 
-    If any process raises UserError, all raise that of the lowest of them.
+    The values must be JSON-serialisable. If `f()` raises UserError on any process, all processes
+    raise the error of the first such process.
     """
     if jax.process_count() == 1:
         return [f()]
@@ -99,27 +111,35 @@ def everyone(f: Callable[[], Any]) -> list:
 
 
 def first(f: Callable[[], Any]) -> Any:
-    """What `f()` returns or raises on process 0, the only one that calls it."""
+    """Calls `f()` on process 0 alone; all processes return its value or raise its UserError."""
     return everyone(lambda: f() if is_first() else None)[0]
 
 
 @contextlib.contextmanager
 def on_first(context, otherwise=None) -> Iterator[Any]:
-    """Enters `context()` on process 0 and yields it there, `otherwise` on the others; all raise its UserError."""
+    """Enters `context()` on process 0 and yields its value there, `otherwise` on other processes.
+
+    If entering raises UserError, all processes raise it.
+    """
     with contextlib.ExitStack() as stack:
-        held = [otherwise]
-        first(lambda: held.insert(0, stack.enter_context(context())))
-        yield held[0]
+        values = [otherwise]
+        first(lambda: values.insert(0, stack.enter_context(context())))
+        yield values[0]
 
 
 def all_here(error: type[BaseException] | None) -> bool:
-    """True if all processes leave this block together: UserError and Interrupted are raised on every process, other
-    exceptions on one."""
+    """True if all processes leave a block together, with this type of exception or None.
+
+    UserError and Interrupted are raised on every process, other exceptions on one.
+    """
     return jax.process_count() == 1 or error is None or issubclass(error, (UserError, Interrupted))
 
 
 def put(tree, sharding: jax.sharding.Sharding):
-    """Arrays with this sharding from host arrays that are equal on every process; each copies its own shards."""
+    """Places a tree of host arrays, equal on all processes, with `sharding`.
+
+    Each process copies the shards of its own devices.
+    """
 
     def array(x):
         x = np.asarray(x)
@@ -129,7 +149,10 @@ def put(tree, sharding: jax.sharding.Sharding):
 
 
 def gathered(tree, replicated: jax.sharding.Sharding):
-    """A tree of arrays as a copy on one device of each process; it must fit there whole."""
+    """Copies a whole tree of arrays to one device of each process, whose memory must hold it.
+
+    With one process, returns `tree` unchanged.
+    """
     if jax.process_count() == 1:
         return tree
     whole = jax.jit(lambda tree: tree, out_shardings=replicated)(tree)
@@ -137,10 +160,11 @@ def gathered(tree, replicated: jax.sharding.Sharding):
 
 
 class Vote:
-    """The largest of a number that every process gives, called by all between chunks of work.
+    """The maximum of a number over all processes, which call this together between chunks of work.
 
-    The vote travels behind the chunks on the devices and is read at the next call, so nobody waits for it: with many processes the answer is
-    that to the call before, 0 at first.
+    The devices compute the maximum after the queued chunks, and the next call reads it, so that no
+    host waits. With many processes, a call therefore returns the maximum of the previous call, and
+    the first call returns 0.
     """
 
     def __init__(self):
@@ -156,8 +180,8 @@ class Vote:
             np.full(jax.device_count(), number, np.int32),
             NamedSharding(mesh, PartitionSpec("devices")),
         )
-        before, self._cast = self._cast, _largest(ballots)
-        return 0 if before is None else int(before)
+        previous, self._cast = self._cast, _largest(ballots)
+        return 0 if previous is None else int(previous)
 
 
 @jax.jit
@@ -166,6 +190,7 @@ def _largest(x):
 
 
 def _gathered_json(value) -> list:
+    """The JSON values of all processes."""
     text = np.frombuffer(json.dumps(value).encode(), np.uint8)
     longest = int(np.max(multihost_utils.process_allgather(np.int32(len(text)))))
     padded = np.full(-(-longest // 1024) * 1024, ord(" "), np.uint8)

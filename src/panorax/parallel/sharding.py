@@ -1,8 +1,9 @@
-"""From logical axis names to shardings: one mesh and one table of rules let every system run on many devices.
+"""Shardings from logical axis names: one mesh and one table of rules for all systems.
 
-Models name their axes (`embed`, `heads`, ...) and never a device. RULES maps each name to mesh axes; an array
-axis that its mesh axes do not divide stays whole. `jit` with these shardings gives data parallelism (`data`),
-fully sharded data parallelism or ZeRO-3 (`fsdp`), and Megatron's tensor parallelism (`tensor`).
+Models name the axes of their arrays (`embed`, `heads`, ...), never devices. RULES maps each name to
+mesh axes. An array axis stays whole if its mesh axes do not divide it. `jit` with these shardings
+gives data parallelism (`data`), fully sharded data parallelism or ZeRO-3 (`fsdp`), and Megatron's
+tensor parallelism (`tensor`).
 """
 
 import math
@@ -26,27 +27,28 @@ RULES = {
     "kv_heads": ("tensor",),
     "mlp": ("tensor",),
 }
-NEVER_SPLIT = (
-    None,
-    "layers",
-    "y",
-    "x",
-    "batch",
-)  # axes that `fsdp` leaves whole even where nothing else is split
+NEVER_SPLIT = (None, "layers", "y", "x", "batch")  # axes that `fsdp` never splits
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Shardings of a run: of every leaf of the state, of a batch, of stacked batches, and of replicated values."""
+    """The shardings of a run."""
 
     state: Any
+    """State of shardings, one for every leaf"""
     batch: Any
+    """sharding of the arrays of a batch"""
     stacked_batch: Any
+    """sharding of stacked batches, whose axis 0 is the step"""
     replicated: Any
+    """sharding of a copy on every device"""
 
 
 def mesh_sizes(text: str = "") -> dict[str, int]:
-    """The size of every mesh axis in `data=2,fsdp=2`; axes left out have size 1. Raises UserError for an unknown axis or a size that is no positive integer."""
+    """The size of every mesh axis in a text such as `data=2,fsdp=2`; omitted axes have size 1.
+
+    Raises UserError for an unknown axis or a size that is not a positive integer.
+    """
     sizes = dict.fromkeys(MESH_AXES, 1)
     for part in filter(None, text.split(",")):
         axis, _, size = part.partition("=")
@@ -57,18 +59,21 @@ def mesh_sizes(text: str = "") -> dict[str, int]:
 
 
 def make_mesh(text: str = "") -> Mesh:
-    """The mesh of `data=2,fsdp=2`. An empty text means one device, or with many processes all devices of all as `data`.
+    """The mesh of a text such as `data=2,fsdp=2`.
 
-    Raises UserError for a bad text, more devices than there are, or with many processes fewer: one without a part of the mesh could not run its programs.
+    An empty text means one device or, with many processes, all devices along `data`. Raises
+    UserError for an invalid text, or if there are too few devices. With many processes the mesh
+    must use all devices, because a process without devices in the mesh cannot run its programs.
     """
-    processes, there = jax.process_count(), jax.device_count()
-    sizes = mesh_sizes(text or (f"data={there}" if processes > 1 else ""))
+    processes, available = jax.process_count(), jax.device_count()
+    sizes = mesh_sizes(text or (f"data={available}" if processes > 1 else ""))
     needed = math.prod(sizes.values())
-    if needed > there:
-        raise UserError(f"mesh {text} needs {needed} devices, there are {there}")
-    if processes > 1 and needed < there:
+    if needed > available:
+        raise UserError(f"mesh {text} needs {needed} devices, there are {available}")
+    if processes > 1 and needed < available:
         raise UserError(
-            f"mesh {text} uses {needed} devices; a run on {processes} processes uses all {there} of theirs"
+            f"mesh {text} uses {needed} devices; a run on {processes} processes uses "
+            f"all their {available} devices"
         )
     return jax.make_mesh(
         tuple(sizes.values()),
@@ -79,7 +84,7 @@ def make_mesh(text: str = "") -> Mesh:
 
 
 def planned_mesh(sizes: dict[str, int]) -> AbstractMesh:
-    """An abstract mesh of these sizes: shardings on it can be computed without its devices."""
+    """An abstract mesh of these sizes, for shardings on devices that this machine does not have."""
     return AbstractMesh(
         tuple(sizes.values()), tuple(sizes), axis_types=(AxisType.Auto,) * len(sizes)
     )
@@ -88,8 +93,9 @@ def planned_mesh(sizes: dict[str, int]) -> AbstractMesh:
 def partition(axes: tuple[str | None, ...], shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
     """The PartitionSpec of an array with these logical axes.
 
-    The rules split each axis over their mesh axes unless they do not divide it. If `fsdp` then splits no axis, it
-    splits the largest named axis that it divides, so that every large array is split. No mesh axis is used twice.
+    RULES split each axis whose size they divide. If `fsdp` then splits no axis, it splits the
+    largest named axis that it divides, so that every large array is split. No mesh axis is used
+    twice.
     """
     parts = []
     for name, size in zip(axes, shape):
@@ -108,19 +114,22 @@ def partition(axes: tuple[str | None, ...], shape: tuple[int, ...], mesh: Mesh) 
 
 
 def largest_divisible(sizes, n: int) -> int | None:
-    """The position of the largest of `sizes` that `n` divides, None if there is none or `n` is 1."""
+    """Index of the largest positive size that `n` divides, None if there is none or n is 1."""
     fits = [i for i, size in enumerate(sizes) if n > 1 and size and size % n == 0]
     return max(fits, key=lambda i: sizes[i], default=None)
 
 
 def is_axes(x) -> bool:
-    """True for a tuple of logical axis names, which is one leaf of a tree of axes."""
+    """True for a tuple of logical axis names, the leaf type of a tree of axes."""
     return isinstance(x, tuple) and len(x) > 0 and all(a is None or isinstance(a, str) for a in x)
 
 
 def shardings(axes, abstract, mesh: Mesh):
-    """A NamedSharding for every leaf of `abstract`. `axes` is a tree prefix of it; `None` means replicated, and a
-    tuple of names applies to the leading axes of every array below it."""
+    """A NamedSharding for every leaf of `abstract`.
+
+    axes: a tree prefix of `abstract`. None means replicated; a tuple of names applies to the
+    leading axes of every array below it.
+    """
 
     def below(names, subtree):
         names = names or ()
@@ -130,16 +139,19 @@ def shardings(axes, abstract, mesh: Mesh):
 
 
 def parameter_shardings(spec, mesh: Mesh):
-    """The sharding of each parameter of a spec on `mesh`."""
+    """The sharding of every parameter of `spec` on `mesh`."""
     return shardings(spec_lib.axes(spec), spec_lib.abstract(spec), mesh)
 
 
 def optimizer_shardings(opt, params, placed, mesh: Mesh):
-    """The shardings of an optimiser's state: an array that follows a parameter lies with it, others are split over `fsdp`.
+    """The shardings of the optimiser state `opt`.
 
-    An array follows a parameter if it has its shape and the keys of the parameter's path occur in the array's path, in
-    order and up to the last key. So moments are found at any nesting: of a chain, of two players, of a trained subset.
-    Any other array (a factor of K-FAC, a row of Adafactor) is split along its largest axis that `fsdp` divides.
+    An array gets the sharding of the parameter that it follows: both have the same shape, and the
+    keys of the parameter's path occur in the array's path in order, with the same last key. This
+    finds moments at any nesting: in a chain, per player, of a trained subset. Any other array
+    (a factor of K-FAC, a row of Adafactor) is split along its largest axis that `fsdp` divides.
+
+    placed: shardings of `params`.
     """
     leaves, shards = jax.tree_util.tree_leaves_with_path(params), jax.tree.leaves(placed)
     followed = [
@@ -148,28 +160,27 @@ def optimizer_shardings(opt, params, placed, mesh: Mesh):
 
     def place(path, x):
         names = _names(path)
-        found = [
+        matches = [
             (suffix, len(keys), shard)
             for keys, shape, shard in followed
             if shape == x.shape and (suffix := _follows(keys, names))
         ]
-        if found:
-            return max(found, key=lambda match: match[:2])[2]
+        if matches:
+            return max(matches, key=lambda match: match[:2])[2]
         axis = largest_divisible(x.shape, mesh.shape["fsdp"])
-        return NamedSharding(
-            mesh, PartitionSpec(*["fsdp" if i == axis else None for i in range(x.ndim)])
-        )
+        over = ["fsdp" if i == axis else None for i in range(x.ndim)]
+        return NamedSharding(mesh, PartitionSpec(*over))
 
     return jax.tree_util.tree_map_with_path(place, opt)
 
 
 def _names(path) -> tuple[str, ...]:
-    """The keys of a path, of dicts, sequences and dataclasses alike."""
+    """The keys of a path through dicts, sequences and dataclasses."""
     return tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
 
 
 def _follows(keys: tuple[str, ...], names: tuple[str, ...]) -> int:
-    """Number of last keys in common if `keys` occur in `names` in order up to the last, else 0."""
+    """Length of the common suffix if `keys` occur in `names` in order, up to the last, else 0."""
     rest = iter(names)
     if not keys or keys[-1] != names[-1] or not all(key in rest for key in keys):
         return 0

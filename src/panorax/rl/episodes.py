@@ -1,4 +1,4 @@
-"""Returns and lengths of finished episodes, in memory that does not grow: the last one of every environment is kept."""
+"""Returns and lengths of the last finished episode of each environment, in constant memory."""
 
 import jax
 import jax.numpy as jnp
@@ -9,24 +9,28 @@ from panorax.ops.losses import weighted_mean
 
 @struct.dataclass
 class Episodes:
-    """Of n environments: the episode under way, the last one finished, and how many were. All of shape (N,)."""
+    """Running and finished episodes of n environments; all arrays have shape (N,)."""
 
     earned: jax.Array
+    """undiscounted return of the running episode so far, float32"""
     steps: jax.Array
+    """steps of the running episode so far, int32"""
     last_return: jax.Array
+    """undiscounted return of the last finished episode, float32"""
     last_length: jax.Array
+    """steps of the last finished episode, int32"""
     finished: jax.Array
+    """number of finished episodes, int32"""
 
 
 def initial(n: int) -> Episodes:
-    """Nothing earned and nothing finished yet."""
-    return Episodes(
-        *(jnp.zeros(n, d) for d in (jnp.float32, jnp.int32, jnp.float32, jnp.int32, jnp.int32))
-    )
+    """`n` environments at the start of their first episode."""
+    zero, none = jnp.zeros(n, jnp.float32), jnp.zeros(n, jnp.int32)
+    return Episodes(earned=zero, steps=none, last_return=zero, last_length=none, finished=none)
 
 
 def record(episodes: Episodes, reward_N: jax.Array, ended_N: jax.Array) -> Episodes:
-    """One step later."""
+    """`episodes` after one more step with these rewards; `ended_N` marks finished episodes."""
     earned, steps = episodes.earned + reward_N, episodes.steps + 1
     return Episodes(
         earned=jnp.where(ended_N, 0, earned),
@@ -38,11 +42,13 @@ def record(episodes: Episodes, reward_N: jax.Array, ended_N: jax.Array) -> Episo
 
 
 def metrics(episodes: Episodes) -> dict[str, jax.Array]:
-    """How many episodes have finished, and the mean over the environments that finished one of the last one's undiscounted return and length
-    (0 while `episodes` is 0)."""
-    any_yet = episodes.finished > 0
+    """Number of finished episodes, and mean return and length of the last ones.
+
+    Environments without a finished episode do not count. Both means are 0 if `episodes` is 0.
+    """
+    has_finished = episodes.finished > 0
     return {
         "episodes": jnp.sum(episodes.finished),
-        "return": weighted_mean(episodes.last_return, any_yet),
-        "length": weighted_mean(episodes.last_length, any_yet),
+        "return": weighted_mean(episodes.last_return, has_finished),
+        "length": weighted_mean(episodes.last_length, has_finished),
     }

@@ -1,12 +1,17 @@
-"""Proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347), with generalised advantages (Schulman et al. 2016, arXiv:1506.02438).
+"""Proximal policy optimisation with generalised advantage estimation.
 
-One training step is algorithm 1 of the paper: N environments are acted in for T steps, advantages A_t are estimated, then the loss
+One training step is algorithm 1 of the paper. The policy acts for T steps in N environments, GAE
+estimates the advantages A_t, and the loss
 
-    - E[ min(r A, clip(r, 1 - eps, 1 + eps) A) ] + c1 E[ (V(s) - R)^2 ] - c2 E[ H(pi(s)) ],    r = pi(a|s) / pi_old(a|s),    R = A + V_old
+    - E[min(r A, clip(r, 1 - eps, 1 + eps) A)] + c1 E[(V(s) - R)^2] - c2 E[H(pi(s))],
+    r = pi(a|s) / pi_old(a|s),    R = A + V_old,
 
-is minimised for some epochs over minibatches of the N T steps. Advantages are standardised in every minibatch, which the paper does not say
-but the second version of its code, ppo2, does. Arrays of a rollout are (T, N, ...); minibatches are (B, T, ...), sequences as long as the policy is trained through time:
-one step for a policy without memory. The state holds the environments, so training is a pure function of the key: `vmap` it over seeds.
+is minimised for K epochs over minibatches of the N T steps. Advantages are standardised within
+every minibatch, as in ppo2, the second version of the authors' code, but not in the paper.
+Arrays of a rollout are (T, N, ...). Minibatches are (B, T, ...), with sequences as long as the
+policy's span, one step without memory. The state holds the environments, so training is a pure
+function of the key.
+Source: Schulman et al. 2017, arXiv:1707.06347; Schulman et al. 2016, arXiv:1506.02438.
 """
 
 import dataclasses
@@ -33,47 +38,52 @@ from panorax.rl.environments.environment import Environments, Observation
 from panorax.rl.episodes import metrics as episode_metrics
 from panorax.rl.policies import gru, mlp
 from panorax.rl.policies.policy import Policy
-from panorax.rl.rollout import Running, Trajectory, first_episodes, rollout, start
+from panorax.rl.rollout import Running, Trajectory, first_episodes, rollout, sequences, start
 from panorax.rl.seeds import learning_curves
 
 
 @checked
 class Config:
-    """Symbols of the paper in brackets."""
+    """Symbols of the paper are in brackets."""
 
     environment: from_gymnax.Config | from_pgx.Config | from_gymnasium.Config | probes.Config = (
         from_gymnax.Config()
     )
+    """environment to act in"""
     policy: mlp.Config | gru.Config = mlp.Config()
+    """networks of the actor and the critic"""
     optim: Optimizer = AdamW(peak_lr=1e-3, schedule="linear", b2=0.999, eps=1e-5, clip=0.5)
+    """optimiser of all parameters"""
     run: Run = Run(steps=400, chunk=10)
+    """number of steps, seed, and intervals of evaluation and checkpoints"""
     n_envs: Count = 8
-    """environments acted in side by side [N]"""
+    """environments stepped together [N]"""
     length: Count = 32
-    """steps of a rollout in each [T]"""
+    """steps of a rollout in each environment [T]"""
     epochs: Count = 20
     """passes over a rollout [K]"""
     minibatches: Count = 1
-    """updates in one pass [N T / M]"""
+    """updates per epoch [N T / M]"""
     discount: Share = 0.98
-    """[gamma]"""
+    """discount per step [gamma]"""
     lambda_: Share = 0.8
-    """0 trusts the value function after one step, 1 nothing but the rewards that came [lambda]"""
+    """GAE lambda: 0 is one-step TD, 1 is Monte Carlo [lambda]"""
     clip: Positive = 0.2
-    """the ratio of new to old probability counts between 1 - clip and 1 + clip [eps]"""
+    """radius of the clipped probability ratio around 1 [eps]"""
     value_weight: NonNegative = 0.5
-    """[c1]"""
+    """weight of the value loss [c1]"""
     value_clip: Positive | None = None
-    """the error counts with the new value at most this far from the old one where that is worse; None: off"""
+    """radius of PPO2's value clipping (max of clipped and unclipped error); None disables it"""
     entropy_weight: NonNegative = 0.0
-    """[c2]"""
+    """weight of the entropy bonus [c2]"""
     reward_scale: Positive = 1.0
-    """rewards are multiplied by it before anything is learnt from them"""
+    """factor on the rewards in training; reported returns are not scaled"""
     normalize: bool = False
-    """observations by their running mean and variance"""
+    """standardisation of observations by their running mean and variance"""
     eval_episodes: Count = 100
+    """evaluated episodes, each in an environment of its own"""
     seeds: Whole = 5
-    """trained side by side for the report at the end; 0 for no report"""
+    """seeds that the final report trains in parallel; 0 disables the report"""
 
     def __post_init__(self):
         span = self.policy.span
@@ -82,88 +92,95 @@ class Config:
             raise ValueError(f"{sequences} do not divide into {self.minibatches} equal minibatches")
         if self.length * self.n_envs == self.minibatches:
             raise ValueError(
-                "a minibatch of one step has no advantages to compare; use fewer minibatches"
+                "a minibatch of one step has no advantages to standardise; use fewer minibatches"
             )
 
 
 @struct.dataclass
 class Extra:
-    """Carried from step to step beside the parameters: the environments, and the moments of all observations so far."""
+    """State besides the parameters."""
 
     running: Running
-    seen: moments.Moments
+    """environments and the policy's memory"""
+    observed: moments.Moments
+    """moments of all observations so far"""
 
 
 @struct.dataclass
 class Batch:
-    """What one update learns from; all leaves (B, T, ...). Of `memory` the first step is read: it is where a sequence starts."""
+    """Training examples; all leaves are (B, T, ...)."""
 
     observation: Observation
+    """normalised observations s"""
     first: jax.Array
+    """true at the first steps of episodes"""
     memory: Any
+    """memory of the policy before each step; a sequence starts from its first entry"""
     action: jax.Array
+    """actions a"""
     log_prob: jax.Array
+    """log pi_old(a|s)"""
     value: jax.Array
+    """V_old(s)"""
     advantage: jax.Array
+    """advantages A"""
 
 
-def normalized(tree, seen: moments.Moments, cfg: Config):
-    """Every Observation in `tree` as the policy sees it."""
+def normalized(tree, observed: moments.Moments, cfg: Config):
+    """`tree` with every Observation in it standardised if `cfg.normalize`."""
     if not cfg.normalize:
         return tree
     is_observation = lambda x: isinstance(x, Observation)
     standardized = lambda x: (
-        x.replace(view=moments.standardize(x.view, seen)) if is_observation(x) else x
+        x.replace(view=moments.standardize(x.view, observed)) if is_observation(x) else x
     )
     return jax.tree.map(standardized, tree, is_leaf=is_observation)
 
 
-def actor(choose, params, seen: moments.Moments, policy: Policy, cfg: Config):
-    """The policy as a function that acts: `choose(distribution, key)` picks the action."""
+def actor(choose, params, observed: moments.Moments, policy: Policy, cfg: Config):
+    """The policy as an `Act` function; `choose(distribution, key)` returns the action."""
 
     def act(memory_N, observation_N, first_N, key):
-        observation_NT = jax.tree.map(lambda x: x[:, None], normalized(observation_N, seen, cfg))
+        observation_N = normalized(observation_N, observed, cfg)
+        observation_NT = jax.tree.map(lambda x: x[:, None], observation_N)
         memory_N, distribution, _ = policy.apply(params, memory_N, observation_NT, first_N[:, None])
         return memory_N, choose(distribution, key)[:, 0]
 
     return act
 
 
-def sequences(tree, span: int):
-    """Leaves (T, N, ...) cut into sequences of `span` steps: (T / span * N, span, ...)."""
+def to_batch(params, trajectory: Trajectory, policy: Policy, cfg: Config) -> Batch:
+    """Examples (T, N, ...) of a rollout, each evaluated from the policy's memory at its step.
 
-    def cut(x):
-        T, N, *rest = x.shape
-        return x.reshape(T // span, span, N, *rest).swapaxes(1, 2).reshape(-1, span, *rest)
-
-    return jax.tree.map(cut, tree)
-
-
-def to_batch(params, taken: Trajectory, policy: Policy, cfg: Config) -> Batch:
-    """A rollout with what it teaches, (T, N, ...): log pi_old(a|s), V_old(s) and A of every step, each from the memory the policy had there.
-
-    V(s') is that of what the action led to, also at a time limit and at the rollout's end.
+    Advantages bootstrap from the next observation's value at time limits and at the rollout's end.
     """
-    before = jax.tree.map(lambda x: split_batch(x.reshape(-1, 1, *x.shape[2:])), taken)
+    before = jax.tree.map(lambda x: split_batch(x.reshape(-1, 1, *x.shape[2:])), trajectory)
     memory, next_memory = jax.tree.map(lambda x: x[:, 0], (before.memory, before.next_memory))
     _, pi, value = policy.apply(params, memory, before.observation, before.first)
     _, _, next_value = policy.apply(
         params, next_memory, before.next_observation, jnp.zeros_like(before.first)
     )
     log_prob, value, next_value = (
-        x.reshape(taken.first.shape) for x in (pi.log_prob(before.action), value, next_value)
+        x.reshape(trajectory.first.shape) for x in (pi.log_prob(before.action), value, next_value)
     )
-    reward = cfg.reward_scale * taken.reward
-    advantage = gae(
-        reward, value, next_value, taken.terminated, taken.truncated, cfg.discount, cfg.lambda_
+    reward, ends = (
+        cfg.reward_scale * trajectory.reward,
+        (trajectory.terminated, trajectory.truncated),
     )
+    advantage = gae(reward, value, next_value, *ends, cfg.discount, cfg.lambda_)
     return Batch(
-        taken.observation, taken.first, taken.memory, taken.action, log_prob, value, advantage
+        observation=trajectory.observation,
+        first=trajectory.first,
+        memory=trajectory.memory,
+        action=trajectory.action,
+        log_prob=log_prob,
+        value=value,
+        advantage=advantage,
     )
 
 
 def loss_fn(params, extra, batch: Batch, key, policy: Policy, cfg: Config):
-    """The loss at the top of this file, for one minibatch."""
+    """Loss of one minibatch, as in the module's equation."""
     memory = jax.tree.map(lambda x: x[:, 0], batch.memory)
     _, pi, value = policy.apply(params, memory, batch.observation, batch.first)
     log_ratio = pi.log_prob(batch.action) - batch.log_prob
@@ -198,13 +215,13 @@ def train_step(
     tx: optax.GradientTransformation,
     cfg: Config,
 ):
-    """One iteration of algorithm 1: a rollout, its advantages, then epochs over its minibatches."""
+    """One iteration of algorithm 1: a rollout, its advantages, then K epochs of minibatches."""
     key_rollout, key_order, key_updates = jax.random.split(key, 3)
     extra: Extra = state.extra
-    act = actor(lambda pi, key: pi.sample(key), state.params, extra.seen, policy, cfg)
-    running, taken = rollout(act, envs, extra.running, key_rollout, cfg.length)
+    act = actor(lambda pi, key: pi.sample(key), state.params, extra.observed, policy, cfg)
+    running, trajectory = rollout(act, envs, extra.running, key_rollout, cfg.length)
 
-    data = to_batch(state.params, normalized(taken, extra.seen, cfg), policy, cfg)
+    data = to_batch(state.params, normalized(trajectory, extra.observed, cfg), policy, cfg)
     examples = sequences(data, policy.span)
     rows = permutations(key_order, cfg.epochs, len(examples.first)).reshape(
         cfg.epochs * cfg.minibatches, -1
@@ -223,19 +240,19 @@ def train_step(
     metrics["explained_variance"] = 1 - jnp.var(data.advantage) / jnp.maximum(
         jnp.var(data.value + data.advantage), 1e-8
     )
-    extra = Extra(running, moments.merge(extra.seen, taken.observation.view))
+    extra = Extra(running, moments.merge(extra.observed, trajectory.observation.view))
     return State(params, opt, extra, state.step + 1), metrics
 
 
 def evaluate(state: State, batch, key, policy: Policy, envs: Environments, cfg: Config):
-    """Return and length of `envs.n` episodes of the most probable (or mean) action, with the final normalisation."""
-    act = actor(lambda pi, key: pi.mode(), state.params, state.extra.seen, policy, cfg)
+    """Mean undiscounted return and length of `envs.n` episodes under the mode of the policy."""
+    act = actor(lambda pi, key: pi.mode(), state.params, state.extra.observed, policy, cfg)
     returns, lengths = first_episodes(act, envs, policy.empty_memory(envs.n), key)
     return {"eval_return": (jnp.sum(returns), envs.n), "eval_length": (jnp.sum(lengths), envs.n)}
 
 
 def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> System:
-    """PPO in `n_envs` environments of the config, evaluated in `eval_episodes` others; `tx` replaces its optimiser."""
+    """PPO as a System; `tx` replaces the optimiser. Raises UserError for an unknown environment."""
     make = module_of(cfg.environment).environments
     envs, held_out = make(cfg.environment, cfg.n_envs), make(cfg.environment, cfg.eval_episodes)
     policy = module_of(cfg.policy).policy(cfg.policy, envs.shape, envs.actions)
@@ -253,7 +270,7 @@ def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> Syste
         init_state=init_state,
         train_step=functools.partial(train_step, policy=policy, envs=envs, tx=tx, cfg=cfg),
         evaluate=functools.partial(evaluate, policy=policy, envs=held_out, cfg=cfg),
-        extra_axes=Extra(running=("batch",), seen=None),
+        extra_axes=Extra(running=("batch",), observed=None),
         per_step={"environment_steps": cfg.n_envs * cfg.length},
     )
     if cfg.seeds == 0:

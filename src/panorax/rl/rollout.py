@@ -1,4 +1,4 @@
-"""Acting in environments: a policy and n environments scanned over time."""
+"""Rollouts: a policy acts in n environments, scanned over time."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,35 +16,46 @@ Act = Callable  # (memory_N, observation_N, first_N, key) -> (memory_N, action_N
 
 @struct.dataclass
 class Running:
-    """Where everything stands between two steps: environments, what to act on, whether that begins an episode, the policy's memory."""
+    """State of n environments and of the policy between two steps."""
 
     envs: Any
+    """state of the environments"""
     observation: Observation
+    """observation to act on next"""
     first: jax.Array
+    """true if `observation` starts an episode, bool (N,)"""
     memory: Any
+    """memory of the policy"""
     episodes: episodes.Episodes
+    """returns and lengths of episodes"""
 
 
 @struct.dataclass
 class Trajectory:
-    """A rollout, every leaf (T, N, ...). `memory` is the policy's before the step and `next_memory` after it; `first` says to forget it.
-
-    `next_observation` is what the action led to, also where an episode ended there.
-    """
+    """A rollout; all leaves are (T, N, ...)."""
 
     observation: Observation
+    """observation before the action"""
     first: jax.Array
+    """true at the first steps of episodes, at which the policy resets its memory"""
     memory: Any
+    """memory of the policy before the step"""
     action: jax.Array
+    """action taken"""
     reward: jax.Array
+    """reward of the action"""
     terminated: jax.Array
+    """true if the action led to a terminal state"""
     truncated: jax.Array
+    """true if a time limit ended the episode"""
     next_observation: Observation
+    """observation after the action; at the end of an episode, its final observation"""
     next_memory: Any
+    """memory of the policy after the step"""
 
 
 def start(envs: Environments, memory, key: jax.Array) -> Running:
-    """All environments at the start of an episode; `memory` is the policy's memory there."""
+    """All environments at the start of an episode, with the policy's initial `memory`."""
     state, observation = envs.reset(key)
     return Running(state, observation, jnp.ones(envs.n, bool), memory, episodes.initial(envs.n))
 
@@ -52,7 +63,7 @@ def start(envs: Environments, memory, key: jax.Array) -> Running:
 def rollout(
     act: Act, envs: Environments, running: Running, key: jax.Array, length: int
 ) -> tuple[Running, Trajectory]:
-    """`length` steps in every environment."""
+    """`length` steps in every environment, from `running`."""
 
     def step(running, key):
         key_act, key_env = jax.random.split(key)
@@ -60,28 +71,41 @@ def rollout(
         memory, action = act(running.memory, running.observation, running.first, key_act)
         state, observation, after = envs.step(key_env, running.envs, action)
         ended = after.terminated | after.truncated
-        taken = Trajectory(
-            running.observation, running.first, running.memory, action,
-            after.reward, after.terminated, after.truncated, after.observation, memory,
-        )  # fmt: skip
-        running = Running(
-            state,
-            observation,
-            ended,
-            memory,
-            episodes.record(running.episodes, after.reward, ended),
+        trajectory = Trajectory(
+            observation=running.observation,
+            first=running.first,
+            memory=running.memory,
+            action=action,
+            reward=after.reward,
+            terminated=after.terminated,
+            truncated=after.truncated,
+            next_observation=after.observation,
+            next_memory=memory,
         )
-        return running, jax.tree.map(split_batch, taken)
+        recorded = episodes.record(running.episodes, after.reward, ended)
+        running = Running(state, observation, ended, memory, recorded)
+        return running, jax.tree.map(split_batch, trajectory)
 
     return jax.lax.scan(step, running, jax.random.split(key, length))
+
+
+def sequences(tree, span: int):
+    """Splits leaves (T, N, ...) into sequences of `span` steps, (T / span * N, span, ...)."""
+
+    def cut(x):
+        T, N, *rest = x.shape
+        return x.reshape(T // span, span, N, *rest).swapaxes(1, 2).reshape(-1, span, *rest)
+
+    return jax.tree.map(cut, tree)
 
 
 def first_episodes(
     act: Act, envs: Environments, memory, key: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Undiscounted return and length, each (N,), of one episode in every environment."""
+    """Undiscounted return (N,) and length (N,) of one episode in every environment."""
     key_reset, key_steps = jax.random.split(key)
-    _, taken = rollout(act, envs, start(envs, memory, key_reset), key_steps, envs.max_steps)
-    ended_TN = taken.terminated | taken.truncated
-    under_way_TN = jnp.cumsum(ended_TN, 0) - ended_TN == 0
-    return jnp.sum(jnp.where(under_way_TN, taken.reward, 0), 0), jnp.sum(under_way_TN, 0)
+    running = start(envs, memory, key_reset)
+    _, trajectory = rollout(act, envs, running, key_steps, envs.max_steps)
+    ended_TN = trajectory.terminated | trajectory.truncated
+    running_TN = jnp.cumsum(ended_TN, 0) - ended_TN == 0
+    return jnp.sum(jnp.where(running_TN, trajectory.reward, 0), 0), jnp.sum(running_TN, 0)

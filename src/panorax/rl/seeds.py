@@ -1,4 +1,4 @@
-"""The same training for many seeds at once: is it the algorithm that learns, or one lucky seed?"""
+"""Training vmapped over seeds, which separates the algorithm from the luck of a single seed."""
 
 from collections.abc import Callable
 
@@ -6,16 +6,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from panorax.core import figures
 from panorax.core.config import Run
 from panorax.core.state import Result, System
 from panorax.core.step import evaluated, scan_steps
+from panorax.core.study import family
 from panorax.rl.environments.environment import Environments
 from panorax.rl.policies import actions
 from panorax.rl.rollout import first_episodes
 
 
 def train_seed(system: System, run: Run, key: jax.Array):
-    """All of a run as one pure function of its key: `(state, curves, evaluation)`, the curves one value per chunk of steps."""
+    """A whole run as a pure function of its key; returns (state, curves, evaluation).
+
+    curves: each metric of the training step, one value per chunk of `run.chunk` steps.
+    evaluation: each metric of `system.evaluate` after the last step.
+    """
     key_init, key_train, key_eval = jax.random.split(key, 3)
     steps = lambda state, n: scan_steps(system.train_step, state, (), key_train, n)
     state, curves = jax.lax.scan(
@@ -32,19 +38,22 @@ def train_seed(system: System, run: Run, key: jax.Array):
 def learning_curves(
     system: System, run: Run, seeds: int, envs: Environments, key: jax.Array
 ) -> Result:
-    """Trains `seeds` seeds side by side; the worst and mean of their evaluations, beside those of random actions in `envs`, and their curves."""
+    """Trains `seeds` seeds in parallel and draws their learning curves.
+
+    The metrics are the smallest and the mean evaluated return over seeds, and `random_return`, the
+    mean return of uniformly random actions in `envs`.
+    """
     key_random, key_seeds = jax.random.split(key)
     baseline, _ = jax.jit(lambda key: first_episodes(_random(envs), envs, (), key))(key_random)
     train = jax.jit(jax.vmap(lambda key: train_seed(system, run, key)[1:]))
     curves, evaluation = jax.device_get(train(jax.random.split(key_seeds, seeds)))
     returns = evaluation["eval_return"]
     random_return = float(jnp.mean(baseline))
-    metrics = {
-        "random_return": random_return,
-        f"min_eval_return_over_{seeds}_seeds": float(returns.min()),
-        f"mean_eval_return_over_{seeds}_seeds": float(returns.mean()),
-    }
-    return Result(metrics, {"learning_curves.png": _figure(curves["return"], run, random_return)})
+    metrics = {"random_return": random_return}
+    metrics |= family("min_eval_return_over_{}_seeds", {seeds: returns.min()})
+    metrics |= family("mean_eval_return_over_{}_seeds", {seeds: returns.mean()})
+    figure = draw_curves(curves["return"], run, random_return)
+    return Result(metrics, {"learning_curves.png": figure})
 
 
 def _random(envs: Environments) -> Callable:
@@ -54,15 +63,12 @@ def _random(envs: Environments) -> Callable:
     )
 
 
-def _figure(returns: np.ndarray, run: Run, random_return: float):
-    from matplotlib.figure import Figure
-
-    figure = Figure((6, 4), layout="constrained")
-    axes = figure.subplots()
-    steps = np.minimum(run.chunk * np.arange(1, returns.shape[1] + 1), run.steps)
-    for seed, curve in enumerate(returns):
-        axes.plot(steps, curve, lw=1, label=f"seed {seed}")
-    axes.axhline(random_return, color="grey", ls=":", label="random actions")
-    axes.set(xlabel="training step", ylabel="return of the last episodes")
-    axes.legend(frameon=False)
-    return figure
+def draw_curves(return_ST: np.ndarray, run: Run, random_return: float):
+    """The mean return of finished episodes over training steps, a line per seed."""
+    figure, (ax,) = figures.panels(width=6, height=4)
+    steps = np.minimum(run.chunk * np.arange(1, return_ST.shape[1] + 1), run.steps)
+    for seed, curve in enumerate(return_ST):
+        ax.plot(steps, curve, lw=1, label=f"seed {seed}")
+    ax.axhline(random_return, color="grey", ls=":", label="random actions")
+    ax.set(xlabel="training step", ylabel="mean return of the last episodes")
+    return figures.legends(figure)

@@ -1,6 +1,7 @@
-"""Hypothesis strategies for arrays, parameter trees and configs. Needs hypothesis (`pip install 'panorax[test]'`).
+"""Hypothesis strategies for arrays, parameter trees and configs.
 
-Shapes are chosen by the caller from a few fixed ones, because every new shape is compiled anew; values are free.
+They need hypothesis (`pip install 'panorax[test]'`). The caller fixes the shapes, because JAX
+compiles every new shape; the values vary.
 """
 
 import dataclasses
@@ -20,14 +21,14 @@ SEEDS = st.integers(0, 2**31 - 1)
 
 
 def arrays(shape: tuple[int, ...], dtype=np.float32, scale: float = 1.0) -> st.SearchStrategy:
-    """Standard normal arrays of one shape, times `scale`."""
+    """Arrays of one shape, normal with standard deviation `scale`."""
     return SEEDS.map(
         lambda seed: (scale * np.random.default_rng(seed).normal(size=shape)).astype(dtype)
     )
 
 
 def parameters(spec, scale: float = 0.5) -> st.SearchStrategy:
-    """Trees of the parameters of a spec, every number normal: also those that are initialised with zeros."""
+    """Parameter trees of a spec, normal even where the initialiser of a parameter gives zeros."""
 
     def draw(seed: int):
         rng = np.random.default_rng(seed)
@@ -38,15 +39,15 @@ def parameters(spec, scale: float = 0.5) -> st.SearchStrategy:
 
 
 def keys() -> st.SearchStrategy:
-    """JAX keys."""
+    """Typed JAX keys."""
     return SEEDS.map(jax.random.key)
 
 
 @st.composite
 def configs(draw, kind: type, largest: int = 8, **fixed):
-    """Configs of a dataclass type: integers in their ranges up to `largest`, floats in their ranges, literals, nested configs.
+    """Configs of a dataclass type, with numbers in their ranges and of magnitude up to `largest`.
 
-    `fixed` fields keep their value. Combinations that the config itself refuses are not drawn.
+    Fields in `fixed` have these values. Configs that raise ValueError are not drawn.
     """
     hints = typing.get_type_hints(kind, include_extras=True)
     values = {
@@ -61,7 +62,7 @@ def configs(draw, kind: type, largest: int = 8, **fixed):
 
 
 def _of_hint(hint, largest: int) -> st.SearchStrategy:
-    """Values of one type hint."""
+    """Values of a type hint."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Annotated:
         allowed = next((a for a in args[1:] if isinstance(a, Range)), Range(-math.inf))
@@ -79,10 +80,11 @@ def _of_hint(hint, largest: int) -> st.SearchStrategy:
         return simple[hint]
     if hint in (int, float):
         return _numbers(hint, Range(-largest, largest), largest)
-    raise ValueError(f"no strategy for the type {hint}; give the field a fixed value")
+    raise ValueError(f"no strategy for the type {hint}; pass a fixed value for the field")
 
 
 def _numbers(kind: type, allowed: Range, largest: int) -> st.SearchStrategy:
+    """Integers or floats in a range."""
     low, high = max(allowed.low, -largest), min(allowed.high, largest)
     if kind is int:
         return st.integers(math.ceil(low), math.floor(high)).filter(lambda x: x in allowed)

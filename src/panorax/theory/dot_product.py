@@ -1,23 +1,37 @@
-"""Dot products in many dimensions, and why attention divides them by sqrt(d).
+"""Dot products in many dimensions, and the division by sqrt(d) in attention.
 
-For q, k ~ N(0, I_d), the score s = q . k has mean 0, variance d and excess kurtosis 6 / d: near N(0, d) for large d. A softmax over such scores
+For q, k ~ N(0, I_d), the score s = q . k has mean 0, variance d and excess kurtosis 6 / d. The
+softmax of such scores has
 
-    p = softmax(s),      dp/ds = J = diag(p) - p p^T,      |J|_F^2 = sum p^2 - 2 sum p^3 + (sum p^2)^2
+    p = softmax(s),     dp/ds = J = diag(p) - p p^T,
+    |J|_F^2 = sum p^2 - 2 sum p^3 + (sum p^2)^2.
 
-nears a one-hot choice as the scores grow, where J vanishes and with it every gradient that passes through. Divided by sqrt(d) scores have variance 1,
-and p and J are the same in every dimension. Source: Vaswani et al. 2017 (arXiv:1706.03762), section 3.2.1 and its footnote 4.
+As the scores grow, p nears a one-hot vector, and J and every gradient through it vanish.
+Scores divided by sqrt(d) have variance 1, and the laws of p and J hardly depend on d.
+
+    variance_largest_outside    largest distance of 1 from the 95% interval of var(s) / d, in widths
+                                of the interval
+    jacobian_plain, _scaled     mean |J|_F of softmax(s) and of softmax(s / sqrt(d))
+    saturated_*                 share of queries with one p above 0.99
+    entropy_*                   mean entropy of p, in nats
+    jacobian_scaled_spread      largest / smallest jacobian_scaled over dimensions of 16 and more
+
+Source: Vaswani et al. 2017 (arXiv:1706.03762), section 3.2.1 and footnote 4.
 """
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from panorax.core import figures
 from panorax.core.errors import UserError
 from panorax.core.ranges import Count, Whole, checked
 from panorax.core.state import Result
+from panorax.core.study import Part, family
 from panorax.maths.estimates import mean_interval
 from panorax.ops.distributions import Categorical
 
@@ -25,29 +39,28 @@ from panorax.ops.distributions import Categorical
 @checked
 class Config:
     dims: tuple[Count, ...] = (1, 4, 16, 64, 256, 1024, 4096)
-    """dimensions of query and key"""
+    """dimensions d of query and key"""
     keys: Count = 64
-    """that a query attends to"""
+    """keys per query [S]"""
     queries: Count = 2000
-    """drawn in each dimension, each with keys of its own"""
+    """queries drawn in each dimension, each with its own keys"""
     seed: Whole = 0
+    """seed of all random numbers"""
 
     def __post_init__(self):
         if not self.dims or self.keys < 2 or self.queries < 2:
-            raise UserError(
-                "dims needs one dimension at least, keys and queries must be at least 2"
-            )
+            raise UserError("dims needs at least one dimension, keys and queries at least 2")
 
 
 @functools.partial(jax.jit, static_argnames=("d", "n", "keys"))
 def scores(key, d: int, n: int, keys: int) -> Float[Array, "n S"]:
-    """q . k for n random queries and `keys` random keys of each, one query in memory at a time."""
+    """q . k for n random queries with `keys` random keys each. One query is in memory at a time."""
 
-    def one(key):
+    def scores_of_query(key):
         key_q, key_k = jax.random.split(key)
         return jax.random.normal(key_k, (keys, d)) @ jax.random.normal(key_q, (d,))
 
-    return jax.lax.map(one, jax.random.split(key, n))
+    return jax.lax.map(scores_of_query, jax.random.split(key, n))
 
 
 def softmax_jacobian(s: Float[Array, " S"]) -> Float[Array, "S S"]:
@@ -57,101 +70,138 @@ def softmax_jacobian(s: Float[Array, " S"]) -> Float[Array, "S S"]:
 
 
 def softmax_jacobian_norm(s: Float[Array, "*n S"]) -> Float[Array, "*n"]:
-    """Its Frobenius norm, without the matrix: 0 for a one-hot p, and largest, 1/2, where two scores share everything."""
+    """Frobenius norm of `softmax_jacobian`, computed without the matrix.
+
+    It is 0 for a one-hot p, and largest, 1/2, if two entries of p are 1/2.
+    """
     p = jax.nn.softmax(s)
     square = jnp.sum(p**2, -1)
     return jnp.sqrt(jnp.maximum(square - 2 * jnp.sum(p**3, -1) + square**2, 0))
 
 
-def measure(d: int, key, cfg: Config) -> dict[str, float]:
-    """Moments of the scores with their exact values, and the softmax with and without the division."""
+class Moments(NamedTuple):
+    """Moments of the scores in one dimension d."""
+
+    variance_over_d: float
+    """sampled variance / d"""
+    low: float
+    """lower end of the 95% interval of variance / d"""
+    high: float
+    """upper end of the 95% interval of variance / d"""
+    kurtosis: float
+    """sampled excess kurtosis"""
+
+    @property
+    def outside(self) -> float:
+        """Distance of 1 from the interval, in widths of the interval."""
+        return max(self.low - 1, 1 - self.high, 0.0) / (self.high - self.low)
+
+
+class Attention(NamedTuple):
+    """Means over the queries for softmax probabilities p."""
+
+    jacobian: float
+    """Frobenius norm of dp/ds"""
+    saturated: float
+    """share of queries with one p above 0.99"""
+    entropy: float
+    """entropy of p in nats"""
+
+
+class Row(NamedTuple):
+    """Scores in one dimension d, and their softmax."""
+
+    moments: Moments
+    plain: Attention
+    """softmax(s)"""
+    scaled: Attention
+    """softmax(s / sqrt(d))"""
+
+
+def moments(s: Float[Array, "n S"], d: int) -> Moments:
+    """Moments of q . k; variance and interval use one score per query, which are independent."""
+    s = np.asarray(s, np.float64)
+    square = s[:, 0] ** 2 / d
+    return Moments(float(np.mean(square)), *mean_interval(square), float(np.mean(s**4) / d**2 - 3))
+
+
+def attend(s: Float[Array, "n S"]) -> Attention:
+    """Jacobian, saturation and entropy of the softmax of each query."""
+    return Attention(
+        jacobian=float(jnp.mean(softmax_jacobian_norm(s))),
+        saturated=float(jnp.mean(jnp.max(jax.nn.softmax(s), -1) > 0.99)),
+        entropy=float(jnp.mean(Categorical(s).entropy())),
+    )
+
+
+def measure(d: int, key, cfg: Config) -> Row:
+    """Draws the scores in d dimensions; plain and scaled softmax share them."""
     s = scores(key, d, cfg.queries, cfg.keys)
-    first = np.asarray(s[:, 0], np.float64)  # one score a query: they are independent
-    low, high = mean_interval(first**2 / d)
-    row = {
-        "variance_over_d": float(np.mean(first**2) / d),
-        "variance_low": low,
-        "variance_high": high,
-    }
-    row["variance_outside"] = max(low - 1, 1 - high, 0.0) / (high - low)
-    row["excess_kurtosis"] = float(np.mean(np.square(np.asarray(s, np.float64) ** 2)) / d**2 - 3)
-    row["excess_kurtosis_exact"] = 6 / d
-    for name, scaled in (("plain", s), ("scaled", s / d**0.5)):
-        row[f"jacobian_{name}"] = float(jnp.mean(softmax_jacobian_norm(scaled)))
-        row[f"saturated_{name}"] = float(jnp.mean(jnp.max(jax.nn.softmax(scaled), -1) > 0.99))
-        row[f"entropy_{name}"] = float(jnp.mean(Categorical(scaled).entropy()))
-    return row
+    return Row(moments(s, d), attend(s), attend(s / d**0.5))
 
 
-def study(cfg: Config, key) -> Result:
-    """All dimensions; `variance_largest_outside` is how far 1 lies outside of an interval of var / d, in widths of it; `jacobian_scaled_spread` is the
-    largest over the smallest mean norm of the Jacobian of the scaled softmax, over dimensions of 16 and more."""
-    rows = {
-        d: measure(d, key, cfg)
-        for d, key in zip(cfg.dims, jax.random.split(key, len(cfg.dims)), strict=True)
-    }
-    metrics = {
-        f"{name}_d{d}": value
-        for d, row in rows.items()
-        for name, value in row.items()
-        if name != "variance_outside"
-    }
-    metrics["variance_largest_outside"] = max(row["variance_outside"] for row in rows.values())
-    many = [row["jacobian_scaled"] for d, row in rows.items() if d >= 16] or [1.0]
-    metrics["jacobian_scaled_spread"] = max(many) / min(many)
+def dimensions(key, cfg: Config) -> Result:
+    """Scores and their softmax in all dimensions."""
+    keys = jax.random.split(key, len(cfg.dims))
+    rows = {d: measure(d, key, cfg) for d, key in zip(cfg.dims, keys, strict=True)}
+    scaled = [row.scaled.jacobian for d, row in rows.items() if d >= 16] or [1.0]
+    metrics = moment_metrics({d: row.moments for d, row in rows.items()})
+    metrics |= attention_metrics(rows)
+    metrics["jacobian_scaled_spread"] = max(scaled) / min(scaled)
     return Result(metrics, {"dot_product.png": draw(rows, cfg)})
 
 
-def draw(rows: dict[int, dict[str, float]], cfg: Config):
-    """Variance, Jacobian and entropy over the dimension."""
-    from matplotlib.figure import Figure
+def moment_metrics(rows: dict[int, Moments]) -> dict[str, float]:
+    """Moments of the scores by dimension, beside the exact kurtosis 6 / d."""
+    metrics = family("variance_over_d_d{}", {d: row.variance_over_d for d, row in rows.items()})
+    metrics |= family("variance_low_d{}", {d: row.low for d, row in rows.items()})
+    metrics |= family("variance_high_d{}", {d: row.high for d, row in rows.items()})
+    metrics |= family("excess_kurtosis_d{}", {d: row.kurtosis for d, row in rows.items()})
+    metrics |= family("excess_kurtosis_exact_d{}", {d: 6 / d for d in rows})
+    metrics["variance_largest_outside"] = max(row.outside for row in rows.values())
+    return metrics
 
-    figure = Figure(figsize=(15, 4), layout="constrained")
-    variance, jacobian, choice = figure.subplots(1, 3)
+
+def attention_metrics(rows: dict[int, Row]) -> dict[str, float]:
+    """Means over the queries, plain and scaled, by dimension."""
+    both = {("plain", d): row.plain for d, row in rows.items()}
+    both |= {("scaled", d): row.scaled for d, row in rows.items()}
+    metrics = family("jacobian_{}_d{}", {name: row.jacobian for name, row in both.items()})
+    metrics |= family("saturated_{}_d{}", {name: row.saturated for name, row in both.items()})
+    metrics |= family("entropy_{}_d{}", {name: row.entropy for name, row in both.items()})
+    return metrics
+
+
+def draw(rows: dict[int, Row], cfg: Config):
+    """Variance of the scores, Jacobian and saturation over the dimension."""
+    figure, (variance, jacobian, saturation) = figures.panels(3)
     d = np.array(list(rows))
-    values = (
-        np.array(
-            [
-                [row[f"variance{part}"] for row in rows.values()]
-                for part in ("_over_d", "_low", "_high")
-            ]
-        )
-        * d
-    )
-    variance.plot(d, d, "-", color="C0", label="d")
+    middle, low, high = np.array([row.moments[:3] for row in rows.values()]).T * d
+    variance.plot(d, d, label="exact: d")
     variance.errorbar(
         d,
-        values[0],
-        [values[0] - values[1], values[2] - values[0]],
+        middle,
+        [middle - low, high - middle],
         fmt="o",
-        color="C1",
         ms=4,
         capsize=3,
-        label=f"{cfg.queries} scores, 95%",
+        label=f"{cfg.queries} scores, 95% interval",
     )
-    variance.set(title="variance of q . k", yscale="log")
-    for name, color in (("plain", "C3"), ("scaled", "C2")):
-        label = "softmax(s)" if name == "plain" else r"softmax(s / $\sqrt{d}$)"
-        jacobian.plot(
-            d,
-            [row[f"jacobian_{name}"] for row in rows.values()],
-            "-o",
-            color=color,
-            ms=4,
-            label=label,
-        )
-        choice.plot(
-            d,
-            [row[f"saturated_{name}"] for row in rows.values()],
-            "-o",
-            color=color,
-            ms=4,
-            label=label,
-        )
-    jacobian.set(title="mean norm of the softmax's Jacobian", ylim=(0, None))
-    choice.set(title="share of queries with one key above 99%", ylim=(-0.02, 1))
+    variance.set(title="scores q . k", ylabel="variance", yscale="log")
+    curves = {
+        "softmax(s)": [row.plain for row in rows.values()],
+        r"softmax(s / $\sqrt{d}$)": [row.scaled for row in rows.values()],
+    }
+    for label, curve in curves.items():
+        jacobian.plot(d, [row.jacobian for row in curve], "-o", ms=4, label=label)
+        saturation.plot(d, [row.saturated for row in curve], "-o", ms=4, label=label)
+    jacobian.set(title="Jacobian of the softmax", ylabel="mean Frobenius norm", ylim=(0, None))
+    saturation.set(title="one key above 99%", ylabel="share of queries", ylim=(-0.02, 1))
     for ax in figure.axes:
         ax.set(xlabel="dimension d", xscale="log")
-        ax.grid(alpha=0.3)
-        ax.legend(frameon=False)
-    return figure
+    return figures.legends(figure)
+
+
+def study(cfg: Config) -> dict[str, Part]:
+    """One part: scores and their softmax in all dimensions."""
+    return {"dimensions": functools.partial(dimensions, cfg=cfg)}

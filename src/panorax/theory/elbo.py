@@ -1,17 +1,25 @@
-"""The evidence lower bound of a latent variable model, learned: the variational autoencoder, its tighter bounds, and the linear one, which is known exactly.
+"""The variational autoencoder, its tighter importance-weighted bounds, and its exact linear case.
 
-A decoder says how data come about, z ~ N(0, I), x ~ N(f(z), s^2 I); an encoder answers with q(z | x) = N(m(x), diag v(x)), and both climb
+A decoder models the data, z ~ N(0, I), x ~ N(f(z), s^2 I). An encoder approximates the posterior by
+q(z | x) = N(m(x), diag v(x)). Both maximise
 
-    log p(x)  >=  E_q [log p(x | z)] - KL(q(z | x) | N(0, I))  =  ELBO                               (Kingma & Welling 2014, arXiv:1312.6114)
-    log p(x)  >=  L_K = E log 1/K sum_k p(x, z_k) / q(z_k | x),    L_1 = ELBO,    L_K <= L_{K+1} -> log p(x)   (Burda et al. 2016, arXiv:1509.00519)
+    log p(x) >= ELBO = E_q [log p(x | z)] - KL(q(z | x) | N(0, I))
+    log p(x) >= L_K = E log 1/K sum_k p(x, z_k) / q(z_k | x),   L_1 = ELBO,   L_K <= L_{K+1}
 
-where ELBO = log p(x) - KL(q(z | x) | p(z | x)). With a linear f and m this is probabilistic PCA, x ~ N(mu, W W^T + s^2 I), whose likelihood is largest at
-W = U (D - s^2)^(1/2) R, U and D the first eigenvectors and eigenvalues of the covariance, s^2 the mean of the others (Tipping & Bishop 1999). There the
-true posterior is in the encoder's reach, and the bound is the likelihood (Lucas et al. 2019, arXiv:1911.02469).
+with log p(x) - ELBO = KL(q(z | x) | p(z | x)), and L_K tends to log p(x).
+
+If f and m are linear, the model is probabilistic PCA, x ~ N(mu, W W^T + s^2 I). Its likelihood is
+largest at W = U (D - s^2)^(1/2) R, with U and D the leading eigenvectors and eigenvalues of the
+covariance, and s^2 the mean of the other eigenvalues. The encoder can then represent the true
+posterior, and the bound equals the likelihood.
+
+Source: Kingma & Welling 2014 (arXiv:1312.6114); L_K: Burda et al. 2016 (arXiv:1509.00519);
+probabilistic PCA: Tipping & Bishop 1999; the linear case: Lucas et al. 2019 (arXiv:1911.02469).
 """
 
 import functools
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +27,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from panorax.core import figures
 from panorax.core import spec as core_spec
 from panorax.core.config import Run
 from panorax.core.optim import AdamW, Optimizer, optimizer
@@ -26,6 +35,7 @@ from panorax.core.ranges import Count, checked
 from panorax.core.spec import P
 from panorax.core.state import Result, State, System, first_state
 from panorax.core.step import update
+from panorax.core.study import family
 from panorax.data import datasets
 from panorax.data.batches import epochs, weighted
 from panorax.maths.inference.gaussian_family import kl_to_standard_normal
@@ -38,52 +48,52 @@ PIXELS = 64
 @checked
 class Config:
     latent: Count = 8
-    """dimensions of z"""
+    """dimensions of z [Z]"""
     hidden: tuple[Count, ...] = (256, 128)
-    """widths of the encoder, and in reverse of the decoder; empty for linear maps"""
+    """hidden widths of the encoder, reversed in the decoder; empty for linear maps"""
     batch: Count = 128
+    """images per step [B]"""
     optim: Optimizer = AdamW()
+    """optimiser of encoder, decoder and s"""
     run: Run = Run()
+    """length, checkpoints and seed of the run"""
     importance: tuple[Count, ...] = (1, 10, 100, 1000)
-    """samples K of the bounds that are reported"""
+    """samples K of the reported bounds"""
 
 
 def spec(cfg: Config):
-    """Encoder, decoder, and log s^2."""
+    """Parameters of the encoder and the decoder, and log s^2."""
     widths = (PIXELS, *cfg.hidden)
+    last = cfg.hidden[0] if cfg.hidden else cfg.latent
     return {
         "encoder": mlp.spec(widths),
         "encoded": mlp.dense_spec(widths[-1], 2 * cfg.latent, mlp.fan_in(0.1)),
         "decoder": mlp.spec((cfg.latent, *cfg.hidden[::-1])),
-        "decoded": mlp.dense_spec(
-            cfg.hidden[0] if cfg.hidden else cfg.latent, PIXELS, mlp.fan_in(1.0)
-        ),
+        "decoded": mlp.dense_spec(last, PIXELS, mlp.fan_in(1.0)),
         "log_variance": P((), (), jax.nn.initializers.zeros),
     }
 
 
 def encode(params, x_BX: Float[Array, "B X"]) -> tuple[Float[Array, "B Z"], Float[Array, "B Z"]]:
     """Mean and log variance of q(z | x)."""
-    mean, log_variance = jnp.split(
-        mlp.dense(params["encoded"], mlp.apply(params["encoder"], x_BX, jax.nn.silu)), 2, -1
-    )
+    h = mlp.apply(params["encoder"], x_BX, jax.nn.silu)
+    mean, log_variance = jnp.split(mlp.dense(params["encoded"], h), 2, -1)
     return mean, log_variance
 
 
 def decode(params, z: Float[Array, "*B Z"]) -> Float[Array, "*B X"]:
-    """f(z)."""
+    """Mean f(z) of p(x | z)."""
     return mlp.dense(params["decoded"], mlp.apply(params["decoder"], z, jax.nn.silu))
 
 
-def log_likelihood(params, x, z) -> Float[Array, "*B"]:
-    """log p(x | z)."""
-    return -jnp.sum(
-        gaussian_nll(x, decode(params, z), jnp.full_like(x, params["log_variance"])), -1
-    )
+def log_likelihood(params, x: Float[Array, "*B X"], z: Float[Array, "*B Z"]) -> Float[Array, "*B"]:
+    """log p(x | z), in nats."""
+    log_variance = jnp.full_like(x, params["log_variance"])
+    return -jnp.sum(gaussian_nll(x, decode(params, z), log_variance), -1)
 
 
 def elbo(params, x_BX: Float[Array, "B X"], key) -> tuple[Float[Array, " B"], Float[Array, " B"]]:
-    """The bound of each x with one sample of z, and its KL term, which needs none."""
+    """(ELBO, KL) of each x in nats: one sample of z estimates E_q [log p(x | z)], KL is exact."""
     mean, log_variance = encode(params, x_BX)
     z = mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, mean.shape)
     kl = kl_to_standard_normal(mean, log_variance)
@@ -91,39 +101,48 @@ def elbo(params, x_BX: Float[Array, "B X"], key) -> tuple[Float[Array, " B"], Fl
 
 
 def importance_bound(params, x_BX: Float[Array, "B X"], key, k: int) -> Float[Array, " B"]:
-    """L_k of each x, from k samples."""
+    """An estimate of L_k for each x in nats, from k samples of z."""
     mean, log_variance = encode(params, x_BX)
     e = jax.random.normal(key, (k, *mean.shape))
     z = mean[None] + jnp.exp(0.5 * log_variance)[None] * e
-    log_q = (
-        -jnp.sum(gaussian_nll(e, jnp.zeros_like(e), jnp.zeros_like(e)), -1)
-        - 0.5 * jnp.sum(log_variance, -1)[None]
-    )
-    log_prior = -jnp.sum(gaussian_nll(z, jnp.zeros_like(z), jnp.zeros_like(z)), -1)
-    log_weight = (
-        log_likelihood(params, jnp.broadcast_to(x_BX[None], (k, *x_BX.shape)), z)
-        + log_prior
-        - log_q
-    )
+    log_normal = lambda y: -jnp.sum(gaussian_nll(y, jnp.zeros_like(y), jnp.zeros_like(y)), -1)
+    log_q = log_normal(e) - 0.5 * jnp.sum(log_variance, -1)[None]
+    x = jnp.broadcast_to(x_BX[None], (k, *x_BX.shape))
+    log_weight = log_likelihood(params, x, z) + log_normal(z) - log_q
     return jax.nn.logsumexp(log_weight, 0) - math.log(k)
 
 
-def ppca(x: np.ndarray, latent: int) -> tuple[np.ndarray, np.ndarray, float]:
-    """Probabilistic PCA of largest likelihood: the mean, W (with R = I) and s^2, in float64. Raises ValueError unless latent < dimensions."""
+class PPCA(NamedTuple):
+    """Probabilistic PCA, x ~ N(mean, w w^T + noise I), in float64."""
+
+    mean: np.ndarray
+    """mean of the data, (X,)"""
+    w: np.ndarray
+    """loadings W with R = I, (X, Z)"""
+    noise: float
+    """variance of the noise [s^2]"""
+
+
+def ppca(x: np.ndarray, latent: int) -> PPCA:
+    """The maximum likelihood fit to x (N, X).
+
+    Raises ValueError unless `latent` is below X.
+    """
     if not latent < x.shape[1]:
         raise ValueError(
-            f"{latent} latent dimensions are not fewer than the {x.shape[1]} of the data"
+            f"latent dimensions must be fewer than the {x.shape[1]} of x, got {latent}"
         )
     x = np.asarray(x, np.float64)
-    mean, (eigenvalues, vectors) = x.mean(0), np.linalg.eigh(np.cov(x.T, bias=True))
+    eigenvalues, vectors = np.linalg.eigh(np.cov(x.T, bias=True))
     noise = eigenvalues[:-latent].mean()
-    return mean, vectors[:, -latent:] * np.sqrt(eigenvalues[-latent:] - noise), float(noise)
+    w = vectors[:, -latent:] * np.sqrt(eigenvalues[-latent:] - noise)
+    return PPCA(x.mean(0), w, float(noise))
 
 
-def ppca_log_likelihood(x: np.ndarray, mean: np.ndarray, w: np.ndarray, noise: float) -> np.ndarray:
-    """log N(x; mean, W W^T + s^2 I) of each x, in nats."""
-    covariance = w @ w.T + noise * np.eye(len(w))
-    centred = np.asarray(x, np.float64) - mean
+def ppca_log_likelihood(x: np.ndarray, model: PPCA) -> np.ndarray:
+    """log p(x) of each row of x (N, X) under the model, in nats."""
+    covariance = model.w @ model.w.T + model.noise * np.eye(len(model.w))
+    centred = np.asarray(x, np.float64) - model.mean
     square = np.sum(centred * np.linalg.solve(covariance, centred.T).T, 1)
     return -0.5 * (square + np.linalg.slogdet(2 * np.pi * covariance)[1])
 
@@ -131,14 +150,12 @@ def ppca_log_likelihood(x: np.ndarray, mean: np.ndarray, w: np.ndarray, noise: f
 def loss_fn(params, extra, batch, key):
     """-ELBO, mean over the batch, in nats per image."""
     bound, kl = elbo(params, batch["x"], key)
-    return -jnp.mean(bound), (
-        extra,
-        {"kl": jnp.mean(kl), "noise": jnp.exp(0.5 * params["log_variance"])},
-    )
+    metrics = {"kl": jnp.mean(kl), "noise": jnp.exp(0.5 * params["log_variance"])}
+    return -jnp.mean(bound), (extra, metrics)
 
 
 def train_step(state: State, batch, key, tx: optax.GradientTransformation):
-    """One update; biases and the noise do not decay."""
+    """One update. Biases and log s^2 do not decay."""
     params, opt, extra, metrics = update(
         loss_fn, tx, state.params, state.opt, state.extra, batch, key
     )
@@ -146,91 +163,85 @@ def train_step(state: State, batch, key, tx: optax.GradientTransformation):
 
 
 def evaluate(state: State, batch, key):
-    """The bound on held-out images."""
+    """The ELBO of held-out images, in nats per image."""
     bound, _ = elbo(state.params, batch["x"], key)
     return {"eval_bound": (jnp.sum(bound * batch["weight"]), jnp.sum(batch["weight"]))}
 
 
 def images() -> tuple[np.ndarray, np.ndarray]:
-    """Digits to learn from and digits held out, (N, 64) in [-1, 1]."""
+    """Training digits and held-out digits, each (N, 64) in [-1, 1]."""
     x, _, held, _ = datasets.digit_vectors()
     return x, held
 
 
 def report(state: State, key: jax.Array, cfg: Config) -> Result:
-    """Bounds L_K on held-out digits, the exact likelihood of probabilistic PCA with as many latent dimensions, and pictures."""
+    """Bounds beside the exact likelihood of probabilistic PCA with `cfg.latent` dimensions.
+
+    `active` counts the latent dimensions whose posterior mean has a standard deviation above 0.1
+    over the held-out digits.
+    """
     key_bound, key_train, key_sample = jax.random.split(key, 3)
-    x, held = (jnp.asarray(some) for some in images())
+    params = state.params
+    x, held = (jnp.asarray(split) for split in images())
+    bounds = held_out_bounds(key_bound, params, held, cfg)
+    metrics = family("held_out_bound_{}", bounds)
+    metrics |= beside_ppca(key_train, params, x, held, cfg)
+    metrics["active"] = float(jnp.sum(jnp.std(encode(params, held)[0], 0) > 0.1))
+    pictures = draw_digits(digit_rows(key_sample, params, held, cfg))
+    curve = draw_bounds(bounds, metrics["held_out_ppca"], cfg)
+    return Result(metrics, {"digits.png": pictures, "bounds.png": curve})
+
+
+def held_out_bounds(key, params, held: Float[Array, "N X"], cfg: Config) -> dict[int, float]:
+    """Mean of L_K over the held-out digits for each K, in nats per image."""
     bound = jax.jit(importance_bound, static_argnames="k")
-    metrics = {
-        f"held_out_bound_{k}": float(jnp.mean(bound(state.params, held, key_bound, k)))
-        for k in cfg.importance
+    return {k: float(jnp.mean(bound(params, held, key, k))) for k in cfg.importance}
+
+
+def beside_ppca(
+    key, params, x: Float[Array, "N X"], held: Float[Array, "M X"], cfg: Config
+) -> dict[str, float]:
+    """Exact likelihoods of probabilistic PCA, beside the ELBO and the noise of the autoencoder."""
+    model = ppca(x, cfg.latent)
+    bounds = jax.vmap(lambda key: elbo(params, x, key)[0])(jax.random.split(key, 100))
+    exact = float(ppca_log_likelihood(x, model).mean())
+    bound = float(jnp.mean(bounds))
+    return {
+        "held_out_ppca": float(ppca_log_likelihood(held, model).mean()),
+        "train_ppca": exact,
+        "train_bound": bound,
+        "train_ppca_minus_bound": exact - bound,
+        "noise_over_ppca": float(jnp.exp(0.5 * params["log_variance"])) / model.noise**0.5,
     }
-    fitted = ppca(x, cfg.latent)
-    metrics["held_out_ppca"], metrics["train_ppca"] = (
-        float(ppca_log_likelihood(some, *fitted).mean()) for some in (held, x)
-    )
-    metrics["train_bound"] = float(
-        jnp.mean(
-            jax.vmap(lambda key: elbo(state.params, x, key)[0])(jax.random.split(key_train, 100))
-        )
-    )
-    metrics["train_ppca_minus_bound"] = metrics["train_ppca"] - metrics["train_bound"]
-    metrics["noise_over_ppca"] = (
-        float(jnp.exp(0.5 * state.params["log_variance"])) / fitted[2] ** 0.5
-    )
-    metrics["active"] = float(jnp.sum(jnp.std(encode(state.params, held)[0], 0) > 0.1))
-    mean, _ = encode(state.params, held[:50])
-    drawn = decode(state.params, jax.random.normal(key_sample, (50, cfg.latent)))
-    return Result(
-        metrics,
-        {
-            "elbo.png": draw(
-                np.asarray(held[:50]),
-                np.asarray(decode(state.params, mean)),
-                np.asarray(drawn),
-                metrics,
-                cfg,
-            )
-        },
-    )
 
 
-def draw(real: np.ndarray, rebuilt: np.ndarray, drawn: np.ndarray, metrics, cfg: Config):
-    """Digits, what comes back of them, digits from the prior, and the bounds over K."""
-    from matplotlib.figure import Figure
+def digit_rows(key, params, held: Float[Array, "N X"], cfg: Config) -> np.ndarray:
+    """Ten held-out digits, their reconstructions f(m(x)), and ten samples f(z), (30, 8, 8)."""
+    mean, _ = encode(params, held[:10])
+    samples = decode(params, jax.random.normal(key, (10, cfg.latent)))
+    return np.concatenate([held[:10], decode(params, mean), samples]).reshape(-1, 8, 8)
 
-    figure = Figure(figsize=(16, 4), layout="constrained")
-    *pictures, curve = figure.subplots(1, 4)
-    for ax, (title, some) in zip(
-        pictures,
-        (("held-out digits", real), ("rebuilt", rebuilt), ("from the prior", drawn)),
-        strict=True,
-    ):
-        grid = some.reshape(5, 10, 8, 8).transpose(0, 2, 1, 3).reshape(40, 80)
-        ax.imshow(grid, cmap="gray_r", vmin=-1, vmax=1)
-        ax.set(title=title)
-        ax.set_axis_off()
-    curve.plot(
-        cfg.importance,
-        [metrics[f"held_out_bound_{k}"] for k in cfg.importance],
-        "-o",
-        label="bound $L_K$",
-    )
-    curve.axhline(
-        metrics["held_out_ppca"],
-        ls="--",
-        color="gray",
-        label=f"probabilistic PCA, {cfg.latent} directions",
-    )
-    curve.set(title="nats an image, held out", xlabel="samples K", xscale="log")
-    curve.legend(frameon=False)
-    curve.grid(alpha=0.3)
+
+def draw_digits(pictures: np.ndarray):
+    """Rows of held-out digits, reconstructions and samples."""
+    figure = figures.pictures(pictures, columns=10, vmin=-1, vmax=1)
+    figure.suptitle("held-out digits, reconstructions, samples from the prior", fontsize=11)
     return figure
 
 
+def draw_bounds(bounds: dict[int, float], exact: float, cfg: Config):
+    """L_K on held-out digits over K, and the exact likelihood of probabilistic PCA."""
+    figure, (ax,) = figures.panels()
+    ax.plot(list(bounds), list(bounds.values()), "-o", label="bound $L_K$")
+    label = f"probabilistic PCA, {cfg.latent} directions"
+    ax.axhline(exact, ls="--", color="gray", label=label)
+    ax.set(title="held-out digits", xlabel="samples K", xscale="log")
+    ax.set_ylabel("log likelihood (nats per image)")
+    return figures.legends(figure)
+
+
 def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> System:
-    """The autoencoder on digits; `tx` replaces the optimiser of the config."""
+    """The autoencoder on digits. `tx` replaces the optimiser of the config."""
     tx = tx or optimizer(cfg.optim, cfg.run.steps, spec(cfg))
 
     def batches(step: int):

@@ -1,15 +1,26 @@
-"""The information bottleneck: its curve where the distribution is known, and its variational bound learned from digits.
+"""The information bottleneck: its exact curve, and a variational bottleneck trained on digits.
 
-Known distributions: the self-consistent equations of `panorax.maths.information.bottleneck_curves` on a bit through a symmetric channel and on two correlated normal
-numbers, beside their exact curves. Digits (Alemi et al. 2017, arXiv:1612.00410): an encoder q(z | x) = N(m(x), diag v(x)) and a decoder q(y | z) minimise
+Known distributions: the self-consistent equations of `panorax.maths.information.bottleneck_curves`
+beside the exact curves of a binary symmetric channel and of two correlated Gaussians.
 
-    E [-log q(y | z)] + beta E KL(q(z | x) | N(0, I)),        I(Z; X) <= R = E KL(q(z | x) | N(0, I)),        I(Z; Y) >= H(Y) - E [-log q(y | z)].
+Digits: the deep variational information bottleneck (Alemi et al. 2017, arXiv:1612.00410). An
+encoder q(z | x) = N(m(x), diag v(x)) and a decoder q(y | z) minimise
 
-Their beta weighs compression: it is 1 / b of the curves. On the images trained on, H(Y) - E[-log q(y | z)] <= I(Z; Y) <= I(Z; X) <= R (data processing) and
-I(Z; Y) <= H(Y) = log 10. A digit's class is a function of its image, so that the best curve is the line I(Z; Y) = I(Z; X) up to H(Y)
-(Kolchinsky et al. 2019, arXiv:1808.07593): below beta = 1 it pays to say something, above it nothing, and accuracy is that of a guess. Before that the
-decoder, whose z is ever noisier, is right as often but less and less sure: accuracy stays, cross entropy and calibration error rise.
+    E[-log q(y | z)] + beta R,      R = E KL(q(z | x) | N(0, I)).
+
+beta is 1/b of the curves. On the training images, with H the entropy of the classes,
+
+    H(Y) - E[-log q(y | z)]  <=  I(Z; Y)  <=  I(Z; X)  <=  R,      I(Z; Y)  <=  H(Y).
+
+The class of a digit is a function of its image, so the best curve is I(Z; Y) = I(Z; X) up to H(Y)
+(Kolchinsky et al. 2019, arXiv:1808.07593). For beta above 1 the best code carries no information.
+As beta rises to 1, z becomes noisier and the decoder less confident: accuracy stays, while cross
+entropy and calibration error rise.
 """
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +28,15 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from panorax.core import figures
 from panorax.core import spec as core_spec
 from panorax.core.errors import UserError
 from panorax.core.ranges import Count, Positive, PositiveShare, Whole, checked
 from panorax.core.state import Result
 from panorax.core.step import descend
+from panorax.core.study import Part, family
 from panorax.data import datasets
+from panorax.maths.calibration import calibration_error
 from panorax.maths.inference.gaussian_family import kl_to_standard_normal
 from panorax.maths.information.blahut_arimoto import discrete_information
 from panorax.maths.information.bottleneck_curves import (
@@ -36,6 +50,8 @@ from panorax.nets import mlp
 from panorax.ops.losses import cross_entropy
 
 PIXELS, CLASSES = 64, 10
+SHOWN = (0.0, 1e-2, 0.3)
+"""values of beta whose codes are drawn, each rounded up to a beta of the config"""
 
 
 @checked
@@ -43,13 +59,13 @@ class Config:
     flip: PositiveShare = 0.1
     """probability that the symmetric channel flips the bit"""
     correlation: PositiveShare = 0.8
-    """of the two normal numbers"""
+    """correlation of the two Gaussians"""
     bins: Count = 32
-    """cells of each of them"""
+    """cells per Gaussian on the grid"""
     points: Count = 40
-    """of each known curve"""
+    """points computed on each curve"""
     iterations: Count = 4000
-    """at most, at each point"""
+    """largest number of iterations at each point"""
     betas: tuple[Positive, ...] = (
         1e-5,
         1e-4,
@@ -65,33 +81,126 @@ class Config:
         1.0,
         2.0,
     )
-    """weights of compression, rising"""
+    """weights beta of the rate, rising"""
     latent: Count = 8
+    """dimensions of z"""
     hidden: Count = 128
+    """width of the encoder's hidden layers"""
     steps: Count = 2000
+    """training steps"""
     batch: Count = 128
+    """images per step"""
     lr: Positive = 1e-3
+    """first learning rate of Adam, which falls to 0"""
     samples: Count = 50
-    """of z for each image that is judged"""
+    """samples of z per evaluated image"""
     bars: Count = 10
-    """of the histogram of confidence"""
+    """bins of the calibration error"""
     seeds: Count = 4
+    """networks trained for each beta"""
     seed: Whole = 0
+    """seed of all random numbers"""
 
     def __post_init__(self):
-        if (
-            len(self.betas) < 2
-            or tuple(sorted(set(self.betas))) != self.betas
-            or self.points < 2
-            or self.latent < 2
-        ):
-            raise UserError("betas must rise, betas, points and latent be at least 2")
+        if tuple(sorted(set(self.betas))) != self.betas:
+            raise UserError("betas must rise")
+        if min(len(self.betas), self.points, self.latent) < 2:
+            raise UserError("points, latent and the number of betas must be at least 2")
         if self.flip >= 0.5 or self.correlation >= 1:
             raise UserError("flip must be below 0.5 and correlation below 1")
 
 
+class KnownCurve(NamedTuple):
+    """A computed curve beside the exact one, in nats."""
+
+    b: np.ndarray
+    """inverse slopes of the curve at its points, rising"""
+    compression: np.ndarray
+    """I(X; T) at each point"""
+    relevance: np.ndarray
+    """I(T; Y) at each point"""
+    information: float
+    """I(X; Y), the upper bound on I(T; Y)"""
+    exact: Callable[[np.ndarray], np.ndarray]
+    """exact I(T; Y) as a function of I(X; T)"""
+
+
+class Evaluation(NamedTuple):
+    """A bottleneck on one set of images."""
+
+    rate: Array
+    """R, the mean KL divergence of q(z | x) from N(0, I), in nats"""
+    loss: Array
+    """mean cross entropy in nats"""
+    accuracy: Array
+    """share of images that the mean prediction classifies correctly"""
+    calibration: Array
+    """expected calibration error of the mean prediction"""
+
+
+class Bottleneck(NamedTuple):
+    """Trained bottlenecks; all fields have the leading axes (betas, seeds)."""
+
+    train: Evaluation
+    """evaluation on the training images"""
+    held_out: Evaluation
+    """evaluation on the held-out images"""
+    code: Array
+    """means of q(z | x) for the held-out images (images, latent)"""
+
+
+def exact_curves(cfg: Config) -> dict[str, KnownCurve]:
+    """The bottleneck curves of the two known distributions, in float64."""
+    line = gaussian_curve([cfg.correlation], np.geomspace(1 / cfg.correlation**2, 1e5, 20_000))
+
+    def curve(joint, strength: float, exact: Callable) -> KnownCurve:
+        # T carries no information for b below 1 / strength
+        b = np.geomspace(0.9, 20.0, cfg.points) / strength
+        computed = bottleneck_curve(joint, b, 1e-9, cfg.iterations)
+        information = float(discrete_information(joint))
+        return KnownCurve(b, computed.compression, computed.relevance, information, exact)
+
+    with jax.enable_x64(True):
+        return {
+            "binary": curve(
+                binary_symmetric_joint(cfg.flip),
+                (1 - 2 * cfg.flip) ** 2,
+                lambda r: binary_curve(r, cfg.flip),
+            ),
+            "gaussian": curve(
+                gaussian_joint(cfg.correlation, cfg.bins),
+                cfg.correlation**2,
+                lambda r: np.interp(r, *line),
+            ),
+        }
+
+
+def curve_metrics(known: dict[str, KnownCurve]) -> dict[str, float]:
+    """Distances from the exact curves, and violations of data processing and concavity."""
+    gap = {name: np.abs(c.relevance - c.exact(c.compression)).max() for name, c in known.items()}
+    return {
+        **family("{}_gap", gap),
+        "processing_excess": float(max(processing_excess(c) for c in known.values())),
+        "chord_outside": float(max(chord_outside(c) for c in known.values())),
+    }
+
+
+def processing_excess(curve: KnownCurve) -> float:
+    """Largest violation of I(T; Y) <= I(X; T) and I(T; Y) <= I(X; Y), in nats."""
+    return (curve.relevance - np.minimum(curve.compression, curve.information)).max()
+
+
+def chord_outside(curve: KnownCurve) -> float:
+    """Largest violation of concavity with slope 1/b, in nats.
+
+    The slope of the chord between b and b' > b must lie between 1/b' and 1/b.
+    """
+    rise, run = np.diff(curve.relevance), np.diff(curve.compression)
+    return np.maximum(rise - run / curve.b[:-1], run / curve.b[1:] - rise).max()
+
+
 def spec(cfg: Config):
-    """A perceptron to mean and log variance of z; a linear map from z to the logits."""
+    """A perceptron to the mean and log variance of z, and a linear map from z to the logits."""
     return {
         "body": mlp.spec((PIXELS, cfg.hidden, cfg.hidden)),
         "head": mlp.dense_spec(cfg.hidden, 2 * cfg.latent, mlp.fan_in(0.3)),
@@ -101,240 +210,167 @@ def spec(cfg: Config):
 
 def encode(params, x_BX: Float[Array, "B X"]) -> tuple[Float[Array, "B Z"], Float[Array, "B Z"]]:
     """Mean and log variance of q(z | x)."""
-    mean, log_variance = jnp.split(
-        mlp.dense(params["head"], mlp.apply(params["body"], x_BX, jax.nn.relu)), 2, -1
-    )
+    features = mlp.apply(params["body"], x_BX, jax.nn.relu)
+    mean, log_variance = jnp.split(mlp.dense(params["head"], features), 2, -1)
     return mean, log_variance
 
 
 def sampled_logits(params, mean, log_variance, key) -> Float[Array, "B V"]:
-    """log q(y | z) but for a constant, for one z of each image."""
-    return mlp.dense(
-        params["decoder"], mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, mean.shape)
-    )
+    """Logits of q(y | z) for one sample of z per image."""
+    z = mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, mean.shape)
+    return mlp.dense(params["decoder"], z)
 
 
 def vib_loss(params, x_BX, label_B, beta, key) -> Float[Array, ""]:
-    """The loss at the top of this file, with one z an image; its KL term needs none."""
+    """E[-log q(y | z)] + beta R with one sample of z per image, in nats; R is exact."""
     encoded = encode(params, x_BX)
-    return jnp.mean(
-        cross_entropy(sampled_logits(params, *encoded, key), label_B)
-    ) + beta * jnp.mean(kl_to_standard_normal(*encoded))
+    loss = jnp.mean(cross_entropy(sampled_logits(params, *encoded, key), label_B))
+    return loss + beta * jnp.mean(kl_to_standard_normal(*encoded))
 
 
-def calibration_error(p_NV: Float[Array, "N V"], label_N, bars: int) -> Float[Array, ""]:
-    """Expected calibration error (Naeini et al. 2015; Guo et al. 2017, arXiv:1706.04599): sum over equal intervals of the largest probability of
-    |hits - sum of confidence| in it, over N. Raises ValueError for other shapes than (N, V) and (N,)."""
-    if p_NV.ndim != 2 or p_NV.shape[:1] != label_N.shape or not len(label_N):
-        raise ValueError(
-            f"probabilities must be (N, V) with N labels, got {p_NV.shape} and {label_N.shape}"
-        )
-    confidence, hit = jnp.max(p_NV, 1), jnp.argmax(p_NV, 1) == label_N
-    interval = jnp.clip(jnp.ceil(confidence * bars).astype(jnp.int32) - 1, 0, bars - 1)
-    excess = jax.ops.segment_sum(hit - confidence, interval, bars)
-    return jnp.sum(jnp.abs(excess)) / len(label_N)
-
-
-def judged(params, x, label, key, cfg: Config) -> dict[str, Float[Array, ""]]:
-    """Rate and mean cross entropy in nats, and accuracy and calibration error of the mean prediction over `samples` of z."""
+def evaluate(params, x, label, key, cfg: Config) -> Evaluation:
+    """Evaluates one bottleneck with `cfg.samples` samples of z per image."""
     encoded = encode(params, x)
 
-    def one(key):
+    def predict(key):
         logits = sampled_logits(params, *encoded, key)
         return jnp.mean(cross_entropy(logits, label)), jax.nn.softmax(logits)
 
-    loss, p = (jnp.mean(each, 0) for each in jax.lax.map(one, jax.random.split(key, cfg.samples)))
-    accuracy = jnp.mean(jnp.argmax(p, 1) == label)
-    return {
-        "rate": jnp.mean(kl_to_standard_normal(*encoded)),
-        "loss": loss,
-        "accuracy": accuracy,
-        "calibration": calibration_error(p, label, cfg.bars),
-    }
+    losses, probabilities = jax.lax.map(predict, jax.random.split(key, cfg.samples))
+    p = jnp.mean(probabilities, 0)
+    return Evaluation(
+        rate=jnp.mean(kl_to_standard_normal(*encoded)),
+        loss=jnp.mean(losses, 0),
+        accuracy=jnp.mean(jnp.argmax(p, 1) == label),
+        calibration=calibration_error(p, label, cfg.bars),
+    )
 
 
-def learned(cfg: Config, key):
-    """For each (beta, seed), all trained at once: what `judged` says on the images trained on, on those held out, and the means of z of the latter."""
-    x, label, held, held_label = (jnp.asarray(part) for part in datasets.digit_vectors())
+def train(key, cfg: Config) -> Bottleneck:
+    """Trains and evaluates a bottleneck for each beta and seed, all at once."""
+    x, label, x_held, label_held = (jnp.asarray(a) for a in datasets.digit_vectors())
+    tx = optax.adam(optax.cosine_decay_schedule(cfg.lr, cfg.steps))
 
-    def one(beta, key):
-        key_init, key_steps, key_judge, key_held = jax.random.split(key, 4)
+    def bottleneck(beta, key):
+        key_init, key_steps, key_train, key_held = jax.random.split(key, 4)
 
         def loss(params, key):
             key_rows, key_noise = jax.random.split(key)
             rows = jax.random.randint(key_rows, (cfg.batch,), 0, len(x))
             return vib_loss(params, x[rows], label[rows], beta, key_noise)
 
-        tx = optax.adam(optax.cosine_decay_schedule(cfg.lr, cfg.steps))
-        params, _ = descend(
-            loss, tx, core_spec.init(spec(cfg), key_init), jax.random.split(key_steps, cfg.steps)
-        )
-        return (
-            judged(params, x, label, key_judge, cfg),
-            judged(params, held, held_label, key_held, cfg),
-            encode(params, held)[0],
+        start = core_spec.init(spec(cfg), key_init)
+        params, _ = descend(loss, tx, start, jax.random.split(key_steps, cfg.steps))
+        return Bottleneck(
+            evaluate(params, x, label, key_train, cfg),
+            evaluate(params, x_held, label_held, key_held, cfg),
+            encode(params, x_held)[0],
         )
 
-    grid = jax.vmap(jax.vmap(one, (None, 0)), (0, None))
-    seen, unseen, z = jax.tree.map(
-        np.asarray, jax.jit(grid)(jnp.array(cfg.betas), jax.random.split(key, cfg.seeds))
-    )
-    return seen, unseen, z[:, 0]
+    grid = jax.jit(jax.vmap(jax.vmap(bottleneck, (None, 0)), (0, None)))
+    return jax.tree.map(np.asarray, grid(jnp.array(cfg.betas), jax.random.split(key, cfg.seeds)))
 
 
-def known(cfg: Config) -> tuple[dict[str, float], dict]:
-    """The two known curves: distance from the exact ones, and by how much they break what must hold. Curves by name: computed (I(X;T), I(T;Y)), exact."""
-    metrics, curves, excess, outside = {}, {}, [], []
-    line = gaussian_curve([cfg.correlation], np.geomspace(1 / cfg.correlation**2, 1e5, 20_000))
-    with jax.enable_x64(True):
-        for name, joint, strength, exact in (
-            (
-                "binary",
-                binary_symmetric_joint(cfg.flip),
-                (1 - 2 * cfg.flip) ** 2,
-                lambda r: binary_curve(r, cfg.flip),
-            ),
-            (
-                "gaussian",
-                gaussian_joint(cfg.correlation, cfg.bins),
-                cfg.correlation**2,
-                lambda r: np.interp(r, *line),
-            ),
-        ):
-            b_N = (
-                np.geomspace(0.9, 20.0, cfg.points) / strength
-            )  # T says nothing below 1 / strength
-            curve = bottleneck_curve(joint, b_N, 1e-9, cfg.iterations)
-            r, said = curve.compression, curve.relevance
-            metrics[f"{name}_gap"] = float(np.abs(said - exact(r)).max())
-            excess.append((said - np.minimum(r, float(discrete_information(joint)))).max())
-            # between b and b' the chord of a concave curve of slope 1 / b has a slope between 1 / b' and 1 / b
-            rise, run = np.diff(said), np.diff(r)
-            outside.append(np.maximum(rise - run / b_N[:-1], run / b_N[1:] - rise).max())
-            curves[name] = (r, said, exact)
-    return metrics | {
-        "processing_excess": float(max(excess)),
-        "chord_outside": float(max(outside)),
-    }, curves
+def class_entropy() -> float:
+    """H(Y) of the training images, in nats."""
+    share = np.bincount(label := datasets.digit_vectors().label) / len(label)
+    return float(-np.sum(share * np.log(share)))
 
 
-def study(cfg: Config, key) -> Result:
-    """The known curves; and for each beta, mean over seeds, rate, information about the class, accuracy and calibration, seen and held out."""
-    metrics, curves = known(cfg)
-    seen, unseen, z = learned(cfg, key)
-    label = datasets.digit_vectors()[1]
-    entropy = float(-np.sum((share := np.bincount(label) / len(label)) * np.log(share)))
-    for i, beta in enumerate(cfg.betas):
-        metrics |= {
-            f"{name}_{beta:g}": float(unseen[name][i].mean())
-            for name in ("accuracy", "calibration")
-        }
-        metrics[f"rate_{beta:g}"] = float(seen["rate"][i].mean())
-        metrics[f"held_out_information_{beta:g}"] = float(
-            np.log(CLASSES) - unseen["loss"][i].mean()
-        )
-        metrics[f"gap_{beta:g}"] = float((unseen["loss"] - seen["loss"])[i].mean())
-    rate, said = seen["rate"].mean(1), np.log(CLASSES) - unseen["loss"].mean(1)
-    metrics["largest_rise_of_rate"] = float(np.diff(rate).max())
-    metrics["largest_information"] = float(entropy - seen["loss"].min())
-    metrics["class_entropy"] = entropy
-    metrics["information_over_rate"] = float((entropy - seen["loss"] - seen["rate"]).max())
-    small = np.array(cfg.betas) <= 1e-2
-    metrics["lowest_accuracy_at_small_beta"] = float(unseen["accuracy"].mean(1)[small].min())
-    metrics["accuracy_at_largest_beta"], metrics["rate_at_largest_beta"] = (
-        float(unseen["accuracy"][-1].mean()),
-        float(rate[-1]),
-    )
-    metrics["least_rate_at_95"] = float(
-        rate[unseen["accuracy"].mean(1) >= 0.95].min(initial=rate.max())
-    )
-    metrics["best_held_out_information"], metrics["held_out_information_at_smallest_beta"] = (
-        float(said.max()),
-        float(said[0]),
-    )
-    return Result(
-        metrics,
-        {
-            "curves.png": draw_curves(curves),
-            "digits.png": draw_digits(seen, unseen, z, entropy, cfg),
-        },
-    )
-
-
-def draw_curves(curves):
-    """Computed points on the exact curves, under what data processing allows."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 3.8), layout="constrained")
-    titles = {
-        "binary": "a bit through a symmetric channel",
-        "gaussian": "two correlated normal numbers",
+def digit_metrics(trained: Bottleneck, cfg: Config) -> dict[str, float]:
+    """Means over seeds at each beta, and the metrics of the claims."""
+    entropy = class_entropy()
+    train, held_out = trained.train, trained.held_out
+    rate, accuracy = train.rate.mean(1), held_out.accuracy.mean(1)
+    information = np.log(CLASSES) - held_out.loss.mean(1)
+    at_beta = lambda values: dict(zip(cfg.betas, values, strict=True))
+    return {
+        **family("accuracy_{:g}", at_beta(accuracy)),
+        **family("calibration_{:g}", at_beta(held_out.calibration.mean(1))),
+        **family("rate_{:g}", at_beta(rate)),
+        **family("held_out_information_{:g}", at_beta(information)),
+        **family("gap_{:g}", at_beta((held_out.loss - train.loss).mean(1))),
+        "largest_rise_of_rate": float(np.diff(rate).max()),
+        "largest_information": float(entropy - train.loss.min()),
+        "class_entropy": entropy,
+        "information_over_rate": float((entropy - train.loss - train.rate).max()),
+        "lowest_accuracy_at_small_beta": float(accuracy[np.array(cfg.betas) <= 1e-2].min()),
+        "accuracy_at_largest_beta": float(accuracy[-1]),
+        "rate_at_largest_beta": float(rate[-1]),
+        "least_rate_at_95": float(rate[accuracy >= 0.95].min(initial=rate.max())),
+        "best_held_out_information": float(information.max()),
+        "held_out_information_at_smallest_beta": float(information[0]),
     }
-    for ax, (name, (r, said, exact)) in zip(figure.subplots(1, 2), curves.items(), strict=True):
-        fine = np.linspace(0, max(r), 300)
-        ax.plot(fine, np.minimum(fine, said.max()), ":", color="k", lw=1, label="data processing")
-        ax.plot(fine, exact(fine), color="C1", label="exact")
-        ax.plot(r, said, "o", ms=3.5, color="C0", label="self-consistent equations")
-        ax.set(title=titles[name], xlabel="I(X; T), nats", ylabel="I(T; Y), nats")
-        ax.legend(frameon=False, loc="lower right")
-        ax.grid(alpha=0.3)
-    return figure
 
 
-def draw_digits(seen, unseen, z: np.ndarray, entropy: float, cfg: Config):
-    """The information plane, accuracy and calibration, the gap to images held out; and below, the codes of held-out images at three betas."""
-    from matplotlib.figure import Figure
+def curves(key, cfg: Config) -> Result:
+    """Self-consistent equations beside two exact curves."""
+    known = exact_curves(cfg)
+    return Result(curve_metrics(known), {"curves.png": draw_curves(known)})
 
-    figure = Figure(figsize=(13, 7.6), layout="constrained")
-    plane, accuracy, gap, *codes = figure.subplots(2, 3).ravel()
-    rate = seen["rate"].mean(1)
+
+def digits(key, cfg: Config) -> Result:
+    """Variational bottlenecks of the digits over a range of beta."""
+    trained = train(key, cfg)
+    return Result(
+        digit_metrics(trained, cfg),
+        {"digits.png": draw_digits(trained, cfg), "codes.png": draw_codes(trained, cfg)},
+    )
+
+
+def draw_curves(known: dict[str, KnownCurve]):
+    """Computed points on the exact curves, below the bound of data processing."""
+    figure, axes = figures.panels(2)
+    titles = {"binary": "binary symmetric channel", "gaussian": "two correlated Gaussians"}
+    for ax, (name, curve) in zip(axes, known.items(), strict=True):
+        fine = np.linspace(0, max(curve.compression), 300)
+        ax.plot(curve.compression, curve.relevance, "o", ms=3.5, label="self-consistent equations")
+        ax.plot(fine, curve.exact(fine), label="exact")
+        bound = np.minimum(fine, curve.information)
+        ax.plot(fine, bound, ":", color="k", lw=1, label="data processing")
+        ax.set(title=titles[name], xlabel="I(X; T) (nats)", ylabel="I(T; Y) (nats)")
+    return figures.legends(figure, loc="lower right")
+
+
+def draw_digits(trained: Bottleneck, cfg: Config):
+    """The information plane, accuracy and calibration, and the generalisation gap."""
+    figure, (plane, accuracy, loss) = figures.panels(3)
+    entropy, rate = class_entropy(), trained.train.rate.mean(1)
     widest = float(min(4 * entropy, rate.max()))
-    plane.plot(
-        [0, min(entropy, widest), widest],
-        [0, min(entropy, widest), min(entropy, widest)],
-        ":",
-        color="k",
-        lw=1,
-        label="data processing",
-    )
-    for name, results in (("trained on", seen), ("held out", unseen)):
-        plane.plot(
-            results["rate"].mean(1),
-            np.log(CLASSES) - results["loss"].mean(1),
-            "-o",
-            ms=4,
-            label=name,
-        )
-        accuracy.semilogx(
-            cfg.betas, results["accuracy"].mean(1), "-o", ms=4, label=f"accuracy, {name}"
-        )
-        gap.semilogx(cfg.betas, results["loss"].mean(1), "-o", ms=4, label=f"cross entropy, {name}")
-    accuracy.semilogx(
-        cfg.betas, unseen["calibration"].mean(1), "-s", ms=4, label="calibration error, held out"
-    )
-    plane.set(
-        title="information plane",
-        xlabel="rate R, a bound on I(Z; X), nats",
-        ylabel="bound on I(Z; Y), nats",
-        xlim=(-0.2, 1.1 * widest),
-    )
-    accuracy.set(title="accuracy and calibration", xlabel="beta")
-    gap.set(title="generalisation", xlabel="beta", ylabel="nats", yscale="log")
-    for ax in (plane, accuracy, gap):
-        ax.legend(frameon=False, fontsize=9)
-        ax.grid(alpha=0.3)
-    for ax, i in zip(
-        codes,
-        np.searchsorted(cfg.betas, (cfg.betas[0], 1e-2, 0.3)).clip(max=len(cfg.betas) - 1),
-        strict=True,
-    ):
-        centred = z[i] - z[i].mean(0)
-        flat = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
-        shown = ax.scatter(*flat.T, c=datasets.digit_vectors()[3], cmap="tab10", s=8)
-        ax.set(
-            title=f"codes of held-out digits, beta = {cfg.betas[i]:g}",
-            xlabel="first principal direction",
-            aspect="equal",
-        )
-    figure.colorbar(shown, ax=codes[-1], ticks=range(CLASSES), label="class")
+    corner = min(entropy, widest)
+    for name, e in (("training", trained.train), ("held-out", trained.held_out)):
+        information = np.log(CLASSES) - e.loss.mean(1)
+        plane.plot(e.rate.mean(1), information, "-o", ms=4, label=name)
+        accuracy.semilogx(cfg.betas, e.accuracy.mean(1), "-o", ms=4, label=f"{name} accuracy")
+        loss.loglog(cfg.betas, e.loss.mean(1), "-o", ms=4, label=name)
+    error = trained.held_out.calibration.mean(1)
+    accuracy.semilogx(cfg.betas, error, "-s", ms=4, label="held-out calibration error")
+    bound = dict(color="k", lw=1, label="data processing")
+    plane.plot([0, corner, widest], [0, corner, corner], ":", **bound)
+    plane.set(title="information plane", xlim=(-0.2, 1.1 * widest))
+    plane.set(xlabel="rate R >= I(Z; X) (nats)", ylabel="lower bound on I(Z; Y) (nats)")
+    accuracy.set(title="accuracy and calibration", xlabel="beta", ylabel="share of images")
+    loss.set(title="generalisation", xlabel="beta", ylabel="cross entropy (nats)")
+    return figures.legends(figure)
+
+
+def draw_codes(trained: Bottleneck, cfg: Config):
+    """Codes of held-out images in their two principal directions, at three values of beta."""
+    figure, axes = figures.panels(len(SHOWN))
+    for ax, i in zip(axes, np.searchsorted(cfg.betas, SHOWN).clip(max=len(cfg.betas) - 1)):
+        code = trained.code[i, 0]
+        centred = code - code.mean(0)
+        plane = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
+        points = ax.scatter(*plane.T, c=datasets.digit_vectors().label_held, cmap="tab10", s=8)
+        ax.set(title=f"held-out codes, beta = {cfg.betas[i]:g}", aspect="equal")
+        ax.set(xlabel="first principal direction", ylabel="second principal direction")
+    figure.colorbar(points, ax=axes[-1], ticks=range(CLASSES), label="class")
     return figure
+
+
+def study(cfg: Config) -> dict[str, Part]:
+    """Two exact curves, and the variational bottleneck on digits."""
+    return {
+        "curves": functools.partial(curves, cfg=cfg),
+        "digits": functools.partial(digits, cfg=cfg),
+    }

@@ -1,48 +1,74 @@
-"""Losses as negative log likelihoods: squared error, cross entropy, label smoothing, and the focal loss on rare objects.
+"""Losses as negative log likelihoods: squared error, cross entropy, and focal loss on rare objects.
 
-    Gaussian noise:   -log p(y) = (y - m)^2 / (2 v) + const, so the mean minimises it        Laplace noise:  |y - m| / b, so the median does
-    classes:          H(p, q) = H(p) + KL(p | q), so cross entropy is smallest at q = p, where it is the entropy of p
-    rare objects:     FL = -a (1 - p_y)^gamma log p_y: of a million empty windows that are known to be empty, hardly anything is left
+    Gaussian noise:  -log p(y) = (y - m)^2 / (2 v) + const, minimised by the mean
+    Laplace noise:   -log p(y) = |y - m| / b + const, minimised by the median
+    classes:         H(p, q) = H(p) + KL(p | q), so cross entropy is smallest at q = p
+    rare objects:    FL = -a (1 - p_y)^gamma log p_y, nearly zero for windows classified with ease
 
-The last is tried as its authors met the problem: windows at every position of pictures with few objects in them, one class of which is searched for,
-about one window in a thousand. Source: Lin et al. 2017 (arXiv:1708.02002); Bishop, Pattern Recognition and Machine Learning, sections 1.2.5 and 1.6.1.
+Focal loss is tested on dense detection, the problem of its authors: one class of digits is searched
+for in windows at every position of pictures, and about one window in a thousand holds a digit of
+this class.
+
+    mean_*, median_*          101 times the mean squared error of the mean and of the median of 101
+                              samples: Gaussian, Laplace, or Gaussian with 5% outliers
+    cross_entropy_identity_gap   largest |H(p, q) - H(p) - KL(p | q)|, in nats
+    share_of_positives        share of test windows that hold a digit of the class
+    average_precision_*       median over seeds, on held-out pictures
+    seeds_where_focal_wins    seeds whose average precision is higher with focal loss
+
+Source: Lin et al. 2017 (arXiv:1708.02002); Bishop, Pattern Recognition and Machine Learning,
+sections 1.2.5 and 1.6.1.
 """
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+from panorax.core import figures
 from panorax.core import spec as core_spec
 from panorax.core.errors import UserError
 from panorax.core.ranges import Count, Whole, checked
 from panorax.core.state import Result
 from panorax.core.step import descend
+from panorax.core.study import Part, family
 from panorax.data import datasets
 from panorax.nets import mlp
 from panorax.ops import losses
 
-SIDE, GRID = 8, 6
-"""pixels of a digit, and the rows and columns of cells of a picture, each twice as wide as a digit"""
+SIDE = 8  # pixels of a digit
+GRID = 6  # rows and columns of cells in a picture
+CELL = 2 * SIDE  # pixels of a cell
+PRIOR = 0.01  # probability of an object at the start of training (Lin et al., section 3.3)
+SAMPLES = 101  # samples of each estimate of a mean
 
 
 @checked
 class Config:
     pictures: Count = 60
-    """to train on, and as many to test on, made of digits that are not trained on"""
+    """pictures to train on, and pictures of held-out digits to test on"""
     sought: Whole = 8
-    """the class that is searched for"""
+    """class of digits that is searched for, 0 to 9"""
     rare: Count = 8
-    """objects of it in a picture"""
+    """digits of the class searched for, per picture"""
     others: Count = 16
-    """objects of other classes in a picture"""
+    """digits of other classes per picture"""
     hidden: Count = 64
+    """width of both hidden layers"""
     steps: Count = 3000
+    """training steps"""
     batch: Count = 512
+    """windows per step [B]"""
     seeds: Count = 5
+    """networks trained with each loss"""
     draws: Count = 2000
-    """samples of each of the estimators of a mean"""
+    """estimates averaged in each mean squared error"""
     seed: Whole = 0
+    """seed of all random numbers"""
 
     def __post_init__(self):
         if self.sought > 9 or self.rare + self.others > GRID**2:
@@ -50,158 +76,168 @@ class Config:
 
 
 def average_precision(score: np.ndarray, label: np.ndarray) -> float:
-    """Area under precision over recall, sum_k (R_k - R_{k-1}) P_k over the scores from high to low, equal scores taken together.
+    """Area under precision over recall, sum_k (R_k - R_{k-1}) P_k from high to low scores.
 
-    Raises ValueError where no label is 1.
+    Equal scores share one threshold. score: (N,).  label: (N,) of 0 and 1. Raises ValueError if no
+    label is 1.
     """
     if not np.any(label == 1):
         raise ValueError("precision and recall need a label that is 1")
     order = np.argsort(-score, kind="stable")
-    hit, ranked = np.cumsum(label[order]), score[order]
+    ranked = score[order]
     last = np.append(ranked[1:] != ranked[:-1], True)
-    hit, found = hit[last].astype(np.float64), np.flatnonzero(last) + 1
-    return float(np.sum(np.diff(hit, prepend=0) * hit / found) / hit[-1])
+    hits = np.cumsum(label[order])[last].astype(np.float64)
+    count = np.flatnonzero(last) + 1
+    return float(np.sum(np.diff(hits, prepend=0) * hits / count) / hits[-1])
 
 
-def picture(
-    rng: np.random.Generator, x: np.ndarray, label: np.ndarray, cfg: Config
-) -> tuple[np.ndarray, np.ndarray]:
-    """Digits in cells of a grid, at a random place within each: all windows (N, 64), and 1 for those that hold a digit of the class sought, whole."""
-    room = 2 * SIDE
-    page, target = (
-        np.full((GRID * room, GRID * room), -1, np.float32),
-        np.zeros((GRID * room - SIDE + 1,) * 2, np.float32),
-    )
+class Picture(NamedTuple):
+    """Digits at random places on a page."""
+
+    page: np.ndarray
+    """pixels in [-1, 1], float32 (96, 96)"""
+    target: np.ndarray
+    """1 at the upper left pixel of each digit of the class, float32 (89, 89)"""
+
+
+def picture(rng: np.random.Generator, x: np.ndarray, label: np.ndarray, cfg: Config) -> Picture:
+    """Draws digits, puts each into its own cell of the grid, and shifts it within the cell."""
+    page = np.full((GRID * CELL, GRID * CELL), -1, np.float32)
+    target = np.zeros((GRID * CELL - SIDE + 1,) * 2, np.float32)
     for i, cell in enumerate(rng.permutation(GRID**2)[: cfg.rare + cfg.others]):
-        wanted = i < cfg.rare
-        digit = x[rng.choice(np.flatnonzero((label == cfg.sought) == wanted))]
-        row, column = (
-            room * (cell // GRID) + rng.integers(SIDE),
-            room * (cell % GRID) + rng.integers(SIDE),
-        )
+        is_sought = i < cfg.rare
+        digit = x[rng.choice(np.flatnonzero((label == cfg.sought) == is_sought))]
+        row = CELL * (cell // GRID) + rng.integers(SIDE)
+        column = CELL * (cell % GRID) + rng.integers(SIDE)
         page[row : row + SIDE, column : column + SIDE] = digit[..., 0]
-        target[row, column] = wanted
-    windows = np.lib.stride_tricks.sliding_window_view(page, (SIDE, SIDE))
-    return windows.reshape(-1, SIDE**2), target.ravel()
+        target[row, column] = is_sought
+    return Picture(page, target)
 
 
-def windows(
-    seed: int, n: int, x: np.ndarray, label: np.ndarray, cfg: Config
-) -> tuple[np.ndarray, np.ndarray]:
-    """All windows of n pictures."""
-    rng = np.random.default_rng(seed)
-    made = [picture(rng, x, label, cfg) for _ in range(n)]
-    return tuple(np.concatenate(part) for part in zip(*made, strict=True))
+class Windows(NamedTuple):
+    """All windows of one or several pictures."""
+
+    x: np.ndarray
+    """pixels of each window, float32 (N, 64)"""
+    label: np.ndarray
+    """1 if the window holds a whole digit of the class, else 0, float32 (N,)"""
 
 
-def found(train, test, loss, cfg: Config, key) -> np.ndarray:
-    """Average precision on the test windows of a perceptron trained with `loss`, one for each seed, all trained at once."""
-    spec, tx = (
-        mlp.spec((SIDE**2, cfg.hidden, cfg.hidden, 1)),
-        optax.adam(optax.cosine_decay_schedule(1e-3, cfg.steps)),
-    )
-    x, y = (jnp.asarray(part) for part in train)
-    rare_at_first = np.log(
-        0.01 / 0.99
-    )  # windows start as objects with 1%, as in the paper, section 3.3
-    score = lambda params, x: mlp.perceptron(params, x)[:, 0] + rare_at_first
+def windows(pictures: list[Picture]) -> Windows:
+    """The windows at every position of the pictures, in the order of `Picture.target`."""
+    views = [np.lib.stride_tricks.sliding_window_view(p.page, (SIDE, SIDE)) for p in pictures]
+    x = np.concatenate([view.reshape(-1, SIDE**2) for view in views])
+    return Windows(x, np.concatenate([p.target.ravel() for p in pictures]))
+
+
+def precisions(key, train: Windows, test: Windows, loss: Callable, cfg: Config) -> np.ndarray:
+    """Average precision on `test` of perceptrons trained on `train`, (seeds,).
+
+    loss: (logit, label) -> loss of each window. All seeds train in one program.
+    """
+    spec = mlp.spec((SIDE**2, cfg.hidden, cfg.hidden, 1))
+    tx = optax.adam(optax.cosine_decay_schedule(1e-3, cfg.steps))
+    x, y = jnp.asarray(train.x), jnp.asarray(train.label)
+    score = lambda params, x: mlp.perceptron(params, x)[:, 0] + np.log(PRIOR / (1 - PRIOR))
 
     def trained(key):
         key_init, key_batch = jax.random.split(key)
 
-        def loss_of(params, key):
+        def batch_loss(params, key):
             rows = jax.random.randint(key, (cfg.batch,), 0, len(x))
-            # a mean over windows would make rare objects rarer still: normalised by their number, as the paper does
-            return jnp.sum(loss(score(params, x[rows]), y[rows])) / jnp.maximum(jnp.sum(y[rows]), 1)
+            total = jnp.sum(loss(score(params, x[rows]), y[rows]))
+            return total / jnp.maximum(jnp.sum(y[rows]), 1)  # per object, as in the paper
 
-        return descend(
-            loss_of, tx, core_spec.init(spec, key_init), jax.random.split(key_batch, cfg.steps)
-        )[0]
+        keys = jax.random.split(key_batch, cfg.steps)
+        params, _ = descend(batch_loss, tx, core_spec.init(spec, key_init), keys)
+        return params
 
     params = jax.jit(jax.vmap(trained))(jax.random.split(key, cfg.seeds))
-    scores = np.asarray(jax.jit(jax.vmap(score, (0, None)))(params, jnp.asarray(test[0])))
-    return np.array([average_precision(one, test[1]) for one in scores])
+    scores = np.asarray(jax.jit(jax.vmap(score, (0, None)))(params, jnp.asarray(test.x)))
+    return np.array([average_precision(row, test.label) for row in scores])
 
 
-def estimators(key, cfg: Config) -> dict[str, float]:
-    """Variance of the mean and of the median of 101 samples, times 101, under Gaussian and Laplace noise of variance 1, and squared error where one
-    sample in twenty is an outlier."""
+def estimators(key, cfg: Config) -> Result:
+    """101 times the mean squared error of mean and median, for three kinds of noise around 0.
+    Gaussian and Laplace noise have variance 1; the third kind is Gaussian with outliers at 10.
+    """
     key_gauss, key_laplace, key_outlier = jax.random.split(key, 3)
-    n = (cfg.draws, 101)
-    gauss, laplace = jax.random.normal(key_gauss, n), jax.random.laplace(key_laplace, n) / 2**0.5
-    outliers = jnp.where(jax.random.bernoulli(key_outlier, 0.05, n), 10.0, gauss)
-    spread = lambda estimate, x: float(101 * jnp.mean(jnp.square(estimate(x, 1))))
-    return {f"{name}_{noise}": spread(f, x) for noise, x in (("gauss", gauss), ("laplace", laplace), ("outliers", outliers))
-            for name, f in (("mean", jnp.mean), ("median", jnp.median))}  # fmt: skip
+    shape = (cfg.draws, SAMPLES)
+    gauss = jax.random.normal(key_gauss, shape)
+    outlier = jax.random.bernoulli(key_outlier, 0.05, shape)
+    samples = {
+        "gauss": gauss,
+        "laplace": jax.random.laplace(key_laplace, shape) / 2**0.5,
+        "outliers": jnp.where(outlier, 10.0, gauss),
+    }
+    error = lambda estimates: SAMPLES * jnp.mean(jnp.square(estimates))
+    mean = {noise: error(jnp.mean(x, 1)) for noise, x in samples.items()}
+    median = {noise: error(jnp.median(x, 1)) for noise, x in samples.items()}
+    return Result(family("mean_{}", mean) | family("median_{}", median))
 
 
-def study(cfg: Config, key) -> Result:
-    """Estimators, the identity of cross entropy, and average precision with each loss, over `cfg.seeds` seeds."""
-    key_estimators, key_p, key_q, key_train = jax.random.split(key, 4)
-    metrics = estimators(key_estimators, cfg)
-    p, q = jax.random.normal(key_p, (1000, 10)), jax.random.normal(key_q, (1000, 10))
-    entropy, cross = (
-        -jnp.sum(jax.nn.softmax(p) * jax.nn.log_softmax(other), -1) for other in (p, q)
-    )
-    metrics["cross_entropy_identity_gap"] = float(
-        jnp.abs(cross - entropy - losses.categorical_kl(p, q)).max()
-    )
+def identity(key) -> Result:
+    """H(p, q) = H(p) + KL(p | q) on 1000 random pairs of distributions over 10 classes."""
+    p, q = jax.random.normal(key, (2, 1000, 10))
+    cross = lambda logits: -jnp.sum(jax.nn.softmax(p) * jax.nn.log_softmax(logits), -1)
+    gap = jnp.abs(cross(q) - cross(p) - losses.categorical_kl(p, q))
+    return Result({"cross_entropy_identity_gap": float(gap.max())})
 
+
+def rare_objects(key, cfg: Config) -> Result:
+    """Average precision with cross entropy and with focal loss, from the same keys."""
     x, label, held_x, held_label = datasets.digits()
-    train, test = (
-        windows(cfg.seed, cfg.pictures, x, label, cfg),
-        windows(cfg.seed + 1, cfg.pictures, held_x, held_label, cfg),
-    )
-    metrics["share_of_positives"] = float(train[1].mean())
-    precision = {}
-    for name, loss in (("cross_entropy", losses.binary_cross_entropy), ("focal", losses.focal)):
-        precision[name] = found(train, test, loss, cfg, key_train)
-        metrics[f"average_precision_{name}"] = float(np.median(precision[name]))
-    metrics["seeds_where_focal_wins"] = float(
-        np.sum(precision["focal"] > precision["cross_entropy"])
-    )
-    return Result(metrics, {"losses.png": draw(precision, test, cfg)})
+    rng, held_rng = (np.random.default_rng(cfg.seed + i) for i in range(2))
+    train = windows([picture(rng, x, label, cfg) for _ in range(cfg.pictures)])
+    pictures = [picture(held_rng, held_x, held_label, cfg) for _ in range(cfg.pictures)]
+    test = windows(pictures)
+    precision = {
+        "cross_entropy": precisions(key, train, test, losses.binary_cross_entropy, cfg),
+        "focal": precisions(key, train, test, losses.focal, cfg),
+    }
+    wins = precision["focal"] > precision["cross_entropy"]
+    medians = {name: np.median(values) for name, values in precision.items()}
+    metrics = family("average_precision_{}", medians)
+    metrics["share_of_positives"] = float(test.label.mean())
+    metrics["seeds_where_focal_wins"] = float(np.sum(wins))
+    return Result(metrics, {"rare_objects.png": draw(pictures[0], precision, cfg)})
 
 
-def draw(precision, test, cfg: Config):
-    """A picture that is searched, the losses over the probability of the truth, and the precision of every seed."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(14, 4), layout="constrained")
-    page, curves, dots = figure.subplots(1, 3)
-    side = 2 * SIDE * GRID - SIDE + 1
-    seen = test[0][: side**2].reshape(side, side, SIDE, SIDE)
-    above = np.concatenate([seen[:, :, 0, 0], seen[:, -1, 0, 1:]], 1)
-    page.imshow(
-        np.concatenate([above, np.concatenate([seen[-1, :, 1:, 0].T, seen[-1, -1, 1:, 1:]], 1)]),
-        cmap="gray_r",
-    )
-    rows, columns = np.nonzero(test[1][: side**2].reshape(side, side))
-    for row, column in zip(rows, columns, strict=True):
-        page.add_patch(_frame(column, row))
-    page.set(title=f"a window at every place; class {cfg.sought} is framed")
-    page.set_axis_off()
+def draw(first: Picture, precision: dict[str, np.ndarray], cfg: Config):
+    """A test picture, the focal loss, and the average precision of every seed."""
+    figure, (page, curves, dots) = figures.panels(3)
+    draw_picture(page, first)
+    page.set(title=f"test picture, class {cfg.sought} framed")
     p = np.linspace(0.005, 0.995, 200)
     logit = jnp.asarray(np.log(p / (1 - p)), jnp.float32)
     for gamma in (0.0, 0.5, 1.0, 2.0, 5.0):
-        curves.plot(
-            p, 2 * losses.focal(logit, jnp.ones(200), gamma, 0.5), label=f"gamma = {gamma:g}"
-        )
-    curves.set(title="focal loss", xlabel="probability of the truth", ylim=(0, 4))
-    curves.legend(frameon=False)
+        loss = 2 * losses.focal(logit, jnp.ones(len(p)), gamma, 0.5)
+        curves.plot(p, loss, label=f"gamma = {gamma:g}")
+    curves.set(title="focal loss, a = 1", xlabel="probability of the true class")
+    curves.set(ylabel="loss (nats)", ylim=(0, 4))
     for i, (name, values) in enumerate(precision.items()):
         dots.plot(np.full(len(values), i), values, "o", label=name.replace("_", " "))
-    dots.set(
-        title="average precision, each seed",
-        xticks=range(len(precision)),
-        xticklabels=[name.replace("_", " ") for name in precision],
-        xlim=(-0.5, 1.5),
-    )
-    dots.grid(alpha=0.3)
-    return figure
+    dots.set(title="held-out pictures, one point per seed", ylabel="average precision")
+    dots.set(xticks=[], xlabel="training loss", xlim=(-0.5, 1.5))
+    return figures.legends(figure)
 
 
-def _frame(column: int, row: int):
+def draw_picture(ax, picture: Picture):
+    """The page, with a frame around each digit of the class."""
     from matplotlib.patches import Rectangle
 
-    return Rectangle((column - 0.5, row - 0.5), SIDE, SIDE, fill=False, edgecolor="C3")
+    ax.imshow(picture.page, cmap="gray_r")
+    for row, column in np.argwhere(picture.target):
+        corner = (column - 0.5, row - 0.5)
+        frame = Rectangle(corner, SIDE, SIDE, fill=False, edgecolor=figures.COLORS[3])
+        ax.add_patch(frame)
+    ax.set_axis_off()
+
+
+def study(cfg: Config) -> dict[str, Part]:
+    """Estimators of a mean, the identity of cross entropy, and detection of rare objects."""
+    return {
+        "estimators": functools.partial(estimators, cfg=cfg),
+        "cross_entropy": identity,
+        "rare_objects": functools.partial(rare_objects, cfg=cfg),
+    }

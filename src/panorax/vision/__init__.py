@@ -1,1 +1,1 @@
-"""Recognition of images."""
+"""Image recognition."""

@@ -1,14 +1,13 @@
 """Image classification by a convolutional network (LeCun et al. 1998; He et al. arXiv:1512.03385).
 
-For an image x with label y the network gives logits over V classes, and training minimises the
-cross entropy with smoothed labels (Szegedy et al. 2015, arXiv:1512.00567),
+The network maps an image x to logits over V classes. Training minimises the cross entropy with the
+smoothed label y (Szegedy et al. 2015, arXiv:1512.00567), in nats:
 
-    L = - mean [ (1 - s) log p(y | a(x)) + s / V sum_c log p(c | a(x)) ]        in nats,
+    L = - mean [ (1 - s) log p(y | a(x)) + s / V sum_c log p(c | a(x)) ]
 
-where a shifts the image at random by whole pixels and mirrors every second image, each with the key
-of the step. Pixels in [0, 1] are standardised by the mean and deviation of the config. State of the
-network, such as the batch statistics of a ResNet, is carried from step to step and used as it
-stands in evaluation.
+The augmentation a shifts each image by a random number of pixels and mirrors it with probability
+1/2. Pixels in [0, 1] are standardised by the mean and deviation of the config. Training updates the
+state of the network, such as the running averages of a ResNet; evaluation leaves it unchanged.
 """
 
 import functools
@@ -37,49 +36,48 @@ from panorax.vision.report import held_out_report
 @checked
 class Config:
     net: resnet.Config | convnet.Config = resnet.Config()
+    """network"""
     data: images.Config = images.Config()
+    """training and held-out images"""
     optim: Optimizer = SGD()
+    """optimiser"""
     run: Run = Run()
+    """length of the run, and intervals of evaluation and checkpoints"""
     batch: Count = 128
     """images per step [B]"""
     accumulate: Count = 1
-    """micro-batches that a batch is cut into; batch statistics are those of a micro-batch"""
+    """micro-batches per batch; batch normalisation uses the statistics of a micro-batch"""
     smoothing: Share = 0.0
-    """share of the label's probability that all classes divide among them in training [s]"""
+    """share of the target probability that is uniform over all classes in training [s]"""
     shift: Whole = 0
-    """largest random shift of a training image each way, in pixels"""
+    """largest random shift of a training image in each direction, in pixels"""
     border: Literal["black", "reflect"] = "black"
-    """pixels that a shift brings in: black, or the image mirrored at its border"""
+    """pixels beyond the border of a shifted image: black, or the image's reflection"""
     flip: bool = False
-    """mirror every second training image, and average each held-out image with its mirror image in
-    the report"""
+    """mirroring of training images with probability 1/2, and averaging of the logits of each
+    held-out image and its mirror image in the report"""
     mean: tuple[float, ...] = (0.5,)
-    """mean of the pixels in [0, 1], of all colours or of each"""
+    """mean of the pixels in [0, 1], for all colours or one per colour"""
     deviation: tuple[Positive, ...] = (0.5,)
-    """standard deviation of the pixels in [0, 1], of all colours or of each"""
+    """standard deviation of the pixels in [0, 1], for all colours or one per colour"""
     neighbors: Whole = 0
-    """held-out images that the nearest training image classifies, as a baseline; 0 leaves it out"""
+    """held-out images that the nearest-neighbour baseline classifies; 0 disables it"""
 
     def __post_init__(self):
         if self.batch % self.accumulate:
             raise ValueError(f"accumulate {self.accumulate} must divide batch {self.batch}")
         if self.border == "reflect" and self.shift >= self.data.size:
-            size = self.data.size
-            raise ValueError(
-                f"shift {self.shift} must be below the size {size} of reflected images"
-            )
+            size = f"the size {self.data.size} of reflected images"
+            raise ValueError(f"shift {self.shift} must be below {size}")
         for name, numbers in (("mean", self.mean), ("deviation", self.deviation)):
-            if len(numbers) not in (1, self.data.channels):
-                counts = f"1 or {self.data.channels}"
-                raise ValueError(
-                    f"{name} must have {counts} numbers, one per colour, got {numbers}"
-                )
+            if len(numbers) not in (1, channels := self.data.channels):
+                raise ValueError(f"{name} must have 1 or {channels} numbers, got {numbers}")
 
 
 def augmented(
     key: jax.Array, x_BYXC: Float[Array, "B Y X C"], cfg: Config
 ) -> Float[Array, "B Y X C"]:
-    """a(x): images shifted and mirrored at random, as the config says."""
+    """a(x): images with a random shift (`cfg.shift`) and a random mirroring (`cfg.flip`)."""
     key_shift, key_flip = jax.random.split(key)
     if cfg.shift:
         x_BYXC = shifted(key_shift, x_BYXC, cfg.shift, cfg.border)
@@ -89,15 +87,13 @@ def augmented(
 
 
 def standardised(x_BYXC: Float[Array, "B Y X C"], cfg: Config) -> Float[Array, "B Y X C"]:
-    """(pixel - mean) / deviation, of pixels in [0, 1]; x holds them in [-1, 1]."""
-    mean, deviation = (
-        jnp.array(colours)[None, None, None] for colours in (cfg.mean, cfg.deviation)
-    )
+    """(p - mean) / deviation of the pixels p = (x + 1) / 2; x is in [-1, 1]."""
+    mean, deviation = (jnp.array(values)[None, None, None] for values in (cfg.mean, cfg.deviation))
     return ((x_BYXC + 1) / 2 - mean) / deviation
 
 
 def loss_fn(params, extra, batch, key, net: Net, cfg: Config):
-    """L at the top of this file, and the share of images whose label has the largest logit."""
+    """The loss L above; the metric `accuracy` is the share of correct argmax predictions."""
     key_augment, key_net = jax.random.split(key)
     x = standardised(augmented(key_augment, batch["x"], cfg), cfg)
     logits_BV, extra = net.apply(params, extra, x, key=key_net, train=True)
@@ -116,7 +112,7 @@ def train_step(state: State, batch, key, net: Net, tx: optax.GradientTransformat
 
 
 def evaluate(state: State, batch, key, net: Net, cfg: Config):
-    """Cross entropy with the label itself, and accuracy, of images as they are."""
+    """Cross entropy without smoothing, and accuracy, of images without augmentation."""
     logits_BV, _ = net.apply(state.params, state.extra, standardised(batch["x"], cfg))
     correct_B = jnp.argmax(logits_BV, -1) == batch["label"]
     total = jnp.sum(batch["weight"])
@@ -127,7 +123,7 @@ def evaluate(state: State, batch, key, net: Net, cfg: Config):
 
 
 def report(state: State, key: jax.Array, net: Net, source: Source, cfg: Config) -> Result:
-    """Confusion matrix and accuracy by class on held-out images, and the config's baseline."""
+    """Accuracy by class on held-out images, and the nearest-neighbour baseline."""
 
     @jax.jit
     def logits(x_BYXC):
@@ -139,7 +135,7 @@ def report(state: State, key: jax.Array, net: Net, source: Source, cfg: Config) 
 def system(
     cfg: Config, net: Net | None = None, tx: optax.GradientTransformation | None = None
 ) -> System:
-    """The network of the config on its images; `net` and `tx` replace its network and optimiser."""
+    """The classifier of the config; `net` and `tx` replace its network and optimiser."""
     source = module_of(cfg.data).source(cfg.data)
     net = net or module_of(cfg.net).net(cfg.net, source.shape, source.classes)
     tx = tx or optimizer(cfg.optim, cfg.run.steps, net.spec)

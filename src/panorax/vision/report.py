@@ -1,5 +1,4 @@
-"""Report of an image classifier: predictions on held-out images by class, beside the nearest
-neighbour."""
+"""Report of an image classifier: accuracy by class, and a nearest-neighbour baseline."""
 
 from collections.abc import Callable
 
@@ -7,20 +6,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from panorax.core import figures
 from panorax.core.state import Result
 from panorax.data import images
 from panorax.data.batches import weighted
 from panorax.data.source import Source
 from panorax.maths.clouds.neighbors import squared_distances
 
-BLOCK = 5000  # training images whose distances are in memory at a time
+BLOCK = 5000  # training images per block of distances in memory
 
 
 def held_out_report(logits: Callable, source: Source, cfg) -> Result:
-    """Accuracy of the worst class, the confusion matrix, and what `cfg.flip` and `cfg.neighbors`
-    add.
+    """Accuracy of the worst class and the confusion matrix of the held-out images.
 
-    `logits` maps images (B, Y, X, C) in [-1, 1] to logits (B, V).
+    `cfg.flip` adds the accuracy averaged over mirror images, `cfg.neighbors` the baseline.
+    logits: function of images (B, Y, X, C) in [-1, 1] to logits (B, V).
     """
     label, prediction = predictions(logits, source, cfg.batch, cfg.flip)
     confusion = np.zeros((source.classes, source.classes), int)
@@ -32,7 +32,7 @@ def held_out_report(logits: Callable, source: Source, cfg) -> Result:
         metrics["flip_averaged_accuracy"] = float(np.mean(label == prediction))
     if cfg.neighbors:
         metrics["nearest_neighbor_accuracy"] = nearest_neighbor_accuracy(cfg.data, cfg.neighbors)
-    return Result(metrics, {"confusion.png": confusion_figure(confusion, accuracy)})
+    return Result(metrics, {"confusion.png": draw_confusion(confusion, accuracy)})
 
 
 def predictions(
@@ -40,51 +40,49 @@ def predictions(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Labels and predictions, (N,) each, of all held-out images.
 
-    With `flip`, a prediction is the largest entry of the mean of the logits of an image and its
-    mirror image.
+    If `flip`, a prediction is the argmax of the mean logits of an image and its mirror image.
     """
-    labels, found = [], []
+    label, prediction = [], []
     for rows in weighted(source.held_out(), batch):
         views = (rows["x"], rows["x"][:, :, ::-1]) if flip else (rows["x"],)
-        prediction = np.argmax(sum(np.asarray(logits(view)) for view in views), -1)
-        labels.append(rows["label"][rows["weight"] > 0])
-        found.append(prediction[rows["weight"] > 0])
-    return np.concatenate(labels), np.concatenate(found)
+        largest = np.argmax(sum(np.asarray(logits(view)) for view in views), -1)
+        label.append(rows["label"][rows["weight"] > 0])
+        prediction.append(largest[rows["weight"] > 0])
+    return np.concatenate(label), np.concatenate(prediction)
 
 
 def nearest_neighbor_accuracy(cfg: images.Config, n: int) -> float:
-    """Share of `n` held-out images, evenly spaced, whose nearest training image has their label.
+    """Share of `n` evenly spaced held-out images whose nearest training image has their label.
 
-    Distances are Euclidean between pixels; all held-out images count if there are fewer than `n`.
+    Distances are Euclidean in pixels. If there are fewer than `n` held-out images, all count.
     """
-    x, label, x_held, label_held = images.images(cfg)
-    rows = np.linspace(0, len(x_held) - 1, min(n, len(x_held))).astype(int)
+    train, label, held, held_label = images.images(cfg)
+    rows = np.linspace(0, len(held) - 1, min(n, len(held))).astype(int)
     flat = lambda x: images.scaled(x).reshape(len(x), -1)
-    distances, queries = jax.jit(squared_distances), flat(x_held[rows])
-    nearest, found = np.full(len(rows), np.inf), np.zeros(len(rows), int)
-    for start in range(0, len(x), BLOCK):
-        distance = distances(queries, flat(x[start : start + BLOCK]))
+    distances, queries = jax.jit(squared_distances), flat(held[rows])
+    nearest, prediction = np.full(len(rows), np.inf), np.zeros(len(rows), int)
+    for start in range(0, len(train), BLOCK):
+        distance = distances(queries, flat(train[start : start + BLOCK]))
         index, distance = np.asarray(jnp.argmin(distance, 1)), np.asarray(jnp.min(distance, 1))
-        found = np.where(distance < nearest, label[start + index], found)
+        prediction = np.where(distance < nearest, label[start + index], prediction)
         nearest = np.minimum(distance, nearest)
-    return float(np.mean(found == label_held[rows]))
+    return float(np.mean(prediction == held_label[rows]))
 
 
-def confusion_figure(confusion: np.ndarray, accuracy: np.ndarray):
-    """Share of each class (row) that is predicted as each class (column), and the accuracy of each
-    class."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
+def draw_confusion(confusion: np.ndarray, accuracy: np.ndarray):
+    """Number of images by class (row) and prediction (column), and the accuracy of each class."""
+    figure, (left, right) = figures.panels(2, width=5, height=4.2)
     shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
-    figure.colorbar(left.imshow(shares, cmap="Blues", vmin=0, vmax=1), ax=left)
+    image = left.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, ax=left, label="share of the class")
     for row, column in np.argwhere(confusion) if len(confusion) <= 20 else ():
-        colour = "white" if shares[row, column] > 0.5 else "black"
-        left.text(
-            column, row, confusion[row, column], ha="center", va="center", color=colour, fontsize=8
-        )
+        color = "white" if shares[row, column] > 0.5 else "black"
+        style = {"ha": "center", "va": "center", "color": color, "fontsize": 8}
+        left.text(column, row, confusion[row, column], **style)
+    left.grid(False)
     left.set(title="held-out images", xlabel="predicted class", ylabel="class")
     right.bar(np.arange(len(accuracy)), np.nan_to_num(accuracy))
-    right.set(title="accuracy", xlabel="class", ylim=(min(0.9, 0.9 * np.nanmin(accuracy)), 1.0))
+    right.set_axisbelow(True)
+    lowest = min(0.9, 0.9 * np.nanmin(accuracy))
+    right.set(title="held-out images", xlabel="class", ylabel="accuracy", ylim=(lowest, 1.0))
     return figure

@@ -19,11 +19,10 @@ X = np.random.default_rng(0).normal(size=(200, 6)).astype(np.float32)
 DISTANCE = NearestNeighbors(n_neighbors=12).fit(X).kneighbors()[0]
 
 
-def test_estimates_are_their_equations():
+def test_estimates_match_their_equations():
     mu = np.sort(DISTANCE[:, 1] / DISTANCE[:, 0])[:180]
-    slope = np.linalg.lstsq(np.log(mu)[:, None], -np.log(1 - np.arange(1, 181) / 200), rcond=None)[
-        0
-    ][0]
+    survival = -np.log(1 - np.arange(1, 181) / 200)
+    slope = np.linalg.lstsq(np.log(mu)[:, None], survival, rcond=None)[0][0]
     assert two_nn(X) == pytest.approx(slope, rel=1e-3)
     inverse = [np.mean(np.log(t[11] / t[:11])) for t in DISTANCE]
     assert levina_bickel(X, 12) == pytest.approx(1 / np.mean(inverse), rel=1e-3)
@@ -35,24 +34,23 @@ def test_estimates_are_their_equations():
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 4])
-def test_a_sphere_in_more_coordinates_has_its_dimension(dimension):
-    turn = np.linalg.qr(np.random.default_rng(1).normal(size=(9, 9)))[0][: dimension + 1]
-    x = np.asarray(sphere(KEY, 800, dimension)) @ turn * 7 + 100
+def test_a_rotated_sphere_has_its_dimension(dimension):
+    frame = np.linalg.qr(np.random.default_rng(1).normal(size=(9, 9)))[0][: dimension + 1]
+    x = np.asarray(sphere(KEY, 800, dimension)) @ frame * 7 + 100
     for estimate in (two_nn(x), levina_bickel(x, 10), local_pca(x, 12)):
         assert estimate == pytest.approx(dimension, rel=0.15)
 
 
-def test_the_roll_is_a_sheet():
+def test_the_swiss_roll_is_a_uniform_sheet():
     x, t = swiss_roll(KEY, 800)
     np.testing.assert_allclose(jnp.hypot(x[:, 0], x[:, 2]), t / 10, rtol=1e-4)
     assert two_nn(x) == pytest.approx(2, abs=0.3)
-    early = float(
-        jnp.mean((t < 3 * jnp.pi).astype(jnp.float32))
-    )  # the inner turn is shorter, 6.75 of 18 by the squares of the radii
-    assert early == pytest.approx(0.375, abs=0.05)
+    # by the squares of the radii, the inner turn has 6.75 of 18 parts of the arc length
+    inner = float(jnp.mean((t < 3 * jnp.pi).astype(jnp.float32)))
+    assert inner == pytest.approx(0.375, abs=0.05)
 
 
-def test_noise_is_seen_at_small_scales_alone():
+def test_noise_raises_the_dimension_at_small_scales_only():
     x, _ = swiss_roll(KEY, 800, 0.03)
     assert two_nn(x) > levina_bickel(x, 40) + 0.1
 
@@ -71,7 +69,7 @@ COPIES = np.concatenate([X, X[:3]])
         (np.ones((30, 2)), "same point"),
     ],
 )
-def test_what_is_not_a_cloud_is_refused(estimate, x, message):
+def test_invalid_clouds_are_refused(estimate, x, message):
     with pytest.raises(ValueError, match=message):
         estimate(x)
 
@@ -82,16 +80,16 @@ def test_what_is_not_a_cloud_is_refused(estimate, x, message):
         (lambda: two_nn(COPIES), "3 of the 203 points are copies"),
         (lambda: levina_bickel(COPIES), "copies"),
         (lambda: two_nn(X, kept=1.0), "kept"),
-        (lambda: levina_bickel(X, 2), "3 neighbours"),
+        (lambda: levina_bickel(X, 2), "k must be at least 3"),
         (lambda: levina_bickel(X, 200), "at least 201 points"),
         (lambda: local_pca(X, 20, 1.0), "share"),
         (lambda: local_pca(X, 1), "k at least 2"),
     ],
 )
-def test_a_question_without_an_answer_is_refused(call, message):
+def test_copies_and_bad_settings_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
 
 
-def test_copies_do_not_stop_principal_directions():
+def test_local_pca_accepts_copies():
     assert np.isfinite(local_pca(COPIES))

@@ -12,7 +12,7 @@ X = RNG.normal(size=(70, 5)).astype(np.float32) + 3
 
 
 @pytest.mark.parametrize("block", [16, 35, 512])
-def test_neighbours_are_scikit_learns(block):
+def test_neighbours_match_scikit_learn(block):
     d2, index = nearest(jnp.asarray(X), 6, block=block)
     distance, expected = NearestNeighbors(n_neighbors=6).fit(X).kneighbors()
     np.testing.assert_array_equal(index, expected)
@@ -20,10 +20,10 @@ def test_neighbours_are_scikit_learns(block):
 
 
 @given(st.integers(0, 1000))
-def test_distances_do_not_change_when_a_cloud_is_turned_and_moved(seed):
+def test_distances_are_invariant_to_rotation_and_translation(seed):
     rng = np.random.default_rng(seed)
-    turn = np.linalg.qr(rng.normal(size=(5, 5)))[0]
-    moved = (X @ turn + rng.normal(size=5)[None]).astype(np.float32)
+    rotation = np.linalg.qr(rng.normal(size=(5, 5)))[0]
+    moved = (X @ rotation + rng.normal(size=5)[None]).astype(np.float32)
     np.testing.assert_allclose(
         nearest(jnp.asarray(moved), 4)[0], nearest(jnp.asarray(X), 4)[0], rtol=2e-3, atol=1e-4
     )
@@ -44,19 +44,19 @@ def test_a_copy_of_a_point_is_its_neighbour_and_the_point_itself_is_not():
     [
         (np.zeros((0, 2)), "at least 2 points"),
         (np.zeros((1, 2)), "at least 2 points"),
-        (np.zeros((3, 0)), "array"),
+        (np.zeros((3, 0)), "shape"),
         (np.zeros(5), "shape"),
         (np.array([[0.0, np.nan], [1, 2]]), "finite"),
         (np.full((3, 2), np.inf), "finite"),
         (np.ones((4, 2)), "the same point"),
     ],
 )
-def test_what_is_not_a_cloud_is_refused(x, message):
+def test_invalid_clouds_are_refused(x, message):
     with pytest.raises(ValueError, match=message):
         checked_cloud(x)
 
 
 @pytest.mark.parametrize("k", [0, 70])
-def test_no_point_has_that_many_neighbours(k):
-    with pytest.raises(ValueError, match="1 to 69 neighbours"):
+def test_k_outside_1_to_n_minus_1_is_refused(k):
+    with pytest.raises(ValueError, match="between 1 and 69 for 70 points"):
         nearest(jnp.asarray(X), k)

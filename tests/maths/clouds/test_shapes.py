@@ -9,11 +9,8 @@ RNG = np.random.default_rng
 
 
 def test_points_lie_on_their_shape():
-    eight, sphere, torus = (
-        shapes.figure_eight(RNG(0), 40),
-        shapes.sphere(RNG(0), 40),
-        shapes.torus(RNG(0), 40),
-    )
+    makers = (shapes.figure_eight, shapes.sphere, shapes.torus)
+    eight, sphere, torus = (make(RNG(0), 40) for make in makers)
     np.testing.assert_allclose(np.hypot(np.abs(eight[:, 0]) - 1, eight[:, 1]), 1)
     assert (eight[:, 0] > 1).any() and (eight[:, 0] < -1).any()
     np.testing.assert_allclose(np.linalg.norm(sphere, axis=1), 1)
@@ -36,12 +33,12 @@ def test_shapes_have_their_betti_numbers(make, n, numbers):
     assert lasting(diagrams(distances(make(RNG(1), n)), len(numbers) - 1))[0] == numbers
 
 
-def test_points_that_are_taken_are_far_apart_and_leave_none_far():
+def test_spread_out_points_are_far_apart_and_cover_the_cloud():
     x = RNG(2).normal(size=(200, 2))
-    taken = shapes.spread_out(x, 30)
-    gap = distances(taken)[np.triu_indices(30, 1)].min()
-    left = np.linalg.norm(x[:, None] - taken[None], axis=-1).min(1).max()
-    assert left <= gap and len(np.unique(taken, axis=0)) == 30
+    sample = shapes.spread_out(x, 30)
+    separation = distances(sample)[np.triu_indices(30, 1)].min()
+    covering = np.linalg.norm(x[:, None] - sample[None], axis=-1).min(1).max()
+    assert covering <= separation and len(np.unique(sample, axis=0)) == 30
     for n in (0, 201):
-        with pytest.raises(ValueError, match="can be taken"):
+        with pytest.raises(ValueError, match="n must lie between 1 and"):
             shapes.spread_out(x, n)

@@ -26,19 +26,19 @@ D2, INDEX = nearest(jnp.asarray(X), 49)
 P = joint_affinities(conditional_affinities(D2, 8.0), INDEX)
 
 
-def test_affinities_are_scikit_learns():
+def test_affinities_match_scikit_learn():
     d2 = np.sum((X[:, None] - X[None]) ** 2, -1)
     np.testing.assert_allclose(P, squareform(_t_sne._joint_probabilities(d2, 8.0, 0)), atol=1e-7)
 
 
 @given(st.floats(1, 40), st.floats(1e-3, 1e3))
-def test_perplexity_is_what_was_asked_for_in_any_unit(perplexity, unit):
+def test_affinities_have_the_perplexity_in_any_unit(perplexity, unit):
     p = np.asarray(conditional_affinities(unit * D2, perplexity), np.float64)
     entropy = -np.sum(np.where(p > 0, p * np.log(np.where(p > 0, p, 1)), 0), 1)
     np.testing.assert_allclose(np.exp(entropy), perplexity, rtol=1e-3)
 
 
-def test_loss_and_gradient_are_scikit_learns_and_that_of_jax():
+def test_loss_and_gradient_match_scikit_learn_and_jax():
     value, slope = _t_sne._kl_divergence(
         Y.ravel(), squareform(np.asarray(P), checks=False).astype(np.float64), 1, 50, 2
     )
@@ -54,7 +54,7 @@ def test_loss_and_gradient_are_scikit_learns_and_that_of_jax():
     )
 
 
-def test_the_first_steps_are_those_of_scikit_learn():
+def test_the_first_steps_match_scikit_learn():
     start, p = 1e-4 * Y.astype(np.float64), 12 * np.asarray(P, np.float64)
     objective = lambda y, p, compute_error: _t_sne._kl_divergence(
         y, squareform(p, checks=False), 1, 50, 2
@@ -70,7 +70,7 @@ def test_the_first_steps_are_those_of_scikit_learn():
     )
 
 
-def test_clusters_stay_together_and_apart():
+def test_clusters_are_preserved():
     centres = np.eye(3, 10) * 20
     x = (centres[np.arange(60) % 3] + RNG.normal(size=(60, 10))).astype(np.float32)
     y = np.asarray(tsne(x, perplexity=10.0, steps=300, exaggerated=100))
@@ -80,34 +80,36 @@ def test_clusters_stay_together_and_apart():
     np.testing.assert_allclose(y.mean(0), 0, atol=1e-3)
 
 
-def test_copies_of_points_are_mapped():
+def test_copies_of_points_are_embedded():
     x = np.repeat(X[:5], 8, axis=0)
     assert np.isfinite(tsne(x, perplexity=5.0, steps=50, exaggerated=10)).all()
 
 
-def test_principal_components_are_numpys():
+def test_principal_components_match_numpy():
     u, s, _ = np.linalg.svd(X - X.mean(0)[None], full_matrices=False)
-    found = np.asarray(principal_components(jnp.asarray(X)))
-    np.testing.assert_allclose(np.abs(found), np.abs(u[:, :2] * s[None, :2]), rtol=1e-3, atol=1e-3)
+    components = np.asarray(principal_components(jnp.asarray(X)))
+    np.testing.assert_allclose(
+        np.abs(components), np.abs(u[:, :2] * s[None, :2]), rtol=1e-3, atol=1e-3
+    )
 
 
 @pytest.mark.parametrize(
     "x, perplexity, message",
     [
-        (X, 50.0, "perplexity must be from 1"),
-        (X, 0.5, "perplexity must be from 1"),
-        (X, float("nan"), "perplexity must be from 1"),
+        (X, 50.0, "perplexity must lie between 1"),
+        (X, 0.5, "perplexity must lie between 1"),
+        (X, float("nan"), "perplexity must lie between 1"),
         (X[:, :1], 5.0, "line"),
         (X[:3], 2.0, "at least 4 points"),
         (np.where(X > 3, np.nan, X), 5.0, "finite"),
         (np.ones_like(X), 5.0, "same point"),
     ],
 )
-def test_what_cannot_be_mapped_is_refused(x, perplexity, message):
+def test_invalid_clouds_and_perplexities_are_refused(x, perplexity, message):
     with pytest.raises(ValueError, match=message):
         tsne(x, perplexity)
 
 
-def test_a_perplexity_above_the_neighbours_that_are_given_is_refused():
+def test_a_perplexity_above_the_number_of_neighbours_is_refused():
     with pytest.raises(ValueError, match="number of neighbours, 49"):
         conditional_affinities(D2, 60.0)

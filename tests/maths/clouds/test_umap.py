@@ -23,7 +23,7 @@ KEY = jax.random.key(0)
 A, B = curve(0.1)
 
 
-def test_memberships_sum_to_the_logarithm_of_the_neighbours_and_the_nearest_is_one():
+def test_memberships_sum_to_log2_k_and_the_nearest_has_1():
     distance = jnp.sqrt(nearest(jnp.asarray(X), 7)[0])
     v = np.asarray(memberships(distance))
     np.testing.assert_allclose(v.sum(1), 3, rtol=1e-4)
@@ -50,24 +50,22 @@ def test_forces_are_the_gradients_of_the_loss():
     assert attraction(jnp.zeros(()), A, B) == 0 and repulsion(jnp.zeros(()), A, B) > 0
 
 
-def test_the_start_is_the_second_and_third_eigenvector():
+def test_the_spectral_start_is_the_second_and_third_eigenvector():
     v = GRAPH.toarray()
     root = np.sqrt(v.sum(1))
     values, vectors = np.linalg.eigh(v / root[:, None] / root[None])
     start = np.asarray(spectral_start(GRAPH, KEY), np.float64)
-    assert values[-1] == pytest.approx(1, abs=1e-5) and np.abs(start).max() == pytest.approx(
-        10, abs=1e-3
-    )
+    assert values[-1] == pytest.approx(1, abs=1e-5)
+    assert np.abs(start).max() == pytest.approx(10, abs=1e-3)
     unit = start / np.linalg.norm(start, axis=0)[None]
     np.testing.assert_allclose(np.abs(np.sum(unit * vectors[:, [-2, -3]], 0)), 1, atol=1e-3)
 
 
-def test_rows_hold_the_graph():
+def test_padded_rows_represent_the_graph():
     tail, share, degree = (np.asarray(a) for a in padded_rows(GRAPH))
-    assert (
-        all(row[n - 1] == 1 for row, n in zip(share, np.diff(GRAPH.indptr), strict=True))
-        and (np.diff(share, axis=1) >= 0).all()
-    )
+    count = np.diff(GRAPH.indptr)
+    assert all(row[n - 1] == 1 for row, n in zip(share, count, strict=True))
+    assert (np.diff(share, axis=1) >= 0).all()
     np.testing.assert_allclose(degree, GRAPH.toarray().sum(1), rtol=1e-5)
     u = np.linspace(0.0005, 0.9995, 1000)
     drawn = np.zeros(GRAPH.shape)
@@ -76,7 +74,7 @@ def test_rows_hold_the_graph():
     np.testing.assert_allclose(drawn, GRAPH.toarray() / degree[:, None], atol=2e-3)
 
 
-def test_a_step_is_that_of_the_loss_on_average():
+def test_the_expected_step_is_the_gradient_of_the_loss():
     y = jnp.asarray(RNG.normal(size=(60, 2)) * 3, jnp.float32)
     rows = padded_rows(GRAPH)
     moved = jax.jit(jax.vmap(lambda key: draw_apart(y, *rows, (A, B), key, 1)))(
@@ -94,7 +92,7 @@ def test_a_step_is_that_of_the_loss_on_average():
     assert np.max(np.abs(np.mean(moved, 0) - np.asarray(y) - expected) / (error + 1e-4)) < 5
 
 
-def test_clusters_stay_together_and_apart():
+def test_clusters_are_preserved():
     label = np.arange(90) % 3
     x = (np.eye(3, 10)[label] * 20 + RNG.normal(size=(90, 10))).astype(np.float32)
     y = umap(x, KEY, neighbors=8, epochs=50)
@@ -102,7 +100,7 @@ def test_clusters_stay_together_and_apart():
     np.testing.assert_array_equal(y, umap(x, KEY, neighbors=8, epochs=50))
 
 
-def test_copies_of_points_and_as_many_neighbours_as_points_are_mapped():
+def test_copies_and_n_neighbours_are_embedded():
     x = np.repeat(X[:4], 5, axis=0)
     assert np.isfinite(umap(x, KEY, neighbors=4, epochs=5)).all()
     assert np.isfinite(umap(X[:6], KEY, neighbors=6, epochs=5)).all()
@@ -111,14 +109,14 @@ def test_copies_of_points_and_as_many_neighbours_as_points_are_mapped():
 @pytest.mark.parametrize(
     "x, settings, message",
     [
-        (X, {"neighbors": 1}, "neighbors must be from 2"),
-        (X, {"neighbors": 61}, "neighbors must be from 2"),
+        (X, {"neighbors": 1}, "neighbors must lie between 2"),
+        (X, {"neighbors": 61}, "neighbors must lie between 2"),
         (X, {"min_dist": -0.1}, "min_dist"),
         (X[:3], {}, "at least 4 points"),
         (np.where(X > 1, np.nan, X), {}, "finite"),
         (np.ones_like(X), {}, "same point"),
     ],
 )
-def test_what_cannot_be_mapped_is_refused(x, settings, message):
+def test_invalid_clouds_and_settings_are_refused(x, settings, message):
     with pytest.raises(ValueError, match=message):
         umap(x, KEY, **settings)

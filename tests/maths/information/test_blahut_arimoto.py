@@ -10,25 +10,25 @@ from panorax.theory.information import known_channels
 
 def information(p, channel):
     joint = p[:, None] * channel
-    own = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
-    return np.sum(joint[joint > 0] * np.log((joint / np.where(own > 0, own, 1))[joint > 0]))
+    product = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
+    ratio = joint / np.where(product > 0, product, 1)
+    return np.sum(joint[joint > 0] * np.log(ratio[joint > 0]))
 
 
 @pytest.mark.parametrize("e", [0.02, 0.3, 0.5, 0.9])
 @pytest.mark.parametrize("name", ["symmetric", "erasure", "z"])
-def test_capacity_in_closed_form(e, name):
+def test_capacity_matches_the_closed_form(e, name):
     channel, exact = known_channels(e)[name]
-    found = ba.capacity(channel)
+    capacity = ba.capacity(channel)
     h = -e * np.log2(e) - (1 - e) * np.log2(1 - e)
-    bits = {"symmetric": 1 - h, "erasure": 1 - e, "z": np.log2(1 + (1 - e) * e ** (e / (1 - e)))}[
-        name
-    ]
+    z = np.log2(1 + (1 - e) * e ** (e / (1 - e)))
+    bits = {"symmetric": 1 - h, "erasure": 1 - e, "z": z}[name]
     assert exact == pytest.approx(bits * np.log(2), abs=1e-6)
-    assert float(found.lower) == pytest.approx(bits * np.log(2), abs=1e-8)
-    assert -1e-12 <= found.upper - found.lower <= 1e-9
+    assert float(capacity.lower) == pytest.approx(bits * np.log(2), abs=1e-8)
+    assert -1e-12 <= capacity.upper - capacity.lower <= 1e-9
 
 
-def test_the_symmetric_channel_of_the_books():
+def test_capacity_of_textbook_channels():
     assert float(ba.capacity([[0.9, 0.1], [0.1, 0.9]]).lower) / np.log(2) == pytest.approx(
         0.531004406, abs=1e-9
     )
@@ -38,32 +38,37 @@ def test_the_symmetric_channel_of_the_books():
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_random_channels_by_convex_optimisation(seed):
+def test_capacity_of_random_channels_matches_scipys_optimiser(seed):
     rng = np.random.default_rng(seed)
     channel = rng.dirichlet(np.ones(3), 4)
     channel[0, rng.integers(3)] = 0
     channel[0] /= channel[0].sum()
-    found = ba.capacity(channel, 1e-8)
-    theirs = minimize(lambda p: -information(np.maximum(p, 0), channel), np.full(4, 0.25), method="SLSQP", bounds=[(0, 1)] * 4,
-                      constraints={"type": "eq", "fun": lambda p: p.sum() - 1}, options={"ftol": 1e-12, "maxiter": 500})  # fmt: skip
-    assert -theirs.fun <= found.upper + 1e-6 and -theirs.fun == pytest.approx(
-        float(found.lower), abs=1e-5
+    capacity = ba.capacity(channel, 1e-8)
+    theirs = minimize(
+        lambda p: -information(np.maximum(p, 0), channel),
+        np.full(4, 0.25),
+        method="SLSQP",
+        bounds=[(0, 1)] * 4,
+        constraints={"type": "eq", "fun": lambda p: p.sum() - 1},
+        options={"ftol": 1e-12, "maxiter": 500},
     )
-    assert -1e-12 <= found.upper - found.lower <= 1e-8
-    assert information(np.asarray(found.input_X), channel) == pytest.approx(
-        float(found.lower), abs=2e-8
+    assert -theirs.fun <= capacity.upper + 1e-6 and -theirs.fun == pytest.approx(
+        float(capacity.lower), abs=1e-5
+    )
+    assert -1e-12 <= capacity.upper - capacity.lower <= 1e-8
+    assert information(np.asarray(capacity.input_X), channel) == pytest.approx(
+        float(capacity.lower), abs=2e-8
     )
     assert float(
-        ba.discrete_information((found.input_X[:, None] * channel).astype(np.float32))
-    ) == pytest.approx(information(np.asarray(found.input_X), channel), abs=1e-5)
+        ba.discrete_information((capacity.input_X[:, None] * channel).astype(np.float32))
+    ) == pytest.approx(information(np.asarray(capacity.input_X), channel), abs=1e-5)
 
 
-def test_a_few_steps_bound_the_capacity_from_both_sides():
-    channel = known_channels(0.3)["z"][0]
-    exact = known_channels(0.3)["z"][1]
+def test_the_bounds_hold_after_any_number_of_steps():
+    channel, exact = known_channels(0.3)["z"]
     for steps in (0, 1, 3):
-        some = ba.capacity(channel, steps=steps)
-        assert some.lower <= exact <= some.upper and some.steps == steps
+        capacity = ba.capacity(channel, steps=steps)
+        assert capacity.lower <= exact <= capacity.upper and capacity.steps == steps
 
 
 @pytest.mark.parametrize("p, slope", [(0.5, 1.0), (0.3, 2.0), (0.1, 4.0)])
@@ -76,7 +81,7 @@ def test_rate_distortion_of_a_bit(p, slope):
     assert float(np.sum(point.output_Y)) == pytest.approx(1)
 
 
-def test_rate_distortion_where_the_slope_is_too_flat_is_0():
+def test_rate_distortion_is_0_for_a_flat_slope():
     point = ba.rate_distortion([0.2, 0.8], 1 - np.eye(2), 0.5, 1e-7)
     assert float(point.upper) == pytest.approx(0, abs=1e-6) and float(
         point.distortion
@@ -91,11 +96,11 @@ def test_rate_distortion_of_a_gaussian():
     assert float(point.upper) == pytest.approx(np.log(2), abs=2e-3)
 
 
-def test_what_is_no_channel_is_refused():
+def test_invalid_channels_and_sources_are_refused():
     with pytest.raises(ValueError, match="rows of a channel must sum to 1, got 0.9"):
         ba.capacity([[0.5, 0.4], [0.5, 0.5]])
     with pytest.raises(ValueError, match="sum to 1"):
-        ba.capacity([[0.5, 0.6], [0.5, 0.4]])  # the columns do
+        ba.capacity([[0.5, 0.6], [0.5, 0.4]])  # the columns sum to 1
     with pytest.raises(ValueError, match="at least 0"):
         ba.capacity([[1.5, -0.5], [0.5, 0.5]])
     with pytest.raises(ValueError, match="finite"):
@@ -104,8 +109,11 @@ def test_what_is_no_channel_is_refused():
         with pytest.raises(ValueError, match="must have 2 axes"):
             ba.capacity(wrong)
     for p, d, slope, message in (
-        ([0.5, 0.4], np.eye(2), 1.0, "sum to 1"), ([0.5, 0.5], np.eye(3), 1.0, r"shape \(2, Y\)"), ([0.5, 0.5], -np.eye(2), 1.0, "not negative"),
-        ([0.5, 0.5], np.eye(2), 0.0, "slope positive"), ([0.5, 0.5], np.eye(2) / np.nan, 1.0, "finite"),
-    ):  # fmt: skip
+        ([0.5, 0.4], np.eye(2), 1.0, "sum to 1"),
+        ([0.5, 0.5], np.eye(3), 1.0, r"shape \(2, Y\)"),
+        ([0.5, 0.5], -np.eye(2), 1.0, "not negative"),
+        ([0.5, 0.5], np.eye(2), 0.0, "slope positive"),
+        ([0.5, 0.5], np.eye(2) / np.nan, 1.0, "finite"),
+    ):
         with pytest.raises(ValueError, match=message):
             ba.rate_distortion(p, d, slope)

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import jax
@@ -21,7 +22,7 @@ OTHERS = SCORES[~np.eye(4, dtype=bool)].astype(np.float64)
 
 
 def by_trees(x, y, k):
-    """KSG's first estimator, with scipy's trees, whose balls are closed."""
+    """KSG's first estimator with scipy's k-d trees, whose balls are closed."""
     ball = lambda z, radius: np.array(
         [len(cKDTree(z).query_ball_point(p, r, p=np.inf)) for p, r in zip(z, radius, strict=True)]
     )
@@ -33,9 +34,9 @@ def by_trees(x, y, k):
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 3, 6]), st.sampled_from([(2, 1), (1, 3)]))
-def test_ksg_is_that_of_trees(seed, k, dims):
+def test_ksg_matches_scipys_trees(seed, k, dims):
     rng = np.random.default_rng(seed)
-    # on a grid, sums are exact and ties of distances frequent; the noise keeps pairs apart
+    # on a grid, sums are exact and distances often tie; the offsets keep the pairs distinct
     x, y = (
         rng.integers(-64, 64, (60, d)).astype(np.float32) / 16
         + np.arange(60, dtype=np.float32)[:, None] * 2**-16
@@ -48,12 +49,10 @@ def test_ksg_is_that_of_trees(seed, k, dims):
     )
 
 
-def test_ksg_is_scikit_learns():
+def test_ksg_matches_scikit_learn():
     x, y = (np.asarray(part) for part in mi.correlated_gaussians(KEY, 400, 1, 0.7))
-    x, y = (
-        x / x.std(),
-        y / y.std(),
-    )  # scikit-learn divides by the deviation, and adds noise of 1e-10 of it
+    # scikit-learn divides by the standard deviation and adds relative noise of 1e-10
+    x, y = x / x.std(), y / y.std()
     theirs = mutual_info_regression(
         x.astype(np.float64),
         y[:, 0].astype(np.float64),
@@ -65,21 +64,21 @@ def test_ksg_is_scikit_learns():
     assert abs(mi.ksg(x, y, 3) - 0.7) < 0.15
 
 
-def test_ksg_knows_neither_scale_of_a_variable_nor_order_nor_block():
+def test_ksg_does_not_depend_on_order_or_block():
     x, y = (np.asarray(part) for part in mi.correlated_gaussians(KEY, 60, 2, 1.0))
-    once = mi.ksg(x, y, 3)
+    estimate = mi.ksg(x, y, 3)
     order = RNG.permutation(60)
-    for other in (
+    for same in (
         mi.ksg(y, x, 3),
         mi.ksg(x[order], y[order], 3),
         mi.ksg(x, y, 3, block=7),
         mi.ksg(x, y, 3, block=1000),
     ):
-        assert other == pytest.approx(once, abs=1e-6)
+        assert same == pytest.approx(estimate, abs=1e-6)
     assert abs(mi.ksg(x, RNG.normal(size=(60, 2)).astype(np.float32), 3)) < 0.25
 
 
-def test_ksg_refuses():
+def test_ksg_refuses_bad_input():
     x = RNG.normal(size=(20, 2)).astype(np.float32)
     with pytest.raises(
         ValueError, match=r"must be \(N, D\) and \(N, E\), got \(20, 2\) and \(20,\)"
@@ -89,15 +88,15 @@ def test_ksg_refuses():
         mi.ksg(x, x[:19])
     with pytest.raises(ValueError, match="must be"):
         mi.ksg(x[:0], x[:0])
-    with pytest.raises(ValueError, match="20 points have no neighbour number 20"):
+    with pytest.raises(ValueError, match="between 1 and N - 1 for N = 20 points, got 20"):
         mi.ksg(x, x, 20)
-    with pytest.raises(ValueError, match="1 points have no neighbour number 3"):
+    with pytest.raises(ValueError, match="N = 1 points, got 3"):
         mi.ksg(x[:1], x[:1])
-    with pytest.raises(ValueError, match="no neighbour number 0"):
+    with pytest.raises(ValueError, match="N = 20 points, got 0"):
         mi.ksg(x, x, 0)
     with pytest.raises(ValueError, match="finite"):
         mi.ksg(np.where(x == x[3, 1], np.nan, x), x)
-    with pytest.raises(ValueError, match="stands 4 times in the data"):
+    with pytest.raises(ValueError, match="occurs 4 times in the data"):
         mi.ksg(
             np.concatenate([x, x[:1], x[:1], x[:1]]), np.concatenate([x, x[:1], x[:1], x[:1]]), 3
         )
@@ -108,7 +107,7 @@ def test_ksg_refuses():
 
 
 @pytest.mark.parametrize("nats, d", [(0.5, 1), (3.0, 7), (8.0, 1)])
-def test_gaussians_share_what_they_are_said_to(nats, d):
+def test_correlated_gaussians_have_the_given_information(nats, d):
     x, y = (np.asarray(part, np.float64) for part in mi.correlated_gaussians(KEY, 20_000, d, nats))
     covariance = np.cov(np.hstack([x, y]).T)
     logdet = lambda c: np.linalg.slogdet(c)[1]
@@ -121,7 +120,7 @@ def test_gaussians_share_what_they_are_said_to(nats, d):
         mi.gaussian_information(1, d)
 
 
-def test_bounds_are_their_formulas():
+def test_bounds_match_their_formulas():
     pairs, score = np.diagonal(SCORES).astype(np.float64), SCORES.astype(np.float64)
     np.testing.assert_allclose(
         mi.donsker_varadhan(SCORES), pairs.mean() - np.log(np.exp(OTHERS).mean()), atol=1e-6
@@ -145,7 +144,7 @@ def test_infonce_stays_below_log_batch_and_nwj_below_dv(seed, scale):
     np.testing.assert_allclose(mi.infonce(score + score[:, :1]), mi.infonce(score), atol=2e-4)
 
 
-def test_bounds_at_the_best_critic_are_the_information():
+def test_bounds_at_the_optimal_critic_are_the_information():
     nats = 1.0
     x, y = (np.asarray(part) for part in mi.correlated_gaussians(KEY, 2000, 1, nats))
     r2 = -math.expm1(-2 * nats)
@@ -156,7 +155,7 @@ def test_bounds_at_the_best_critic_are_the_information():
         assert float(estimate) == pytest.approx(nats, abs=0.08)
 
 
-def test_the_gradient_of_mine():
+def test_the_gradient_of_mine_uses_the_moving_average():
     average, rate = 1.7, 0.1
     slope, pull = jax.grad(mi.mine_loss, (0, 1))(jnp.asarray(SCORES), jnp.float32(average), rate)
     mean = np.exp(OTHERS).mean()
@@ -165,7 +164,7 @@ def test_the_gradient_of_mine():
     np.testing.assert_allclose(slope, expected, rtol=1e-5)
     update, _ = optax.sgd(rate).update(pull, optax.sgd(rate).init(pull))
     np.testing.assert_allclose(average + update, m, rtol=1e-5)
-    # with the batch's own mean it is the gradient of DV
+    # at average = batch mean, the gradient is DV's
     np.testing.assert_allclose(
         jax.grad(mi.mine_loss)(jnp.asarray(SCORES), jnp.float32(mean), rate),
         -jax.grad(mi.donsker_varadhan)(jnp.asarray(SCORES)),
@@ -173,7 +172,7 @@ def test_the_gradient_of_mine():
     )
 
 
-def test_bounds_refuse_what_is_not_square():
+def test_bounds_refuse_scores_that_are_not_square():
     for bound in (
         mi.donsker_varadhan,
         mi.nwj,
@@ -186,7 +185,7 @@ def test_bounds_refuse_what_is_not_square():
             bound(jnp.ones((1, 1)))
 
 
-def test_scores_are_of_all_pairs():
+def test_scores_cover_all_pairs():
     params = core_spec.init(mi.critic_spec(2, 4), KEY)
     x, y = (jnp.asarray(RNG.normal(size=(3, 2)), jnp.float32) for _ in range(2))
     all_pairs = mi.scores(params, x, y)
@@ -197,7 +196,7 @@ def test_scores_are_of_all_pairs():
             )
 
 
-def test_critics_climb_and_each_by_its_own_bound():
+def test_each_critic_maximises_its_own_bound():
     pairs = lambda key: mi.correlated_gaussians(key, 64, 1, 0.7)
     trained = jax.jit(
         lambda key: mi.climb(
@@ -208,4 +207,4 @@ def test_critics_climb_and_each_by_its_own_bound():
     for name, bound in mi.BOUNDS.items():
         assert 0.5 < float(bound(mi.scores(trained[name], x, y))) < 0.8, name
     heads = [np.asarray(trained[name]["x"]["head"]["w"]) for name in mi.BOUNDS]
-    assert all(not np.array_equal(one, other) for i, one in enumerate(heads) for other in heads[:i])
+    assert all(not np.array_equal(a, b) for a, b in itertools.combinations(heads, 2))

@@ -1,5 +1,6 @@
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -38,7 +39,7 @@ X = jnp.asarray(RNG.normal(size=(9, 3)), jnp.float32)
 PARAMS = jax.tree.map(lambda x: x.astype(jnp.float32), draw_perceptron(RNG, (3, 4, 2)))
 GRADS = jax.tree.map(jnp.cos, PARAMS)
 EXACT = jax.jit(functools.partial(exact_factors, tapped_perceptron, CATEGORICAL))
-FOUND = EXACT(PARAMS, X)
+FACTORS = EXACT(PARAMS, X)
 
 
 def spd(rng, n):
@@ -46,15 +47,10 @@ def spd(rng, n):
     return jnp.asarray(m @ m.T / n + 0.1 * np.eye(n), jnp.float32)
 
 
-def close(a, b, **tolerance):
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, **{"rtol": 1e-4, "atol": 1e-5} | tolerance),
-        a,
-        b,
-    )
+close = functools.partial(chex.assert_trees_all_close, rtol=1e-4, atol=1e-5)
 
 
-def test_taps_give_the_gradients_in_the_outputs_of_the_layers():
+def test_taps_give_the_gradients_of_layer_outputs():
     z, inputs, pull = record(tapped_perceptron, PARAMS, X)
     label = jax.nn.one_hot(jnp.arange(9) % 2, 2)
     slopes = pull(CATEGORICAL.mean(z) - label)
@@ -68,10 +64,8 @@ def test_taps_give_the_gradients_in_the_outputs_of_the_layers():
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_patches_times_a_kernel_are_the_convolution(stride):
-    x, w = (
-        jnp.asarray(RNG.normal(size=(2, 5, 4, 3)), jnp.float32),
-        jnp.asarray(RNG.normal(size=(3, 3, 3, 2)), jnp.float32),
-    )
+    x = jnp.asarray(RNG.normal(size=(2, 5, 4, 3)), jnp.float32)
+    w = jnp.asarray(RNG.normal(size=(3, 3, 3, 2)), jnp.float32)
     np.testing.assert_allclose(
         patches(x, 3, stride) @ w.reshape(-1, 2), conv2d(x, w, stride), atol=1e-5
     )
@@ -80,28 +74,28 @@ def test_patches_times_a_kernel_are_the_convolution(stride):
 def test_factors_are_the_moments_over_points_and_positions():
     a, g = RNG.normal(size=(4, 2, 3, 5)), RNG.normal(size=(4, 2, 3, 2))
     layer = {"w": jnp.zeros((1, 1, 5, 2)), "b": jnp.zeros(2)}
-    found = factors(layer, jnp.asarray(a), jnp.asarray(g))
+    factor = factors(layer, jnp.asarray(a), jnp.asarray(g))
     with_one = np.concatenate([a, np.ones((4, 2, 3, 1))], -1)
     np.testing.assert_allclose(
-        found.a, np.einsum("byxi,byxj->ij", with_one, with_one) / 24, rtol=1e-5
+        factor.a, np.einsum("byxi,byxj->ij", with_one, with_one) / 24, rtol=1e-5
     )
-    np.testing.assert_allclose(found.g, np.einsum("byxi,byxj->ij", g, g) / 4, rtol=1e-5)
+    np.testing.assert_allclose(factor.g, np.einsum("byxi,byxj->ij", g, g) / 4, rtol=1e-5)
 
 
 def test_sampled_labels_give_the_exact_factors_on_average():
     many = jax.jit(
         jax.vmap(lambda key: sampled_factors(tapped_perceptron, CATEGORICAL, PARAMS, X, key))
     )(jax.random.split(KEY, 4000))
-    for mean, exact in zip(jax.tree.map(lambda m: m.mean(0), many), FOUND, strict=True):
+    for mean, exact in zip(jax.tree.map(lambda m: m.mean(0), many), FACTORS, strict=True):
         np.testing.assert_allclose(mean.a, exact.a, rtol=1e-4)
         np.testing.assert_allclose(mean.g, exact.g, atol=0.05 * float(exact.g.max()))
 
 
 def test_a_linear_layer_with_gaussian_noise_has_its_closed_form():
     params = PARAMS[:1]
-    (found,) = exact_factors(tapped_perceptron, GAUSSIAN, params, X)
+    (factor,) = exact_factors(tapped_perceptron, GAUSSIAN, params, X)
     x = np.concatenate([X, np.ones((9, 1))], 1)
-    np.testing.assert_allclose(block(found), np.kron(x.T @ x / 9, np.eye(4)), atol=1e-6)
+    np.testing.assert_allclose(block(factor), np.kron(x.T @ x / 9, np.eye(4)), atol=1e-6)
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(1e-3, 10), st.floats(0.1, 10))
@@ -130,31 +124,24 @@ def test_preconditioning_inverts_the_damped_block_whatever_the_scale_of_its_fact
 STEP = jax.jit(lambda layer, factor, damping: precondition(layer, inverses(factor, damping)))
 
 
-def test_dead_layers_are_damped_alone():
-    layer, dead = (
-        {"w": jnp.ones((2, 2)), "b": jnp.ones(2)},
-        Factors(jnp.zeros((3, 3)), jnp.zeros((2, 2))),
-    )
+def test_dead_layers_are_only_damped():
+    layer = {"w": jnp.ones((2, 2)), "b": jnp.ones(2)}
+    dead = Factors(jnp.zeros((3, 3)), jnp.zeros((2, 2)))
     close(precondition(layer, inverses(dead, 0.25)), jax.tree.map(lambda p: 4 * p, layer))
     assert np.isnan(inverses(dead, 0.0).a).all()
 
 
-def test_updates_are_the_rule_written_out():
-    """Three steps: averages from the first step on, inverses renewed in every second one, the length in terms of d . g, momentum."""
+def test_updates_match_the_rule_step_by_step():
+    """Three steps with moving averages, inverses of every second step, KL clipping and momentum."""
     lr, damping, clip = 0.5, 0.1, 0.01
-    tx, state = kfac(lr, damping, decay=0.6, every=2, kl_clip=clip, momentum=0.8), None
+    tx = kfac(lr, damping, decay=0.6, every=2, kl_clip=clip, momentum=0.8)
     state, velocity = tx.init(PARAMS), jax.tree.map(jnp.zeros_like, PARAMS)
     update, average, inverse = jax.jit(tx.update), None, None
     for k in range(1, 4):
-        now = jax.tree.map(lambda m, k=k: k * m, FOUND)
+        now = jax.tree.map(lambda m, k=k: k * m, FACTORS)
         keep = min(1 - 1 / k, 0.6)
-        average = (
-            now
-            if average is None
-            else jax.tree.map(
-                lambda old, new, keep=keep: keep * old + (1 - keep) * new, average, now
-            )
-        )
+        mix = lambda old, new, keep=keep: keep * old + (1 - keep) * new
+        average = jax.tree.map(mix, now if average is None else average, now)
         if k != 2:
             inverse = map_layers(lambda layer, factor: inverses(factor, damping), PARAMS, average)
         d = map_layers(precondition, GRADS, inverse)
@@ -166,26 +153,21 @@ def test_updates_are_the_rule_written_out():
     free, _ = jax.jit(kfac(lr, damping, kl_clip=1e9).update)(
         GRADS, tx.init(PARAMS), PARAMS, factors=now
     )
-    close(
-        free,
-        jax.tree.map(
-            lambda d: -lr * d,
-            map_layers(lambda g, f: precondition(g, inverses(f, damping)), GRADS, now),
-        ),
-    )
+    d = map_layers(lambda g, factor: precondition(g, inverses(factor, damping)), GRADS, now)
+    close(free, jax.tree.map(lambda d: -lr * d, d))
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_a_quadratic_step_is_the_minimum_of_the_model_in_its_plane(seed):
+def test_a_quadratic_step_minimises_the_model_in_its_plane(seed):
     rng = np.random.default_rng(seed)
     f, (g, d, b) = spd(rng, 3), (jnp.asarray(rng.normal(size=3), jnp.float32) for _ in range(3))
     root = jnp.linalg.cholesky(f).T
-    step, foretold = QUADRATIC(g, d, b, root, 0.3)
+    step, predicted = QUADRATIC(g, d, b, root, 0.3)
     damped, plane = np.asarray(f) + 0.3 * np.eye(3), np.stack([d, b], 1)
     best = plane @ np.linalg.solve(plane.T @ damped @ plane, -plane.T @ np.asarray(g))
     value = lambda s: s @ np.asarray(g) + 0.5 * s @ damped @ s
     assert value(np.asarray(step)) <= value(best) + 1e-3 * abs(value(best))
-    assert float(foretold) == pytest.approx(float(value(np.asarray(step))), rel=2e-2, abs=1e-4)
+    assert float(predicted) == pytest.approx(float(value(np.asarray(step))), rel=2e-2, abs=1e-4)
     alone, _ = QUADRATIC(g, d, 0 * b, root, 0.3)
     np.testing.assert_allclose(alone, -(g @ d) / (d @ damped @ d) * d, rtol=1e-3)
     np.testing.assert_allclose(QUADRATIC(g, d, 2 * d, root, 0.3)[0], alone, rtol=1e-2, atol=1e-4)
@@ -197,23 +179,19 @@ QUADRATIC = jax.jit(
 
 
 def adapted(stretch, loss_scale=1.0):
-    """The damping after two steps on a quadratic loss whose curvature is `stretch` times what the Fisher matrix says."""
+    """Damping after two steps on a quadratic loss with `stretch` times the curvature of F."""
     root = lambda v: fisher_root_product(outputs_of(tapped_perceptron, X), CATEGORICAL, PARAMS, v)
     tx = adaptive_kfac(1.0, every=2)
 
     @jax.jit
     def run():
         state, params = tx.init(PARAMS), jax.tree.map(jnp.zeros_like, PARAMS)
-        loss = lambda p: (
-            loss_scale
-            * (
-                optax.tree.vdot(GRADS, p)
-                + 0.5 * stretch * (jnp.sum(jnp.square(root(p))) + optax.tree.vdot(p, p))
-            )
-        )
+        curvature = lambda p: jnp.sum(jnp.square(root(p))) + optax.tree.vdot(p, p)
+        quadratic = lambda p: optax.tree.vdot(GRADS, p) + 0.5 * stretch * curvature(p)
+        loss = lambda p: loss_scale * quadratic(p)
         for _ in range(2):
             updates, state = tx.update(
-                jax.grad(loss)(params), state, params, factors=FOUND, root_product=root, loss=loss
+                jax.grad(loss)(params), state, params, factors=FACTORS, root_product=root, loss=loss
             )
             params = optax.apply_updates(params, updates)
         return state.damping
@@ -221,64 +199,62 @@ def adapted(stretch, loss_scale=1.0):
     return float(run())
 
 
-def test_the_damping_follows_how_well_the_model_foretold_the_loss():
+def test_the_damping_adapts_to_the_accuracy_of_the_quadratic_model():
     assert adapted(1.0) == pytest.approx(0.95**2)
     assert adapted(4.0) == pytest.approx(0.95**-2)
     assert adapted(1.0, jnp.nan) == pytest.approx(0.95**-2)
 
 
-def test_what_is_not_finite_is_left_out_of_the_averages_but_not_of_the_update():
+def test_averages_skip_non_finite_factors_and_updates_keep_non_finite_gradients():
     tx = kfac(0.1, 0.1)
     update = jax.jit(tx.update)
-    _, state = update(GRADS, tx.init(PARAMS), PARAMS, factors=FOUND)
-    broken = (Factors(FOUND[0].a * jnp.nan, FOUND[0].g), FOUND[1])
+    _, state = update(GRADS, tx.init(PARAMS), PARAMS, factors=FACTORS)
+    broken = (Factors(FACTORS[0].a * jnp.nan, FACTORS[0].g), FACTORS[1])
     updates, after = update(GRADS, state, PARAMS, factors=broken)
     close(after.factors, state.factors, rtol=1e-6)
     assert all(np.isfinite(u).all() for u in jax.tree.leaves(updates))
-    updates, _ = update(jax.tree.map(lambda g: g * jnp.nan, GRADS), state, PARAMS, factors=FOUND)
+    updates, _ = update(jax.tree.map(lambda g: g * jnp.nan, GRADS), state, PARAMS, factors=FACTORS)
     assert all(np.isnan(u).all() for u in jax.tree.leaves(updates))
 
 
-def test_it_chains_like_any_optax_transformation():
+def test_kfac_chains_with_optax_transformations():
     tx = optax.chain(kfac(0.1, 0.1), optax.scale(0.5))
-    updates, _ = jax.jit(tx.update)(GRADS, tx.init(PARAMS), PARAMS, factors=FOUND)
+    updates, _ = jax.jit(tx.update)(GRADS, tx.init(PARAMS), PARAMS, factors=FACTORS)
     alone, _ = jax.jit(kfac(0.1, 0.1).update)(
-        GRADS, kfac(0.1, 0.1).init(PARAMS), PARAMS, factors=FOUND
+        GRADS, kfac(0.1, 0.1).init(PARAMS), PARAMS, factors=FACTORS
     )
     close(updates, jax.tree.map(lambda u: 0.5 * u, alone))
 
 
 @pytest.mark.parametrize(
-    "make", [lambda damping, **other: kfac(0.1, damping, **other), adaptive_kfac]
+    "make", [lambda damping, **settings: kfac(0.1, damping, **settings), adaptive_kfac]
 )
 def test_bad_settings_are_refused(make):
     for damping in (0.0, -1.0, np.nan):
         with pytest.raises(ValueError, match="damping must be finite and above 0"):
             make(damping)
-    for other in ({"decay": 1.0}, {"decay": -0.1}, {"every": 0}):
-        with pytest.raises(
-            ValueError, match="decay must be at least 0 and below 1 and every at least 1"
-        ):
-            make(1.0, **other)
+    for settings in ({"decay": 1.0}, {"decay": -0.1}, {"every": 0}):
+        with pytest.raises(ValueError, match=r"decay must be in \[0, 1\) and every at least 1"):
+            make(1.0, **settings)
     with pytest.raises(ValueError, match="learning_rate and kl_clip"):
         kfac(0.0, 1.0)
     with pytest.raises(ValueError, match="momentum"):
         kfac(0.1, 1.0, momentum=1.0)
 
 
-def test_bad_statistics_and_layers_are_refused():
+def test_bad_factors_and_layers_are_refused():
     tx = kfac(0.1, 0.1)
     state = tx.init(PARAMS)
     with pytest.raises(ValueError, match="needs the statistics"):
         tx.update(GRADS, state, PARAMS)
     with pytest.raises(ValueError, match="one entry for each layer"):
-        tx.update(GRADS, state, PARAMS, factors=FOUND[:1])
+        tx.update(GRADS, state, PARAMS, factors=FACTORS[:1])
     with pytest.raises(ValueError, match="needs Factors of shapes"):
-        tx.update(GRADS, state, PARAMS, factors=FOUND[::-1])
+        tx.update(GRADS, state, PARAMS, factors=FACTORS[::-1])
     with pytest.raises(ValueError, match="needs Factors of shapes"):
-        tx.update(GRADS, state, PARAMS, factors=(FOUND[0].a, FOUND[1].a))
+        tx.update(GRADS, state, PARAMS, factors=(FACTORS[0].a, FACTORS[1].a))
     with pytest.raises(ValueError, match="root_product and loss"):
-        adaptive_kfac().update(GRADS, adaptive_kfac().init(PARAMS), PARAMS, factors=FOUND)
+        adaptive_kfac().update(GRADS, adaptive_kfac().init(PARAMS), PARAMS, factors=FACTORS)
     with pytest.raises(ValueError, match="outside of one"):
         tx.init({"w": jnp.ones((2, 2))})
     with pytest.raises(ValueError, match="a layer is w"):

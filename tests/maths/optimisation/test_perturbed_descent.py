@@ -9,33 +9,26 @@ from panorax.maths.optimisation.perturbed_descent import Noise, descent, in_ball
 
 KEY = jax.random.key(0)
 NOISE = Noise(radius=0.01, small=0.05, wait=60, enough=1e-4)
+BOWL = lambda x: 0.5 * jnp.sum(jnp.square(x))
 SADDLE = lambda x: 0.5 * jnp.sum(jnp.square(x[:-1])) - 0.5 * x[-1] ** 2 + 0.25 * x[-1] ** 4
 WITHOUT = jax.jit(lambda x: descent(SADDLE, x, 0.2, 400))
 WITH = jax.jit(lambda x, key: descent(SADDLE, x, 0.2, 400, NOISE, key))
 START = jnp.array([1.0, -0.5, 0.0])
 
 
-def test_descent_is_descent():
-    found = jax.jit(lambda x: descent(lambda x: 0.5 * jnp.sum(jnp.square(x)), x, 0.1, 20))(START)
-    np.testing.assert_allclose(found.x, 0.9**20 * START, rtol=1e-5)
-    np.testing.assert_allclose(found.values, 0.625 * 0.81 ** np.arange(21), rtol=1e-5)
-    assert (
-        int(found.steps) == 20
-        and not bool(found.ended)
-        and float(found.value) == float(found.values[-1])
-    )
+def test_descent_without_noise_is_gradient_descent():
+    end = jax.jit(lambda x: descent(BOWL, x, 0.1, 20))(START)
+    np.testing.assert_allclose(end.x, 0.9**20 * START, rtol=1e-5)
+    np.testing.assert_allclose(end.values, 0.625 * 0.81 ** np.arange(21), rtol=1e-5)
+    assert int(end.steps) == 20 and not bool(end.ended)
+    assert float(end.value) == float(end.values[-1])
 
 
-def test_it_stops_below_a_value():
-    found = jax.jit(
-        lambda x: descent(lambda x: 0.5 * jnp.sum(jnp.square(x)), x, 0.1, 50, below=0.3)
-    )(START)
+def test_descent_stops_below_a_value():
+    end = jax.jit(lambda x: descent(BOWL, x, 0.1, 50, below=0.3))(START)
     n = math.ceil(math.log(0.3 / 0.625) / math.log(0.81))
-    assert (
-        int(found.steps) == n
-        and np.isnan(np.asarray(found.values)[n + 1 :]).all()
-        and float(found.value) < 0.3 <= float(found.values[n - 1])
-    )
+    assert int(end.steps) == n and np.isnan(np.asarray(end.values)[n + 1 :]).all()
+    assert float(end.value) < 0.3 <= float(end.values[n - 1])
     assert int(descent(jnp.sum, START, 0.1, 50, below=1.0).steps) == 0
 
 
@@ -43,39 +36,29 @@ def test_descent_stays_on_the_stable_manifold_and_noise_leaves_it():
     stuck = WITHOUT(START)
     assert float(stuck.x[2]) == 0 and abs(float(stuck.value)) < 1e-6 and int(stuck.steps) == 400
     for seed in range(5):
-        left = WITH(START, jax.random.key(seed))
-        assert (
-            bool(left.ended)
-            and float(left.value) == pytest.approx(-0.25, abs=1e-4)
-            and abs(float(left.x[2])) == pytest.approx(1, abs=1e-2)
-        )
+        end = WITH(START, jax.random.key(seed))
+        assert bool(end.ended) and float(end.value) == pytest.approx(-0.25, abs=1e-4)
+        assert abs(float(end.x[2])) == pytest.approx(1, abs=1e-2)
 
 
-def test_noise_comes_when_the_gradient_is_small_and_ends_where_it_changes_nothing():
+def test_noise_is_added_at_a_small_gradient_and_ends_the_descent_at_a_minimum():
     values = np.asarray(WITH(START, KEY).values, np.float64)
     plain = np.asarray(WITHOUT(START).values, np.float64)
     first = np.flatnonzero(~np.isclose(values, plain, rtol=1e-4, atol=1e-9))[0]
     norms = (1.25 * 0.64 ** np.arange(30)) ** 0.5
     assert first == np.flatnonzero(norms <= 0.05)[0] + 1
-    bowl = jax.jit(
-        lambda x: descent(lambda x: 0.5 * jnp.sum(jnp.square(x)), x, 0.2, 400, NOISE, KEY)
-    )(jnp.zeros(3))
-    assert (
-        bool(bowl.ended) and int(bowl.steps) == 61 and float(bowl.value) == 0
-    )  # noise in step 0, found out in step 60: back to where it was
+    # noise in step 0, checked in step 60: the descent returns to the point before the noise
+    bowl = jax.jit(lambda x: descent(BOWL, x, 0.2, 400, NOISE, KEY))(jnp.zeros(3))
+    assert bool(bowl.ended) and int(bowl.steps) == 61 and float(bowl.value) == 0
     np.testing.assert_array_equal(bowl.x, 0)
     assert 0 < float(bowl.values[1]) <= 0.5 * 0.01**2
-    never = jax.jit(lambda x: descent(lambda x: x[0], x, 0.2, 100, NOISE, KEY))(jnp.zeros(1))
-    assert not bool(never.ended) and float(never.x[0]) == pytest.approx(-20, rel=1e-4)
+    slope = jax.jit(lambda x: descent(lambda x: x[0], x, 0.2, 100, NOISE, KEY))(jnp.zeros(1))
+    assert not bool(slope.ended) and float(slope.x[0]) == pytest.approx(-20, rel=1e-4)
 
 
-def test_noise_waits():
-    values = np.asarray(
-        jax.jit(lambda x: descent(lambda x: 0.01 * x[0], x, 0.2, 150, NOISE, KEY))(
-            jnp.zeros(1)
-        ).values,
-        np.float64,
-    )
+def test_noise_is_added_again_after_wait_steps():
+    run = jax.jit(lambda x: descent(lambda x: 0.01 * x[0], x, 0.2, 150, NOISE, KEY))
+    values = np.asarray(run(jnp.zeros(1)).values, np.float64)
     assert set(np.flatnonzero(np.abs(np.diff(values) + 2e-5) > 1e-7)) == {0, 61, 122}
 
 
@@ -88,24 +71,21 @@ def test_noise_is_uniform_in_the_ball():
     assert np.abs(x.mean(0)).max() < 0.06 and np.mean(x**2) == pytest.approx(4 / 5, abs=0.03)
 
 
-def test_constants_are_those_of_the_paper():
+def test_jins_constants_match_the_paper():
     rate, noise = jins(
         smooth=2.0, hessian_lipschitz=6.0, accuracy=1e-3, dimension=10, gap=0.5, failure=0.1, c=0.5
     )
     chi = 3 * math.log(10 * 2 * 0.5 / (0.5 * 1e-6 * 0.1))
-    assert (
-        rate == 0.25
-        and noise.small == pytest.approx(0.5**0.5 / chi**2 * 1e-3)
-        and noise.radius == pytest.approx(noise.small / 2)
-    )
-    assert noise.wait == math.ceil(
-        chi / 0.25 * 2 / (6e-3) ** 0.5
-    ) and noise.enough == pytest.approx(0.5 / chi**3 * (1e-9 / 6) ** 0.5)
+    assert rate == 0.25
+    assert noise.small == pytest.approx(0.5**0.5 / chi**2 * 1e-3)
+    assert noise.radius == pytest.approx(noise.small / 2)
+    assert noise.wait == math.ceil(chi / 0.25 * 2 / (6e-3) ** 0.5)
+    assert noise.enough == pytest.approx(0.5 / chi**3 * (1e-9 / 6) ** 0.5)
     assert jins(1.0, 1.0, 10.0, 1, 1.0)[1].small == pytest.approx(10 / 144)
 
 
 @pytest.mark.parametrize(
-    "call, says",
+    "call, message",
     [
         (lambda: descent(SADDLE, jnp.zeros((2, 2)), 0.1, 3), "a vector of finite numbers"),
         (lambda: descent(SADDLE, jnp.zeros(0), 0.1, 3), "a vector of finite numbers"),
@@ -126,6 +106,6 @@ def test_constants_are_those_of_the_paper():
         (lambda: jins(1.0, math.nan, 1.0, 1, 1.0), "all constants must be above 0"),
     ],
 )
-def test_bad_input_is_refused(call, says):
-    with pytest.raises(ValueError, match=says):
+def test_bad_input_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
         call()

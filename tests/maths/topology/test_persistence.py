@@ -1,5 +1,6 @@
 import itertools
 
+import chex
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,7 +20,7 @@ from panorax.maths.topology.persistence import (
 
 
 def plain(distance, top, threshold=np.inf):
-    """Standard reduction of the boundary matrix of all simplices, without a shortcut (Edelsbrunner, Letscher & Zomorodian 2002)."""
+    """Standard reduction of the full boundary matrix (Edelsbrunner, Letscher & Zomorodian 2002)."""
     n = len(distance)
     value = lambda s: max((distance[i, j] for i, j in itertools.combinations(s, 2)), default=0.0)
     simplices = [
@@ -43,17 +44,11 @@ def plain(distance, top, threshold=np.inf):
         if column:
             low[max(column)] = column
             bars[max(column)], bars[i] = value(simplex), None
-    found = [[] for _ in range(top + 1)]
+    pairs = [[] for _ in range(top + 1)]
     for i, death in bars.items():
         if death is not None and len(simplices[i]) <= top + 1 and death > value(simplices[i]):
-            found[len(simplices[i]) - 1].append((value(simplices[i]), death))
-    return [np.array(sorted(bars)).reshape(-1, 2) for bars in found]
-
-
-def same(ours, theirs):
-    assert len(ours) == len(theirs)
-    for k, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-        np.testing.assert_array_equal(a, b, err_msg=f"H{k}")
+            pairs[len(simplices[i]) - 1].append((value(simplices[i]), death))
+    return [np.array(sorted(bars)).reshape(-1, 2) for bars in pairs]
 
 
 def symmetric(rng, n, values):
@@ -66,7 +61,7 @@ def symmetric(rng, n, values):
     st.integers(1, 8),
     st.sampled_from(["cloud", "grid", "any", "ties", "gaps", "cut"]),
 )
-def test_every_bar_is_that_of_the_plain_reduction_of_all_simplices(seed, n, kind):
+def test_diagrams_match_the_plain_reduction(seed, n, kind):
     rng, threshold = np.random.default_rng(seed), None
     if kind in ("cloud", "cut"):
         distance = distances(rng.normal(size=(n, 3)))
@@ -80,22 +75,22 @@ def test_every_bar_is_that_of_the_plain_reduction_of_all_simplices(seed, n, kind
             "gaps": [1.0, 2.0, 3.0, np.inf],
         }[kind]
         distance = symmetric(rng, n, values)
-    same(
+    chex.assert_trees_all_equal(
         diagrams(distance, 2, threshold),
         plain(distance, 2, np.inf if threshold is None else threshold),
     )
 
 
 @pytest.mark.parametrize("n", [18, 22])
-def test_hollows_of_no_metric_are_those_of_the_plain_reduction(n):
+def test_h2_without_a_metric_matches_the_plain_reduction(n):
     distance = symmetric(np.random.default_rng(n), n, np.random.default_rng(5).uniform(size=500))
     ours = diagrams(distance, 2)
     assert len(ours[2]) > 2
-    same(ours, plain(distance, 2))
+    chex.assert_trees_all_equal(ours, plain(distance, 2))
 
 
 @pytest.mark.parametrize("n", [6, 9, 12, 30])
-def test_points_evenly_on_a_circle(n):
+def test_the_regular_circle_has_its_known_diagrams(n):
     components, loops, hollows = (
         d[d[:, 1] - d[:, 0] > 1e-9] for d in diagrams(distances(shapes.regular_circle(n)), 2)
     )
@@ -125,7 +120,7 @@ def test_components_die_along_the_minimum_spanning_tree():
     assert set(spanning_forest(edges)) <= set(neighbourhood_graph(edges))
 
 
-def test_relative_neighbours_are_those_without_a_third_nearer_to_both():
+def test_relative_neighbours_have_no_third_point_nearer_to_both():
     distance = distances(np.random.default_rng(1).normal(size=(60, 2)))
     edges = filtration(distance, np.inf)
     to_others = np.where(np.eye(60, dtype=bool), np.inf, distance)
@@ -136,10 +131,10 @@ def test_relative_neighbours_are_those_without_a_third_nearer_to_both():
     assert {tuple(e) for e in edges.ends[:, neighbourhood_graph(edges)].T} == expected
 
 
-def test_beyond_the_enclosing_radius_nothing_is_left():
+def test_the_enclosing_radius_ends_all_homology():
     distance = distances(np.random.default_rng(2).normal(size=(30, 3)))
     assert enclosing_radius(distance) < distance.max()
-    same(diagrams(distance, 2), diagrams(distance, 2, np.inf))
+    chex.assert_trees_all_equal(diagrams(distance, 2), diagrams(distance, 2, np.inf))
     assert all(np.isfinite(d).all() for d in diagrams(distance, 2)[1:])
 
 
@@ -153,7 +148,7 @@ def test_order_of_points_and_scale_do_not_matter(seed):
 
 
 def test_the_euler_characteristic_is_the_alternating_sum_of_betti_numbers():
-    """Of all simplices at a scale where none has more than four vertices that are near."""
+    """Counts all simplices at a scale at which none has more than four vertices."""
     distance = distances(np.random.default_rng(3).uniform(size=(40, 3)))
     scale = 0.24
     near = distance <= scale
@@ -173,7 +168,7 @@ def test_the_euler_characteristic_is_the_alternating_sum_of_betti_numbers():
     assert numbers[0] - numbers[1] + numbers[2] == cliques[0] - cliques[1] + cliques[2] - len(four)
 
 
-def test_one_point_and_equal_points_have_one_component_and_no_bar_of_length_0():
+def test_equal_points_have_one_component_and_no_bar_of_length_0():
     for x in (np.zeros((1, 2)), np.ones((5, 2))):
         components, loops, hollows = diagrams(distances(x), 2)
         assert components.tolist() == [[0, np.inf]] and loops.shape == hollows.shape == (0, 2)
@@ -181,14 +176,14 @@ def test_one_point_and_equal_points_have_one_component_and_no_bar_of_length_0():
     np.testing.assert_allclose(diagrams(distances(twice))[1], diagrams(distances(twice[::2]))[1])
 
 
-def test_points_infinitely_far_apart_stay_components():
+def test_points_at_infinite_distance_stay_separate_components():
     distance = np.array([[0, 1, np.inf], [1, 0, np.inf], [np.inf, np.inf, 0]])
     assert diagrams(distance)[0].tolist() == [[0, 1], [0, np.inf], [0, np.inf]]
     assert len(diagrams(distance, 1, 0.5)[0]) == 3
 
 
 @pytest.mark.parametrize(
-    "distance, says",
+    "distance, message",
     [
         (np.zeros((0, 0)), "at least one point"),
         (np.zeros((2, 3)), "square matrix"),
@@ -199,20 +194,20 @@ def test_points_infinitely_far_apart_stay_components():
         ([[0, 1], [2, 0]], "symmetric"),
     ],
 )
-def test_what_is_no_matrix_of_distances_is_refused(distance, says):
-    with pytest.raises(ValueError, match=says):
+def test_invalid_distance_matrices_are_refused(distance, message):
+    with pytest.raises(ValueError, match=message):
         diagrams(distance)
 
 
 def test_other_bad_input_is_refused():
-    with pytest.raises(ValueError, match="not H3"):
+    with pytest.raises(ValueError, match="top must be 0, 1 or 2, got 3"):
         diagrams(np.zeros((1, 1)), 3)
     with pytest.raises(ValueError, match="threshold must be a number"):
         diagrams(np.zeros((2, 2)), 1, np.nan)
-    for x, says in (
+    for x, message in (
         ([[np.nan, 0]], "finite"),
         (np.zeros((0, 2)), "N and D at least 1"),
         (np.zeros(3), "N and D at least 1"),
     ):
-        with pytest.raises(ValueError, match=says):
+        with pytest.raises(ValueError, match=message):
             distances(x)

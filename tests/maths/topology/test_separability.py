@@ -22,28 +22,22 @@ XOR = -cube(2).prod(1)
 
 
 @pytest.mark.parametrize("n, d", [(1, 1), (3, 2), (5, 3), (6, 2), (6, 4), (6, 7)])
-def test_as_many_dichotomies_are_separable_as_cover_counts(n, d):
+def test_the_number_of_separable_dichotomies_is_covers(n, d):
     assert separable_dichotomies(np.random.default_rng(n + 10 * d).normal(size=(n, d))) == count(
         n, d
     )
 
 
-def test_the_count_is_that_of_the_recurrence():
+def test_count_satisfies_the_recurrence():
     for n, d in itertools.product(range(1, 30), range(2, 12)):
         assert count(n + 1, d) == count(n, d) + count(n, d - 1)
         assert (count(n, d) == 2**n) == (n <= d)
-    assert [count(n, 2) for n in range(1, 6)] == [
-        2,
-        4,
-        6,
-        8,
-        10,
-    ]  # lines through the origin of the plane
+    assert [count(n, 2) for n in range(1, 6)] == [2, 4, 6, 8, 10]  # lines through the origin
     assert all(probability(2 * d, d) == 0.5 for d in range(1, 400, 37))
 
 
 @pytest.mark.parametrize("n, d", [(8, 4), (14, 5), (30, 15)])
-def test_random_dichotomies(n, d):
+def test_random_dichotomies_are_separable_with_covers_probability(n, d):
     hits, dimension = separable_share(np.random.default_rng(0), n, d, 200)
     low, high = share_interval(hits, 200)
     assert dimension == d and low - 0.02 < probability(n, d) < high + 0.02
@@ -54,26 +48,22 @@ def test_lifted_points_are_in_general_position_too():
     assert dimension == 6 and abs(hits / 200 - 0.5) < 4 * (0.25 / 200) ** 0.5
 
 
-def test_points_in_no_general_position_have_fewer():
+def test_points_not_in_general_position_have_fewer_separable_dichotomies():
     assert separable_dichotomies(np.array([[1.0, 0], [2, 0], [0, 1]])) < count(3, 2)
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_a_perceptron_finds_a_plane_where_the_program_says_there_is_one(seed):
+def test_separable_agrees_with_a_perceptron(seed):
     rng = np.random.default_rng(seed)
     x, signs = rng.normal(size=(7, 3)), rng.choice((-1, 1), 7)
     if np.abs(signs.sum()) == 7:
         signs[0] *= -1
     learner = Perceptron(fit_intercept=False, tol=None, max_iter=3000, random_state=0).fit(x, signs)
-    if (
-        learner.predict(x) == signs
-    ).all():  # in the margins of one example in a million it would need longer
-        assert separable(x, signs)
-    else:
-        assert not separable(x, signs)
+    # with a tiny margin, about one example in a million, the perceptron would need more steps
+    assert separable(x, signs) == (learner.predict(x) == signs).all()
 
 
-def test_xor_and_its_product():
+def test_xor_is_separable_with_the_product_feature():
     assert not separable(monomials(cube(2), 1), XOR)
     assert separable(monomials(cube(2), 2), XOR)
 
@@ -83,11 +73,11 @@ def test_xor_and_its_product():
     [(1, 1, 4), (2, 1, 14), (2, 2, 16), (3, 1, 104), (3, 2, 254), (3, 3, 256)],
 )
 def test_boolean_functions_that_are_polynomial_thresholds(bits, degree, expected):
-    """Muroga 1971 for planes; of degree 2 of three bits all but the two parities."""
+    """Counts of Muroga 1971 for degree 1; degree 2 of three bits misses the two parities."""
     assert separable_dichotomies(monomials(cube(bits), degree)) == expected
 
 
-def test_monomials_are_scikit_learns():
+def test_monomials_match_scikit_learn():
     from sklearn.preprocessing import PolynomialFeatures
 
     x = np.random.default_rng(0).normal(size=(5, 3))
@@ -95,34 +85,34 @@ def test_monomials_are_scikit_learns():
     assert monomials(x, 0).tolist() == [[1]] * 5
 
 
-def test_length_does_not_matter_and_the_origin_is_on_no_side():
+def test_scale_does_not_matter_and_the_origin_is_not_separable():
     x, signs = np.array([[1e-9, 0.0], [1e9, 1e8]]), np.array([1, -1])
     assert separable(x, signs) and separable(x[::-1] * 3, signs)
     assert not separable(np.zeros((1, 2)), np.ones(1))
     assert not separable(np.array([[1.0, 2], [1, 2]]), np.array([1, -1]))
 
 
-def test_dichotomies_are_all_and_none_twice():
+def test_dichotomies_are_complete_and_distinct():
     listed = dichotomies(5)
     assert len({tuple(d) for d in np.concatenate([listed, -listed])}) == 32
 
 
 def test_bad_input_is_refused():
     for n, d in ((0, 1), (1, 0)):
-        with pytest.raises(ValueError, match="at least one"):
+        with pytest.raises(ValueError, match="n and d must be at least 1"):
             count(n, d)
     for x, signs in (
         (np.zeros((0, 2)), np.zeros(0)),
         (np.ones((2, 2)), np.ones(3)),
         (np.ones(2), np.ones(2)),
     ):
-        with pytest.raises(ValueError, match="got shapes"):
+        with pytest.raises(ValueError, match="points and signs must have shapes"):
             separable(x, signs)
     for x, signs in ((np.full((1, 2), np.nan), np.ones(1)), (np.ones((2, 2)), np.array([0, 1]))):
         with pytest.raises(ValueError, match="finite numbers, signs 1 or -1"):
             separable(x, signs)
     for n in (0, 17):
-        with pytest.raises(ValueError, match="can be listed"):
+        with pytest.raises(ValueError, match="n must lie between 1 and 16"):
             dichotomies(n)
     with pytest.raises(ValueError, match="at least 0"):
         monomials(np.ones((1, 1)), -1)

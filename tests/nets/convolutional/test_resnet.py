@@ -1,5 +1,6 @@
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,29 +20,30 @@ X = RNG.normal(size=(6, 6, 5, 3)).astype(np.float32)
 apply = jax.jit(resnet.apply, static_argnames=("cfg", "train"))
 
 
-def differs(a, b):
-    return [not np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b))]
+def assert_every_leaf_differs(a, b):
+    chex.assert_trees_all_equal_structs(a, b)
+    equal = jax.tree.map(np.array_equal, a, b)
+    assert not any(jax.tree.leaves(equal)), equal
 
 
-def test_training_updates_every_statistic_and_evaluation_none():
+def test_training_updates_every_running_average_and_evaluation_none():
     _, after = apply(PARAMS, EXTRA, X, cfg=CFG, train=True)
-    assert jax.tree.structure(after) == jax.tree.structure(EXTRA) and all(differs(after, EXTRA))
-    _, kept = apply(PARAMS, EXTRA, X, cfg=CFG)
-    assert not any(differs(kept, EXTRA))
+    assert_every_leaf_differs(after, EXTRA)
+    _, evaluated = apply(PARAMS, EXTRA, X, cfg=CFG)
+    chex.assert_trees_all_equal(evaluated, EXTRA)
     _, twice = apply(PARAMS, after, X, cfg=CFG, train=True)
-    assert all(differs(twice, after))
+    assert_every_leaf_differs(twice, after)
 
 
 def test_rows_are_independent_in_evaluation_and_share_statistics_in_training():
-    other = np.concatenate([X[:1], X[:0:-1] + 1])
+    changed = np.concatenate([X[:1], X[:0:-1] + 1])
     for train, equal in ((False, True), (True, False)):
-        a, b = (apply(PARAMS, EXTRA, x, cfg=CFG, train=train)[0] for x in (X, other))
-        assert np.allclose(a[0], b[0], atol=1e-5) is equal and not np.allclose(
-            a[1], b[1], atol=1e-3
-        )
+        a, b = (apply(PARAMS, EXTRA, x, cfg=CFG, train=train)[0] for x in (X, changed))
+        assert np.allclose(a[0], b[0], atol=1e-5) is equal
+        assert not np.allclose(a[1], b[1], atol=1e-3)
 
 
-def test_zero_branches_start_as_the_identity():
+def test_zero_branches_make_initial_blocks_the_identity():
     moved = jax.tree.map(lambda x: x, FRESH)
     moved["stages"][1]["rest"]["branch"][0]["w"] += 1.0
     logits, _ = apply(FRESH, EXTRA, X, cfg=CFG, train=True)
@@ -52,35 +54,33 @@ def test_zero_branches_start_as_the_identity():
     assert last(NET.spec) == [resnet.ZEROS] and last(plain) == [resnet.ONES]
 
 
-def test_kernels_start_with_the_deviation_of_their_fan_out():
+def test_initial_kernels_have_the_deviation_of_their_fan_out():
     p = resnet.spec(resnet.Config(), (8, 8, 3), 10)["stages"][1]["first"]["branch"][0]["w"]
     assert p.shape == (3, 3, 64, 128)
     np.testing.assert_allclose(np.std(p.init(KEY, p.shape)), np.sqrt(2 / (9 * 128)), rtol=0.02)
 
 
-def test_weight_decay_takes_kernels_alone():
-    decayed = jax.tree_util.tree_leaves_with_path(NET.spec, is_leaf=lambda x: hasattr(x, "decay"))
-    assert {jax.tree_util.keystr(path[-1:]): p.decay for path, p in decayed} == {
-        "['w']": True, "['scale']": False, "['bias']": False, "['b']": False,
-    }  # fmt: skip
+def test_weight_decay_applies_only_to_kernels():
+    declared = jax.tree_util.tree_leaves_with_path(NET.spec, is_leaf=lambda x: hasattr(x, "decay"))
+    decay = {path[-1].key: p.decay for path, p in declared}
+    assert decay == {"w": True, "scale": False, "bias": False, "b": False}
 
 
-def test_later_branches_are_dropped_more_often_and_the_mean_stays():
+def test_later_branches_are_dropped_more_often_and_the_mean_factor_is_one():
     factors = np.asarray(resnet.branch_factors(KEY, DROPPING, 4000))
     np.testing.assert_allclose(np.mean(factors == 0, 1), [1 / 6, 2 / 6, 3 / 6], atol=0.03)
     np.testing.assert_allclose(factors.mean(1), 1, atol=0.06)
     np.testing.assert_allclose(factors[-1][factors[-1] > 0], 2)
 
 
-def test_stochastic_depth_follows_its_key_in_training_alone():
+def test_stochastic_depth_follows_its_key_and_only_in_training():
     run = lambda key, train: apply(PARAMS, EXTRA, X, cfg=DROPPING, key=key, train=train)[0]
-    other = jax.random.key(1)
     np.testing.assert_array_equal(run(KEY, True), run(KEY, True))
-    assert not np.allclose(run(KEY, True), run(other, True), atol=1e-3)
+    assert not np.allclose(run(KEY, True), run(jax.random.key(1), True), atol=1e-3)
     np.testing.assert_array_equal(run(KEY, False), apply(PARAMS, EXTRA, X, cfg=CFG)[0])
 
 
-def test_an_image_without_the_last_branch_does_not_see_its_weights():
+def test_the_weights_of_a_dropped_branch_do_not_affect_the_image():
     key = jax.random.key(2)
     moved = jax.tree.map(lambda x: x, PARAMS)
     moved["stages"][1]["rest"]["branch"][0]["w"] += RNG.normal(size=(1, 3, 3, 4, 4))
@@ -90,36 +90,31 @@ def test_an_image_without_the_last_branch_does_not_see_its_weights():
     np.testing.assert_array_equal((a == b).all(1), dropped)
 
 
-def test_half_precision_activations_and_float32_logits_and_statistics():
+def test_half_precision_activations_give_float32_logits_and_statistics():
     half = dataclasses.replace(CFG, dtype="bfloat16")
     logits, after = apply(PARAMS, EXTRA, X, cfg=half, train=True)
     exact, expected = apply(PARAMS, EXTRA, X, cfg=CFG, train=True)
     assert all(x.dtype == jnp.float32 for x in jax.tree.leaves((logits, after)))
     np.testing.assert_allclose(logits, exact, atol=0.15)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=0.05, atol=0.05), after, expected
-    )
+    chex.assert_trees_all_close(after, expected, rtol=0.05, atol=0.05)
 
 
-def test_max_pool_is_the_largest_of_nine():
+def test_max_pool_takes_the_largest_of_nine_pixels():
     x = np.arange(2 * 5 * 4 * 1, dtype=np.float32).reshape(2, 5, 4, 1) * [[[[-1.0]]]]
     pooled = resnet.max_pool(jnp.asarray(x, jnp.float32))
-    assert pooled.shape == (2, 3, 2, 1)
+    chex.assert_shape(pooled, (2, 3, 2, 1))
     assert pooled[0, 0, 0, 0] == x[0, :2, :2].max() and pooled[1, 1, 1, 0] == x[1, 1:4, 1:4].max()
 
 
 @pytest.mark.parametrize(
     "fields, message",
     [
-        (
-            {"blocks": (2, 2)},
-            r"net.blocks \(2, 2\) must have one entry for each stage of net.widths",
-        ),
+        ({"blocks": (2, 2)}, r"net.blocks \(2, 2\) must have one entry for each stage"),
         ({"blocks": (), "widths": ()}, "must have one entry for each stage"),
         ({"stochastic_depth": 1.0}, "net.stochastic-depth must be below 1"),
         ({"widths": (8, 0)}, "widths must be at least 1"),
     ],
 )
-def test_a_config_that_makes_no_sense_is_refused(fields, message):
+def test_an_inconsistent_config_is_rejected(fields, message):
     with pytest.raises(ConfigError, match=message):
         resnet.Config(**fields)

@@ -24,14 +24,20 @@ def params():
     return jax.tree.map(lambda x: 5 * x, drawn)
 
 
+def pieces(prompts, new, ends):
+    options = {"cfg": CFG, "sampling": GREEDY, "chunk": 4}
+    return list(decode(params(), prompts, KEY, new=new, ends=ends, **options))
+
+
 def greedy(prompts, new, ends):
-    return np.concatenate(
-        list(decode(params(), prompts, KEY, new=new, ends=ends, cfg=CFG, sampling=GREEDY, chunk=4)),
-        1,
-    )
+    return np.concatenate(pieces(prompts, new, ends), 1)
 
 
-def test_greedy_equals_the_argmax_of_the_full_pass():
+def generated(prompts, new):
+    return generate(params(), prompts, TOKENS, KEY, new=new, cfg=CFG, sampling=GREEDY)
+
+
+def test_greedy_tokens_equal_the_argmax_of_the_full_pass():
     prompts = [[TOKENS.end, *TOKENS.encode("ab")], [TOKENS.end, 7, 8, 9, 10]]
     for row, ids in zip(greedy(prompts, 6, (999,)), prompts):
         assert len(row) == 6
@@ -41,16 +47,15 @@ def test_greedy_equals_the_argmax_of_the_full_pass():
             ids = [*ids, int(token)]
 
 
-def test_a_cache_that_grows_says_what_a_large_one_says(monkeypatch):
+def test_a_growing_cache_generates_the_same_tokens(monkeypatch):
     prompts = [[256, 3, 4], [256, 5]]
-    whole = greedy(prompts, 40, (999,))
-    monkeypatch.setattr(
-        "panorax.nets.decoders.generate.SMALLEST_ROOM", 20
-    )  # grown from 20 to 40 and to 56
-    np.testing.assert_array_equal(greedy(prompts, 40, (999,)), whole)
+    expected = greedy(prompts, 40, (999,))
+    # The room grows from 20 to 40 to 56.
+    monkeypatch.setattr("panorax.nets.decoders.generate.SMALLEST_ROOM", 20)
+    np.testing.assert_array_equal(greedy(prompts, 40, (999,)), expected)
 
 
-def test_a_row_stops_at_any_end_token_and_others_go_on():
+def test_a_row_stops_at_any_end_token_and_other_rows_continue():
     prompts = [[256, 3], [256, 5]]
     free = greedy(prompts, 8, (999,))
     end = int(free[0, 1])
@@ -62,53 +67,24 @@ def test_a_row_stops_at_any_end_token_and_others_go_on():
         np.testing.assert_array_equal(stopped[1], free[1])
 
 
-def test_it_stops_when_every_row_is_over():
-    pieces = list(
-        decode(
-            params(),
-            [[256, 3]],
-            KEY,
-            new=64,
-            ends=tuple(range(257)),
-            cfg=CFG,
-            sampling=GREEDY,
-            chunk=4,
-        )
-    )
-    assert len(pieces) == 1
+def test_generation_ends_once_every_row_is_done():
+    assert len(pieces([[256, 3]], 64, ends=tuple(range(257)))) == 1
 
 
-def test_a_stream_grows_into_what_generate_returns():
+def test_a_stream_grows_to_the_text_of_generate():
     prompts = ["a", "bcd"]
-    texts = list(
-        stream(
-            params(),
-            [TOKENS.prompt(p) for p in prompts],
-            TOKENS,
-            KEY,
-            new=40,
-            cfg=CFG,
-            sampling=GREEDY,
-        )
-    )
-    assert len(texts) == 3 and texts[-1] == generate(
-        params(), prompts, TOKENS, KEY, new=40, cfg=CFG, sampling=GREEDY
-    )
-    assert all(
-        len(before) <= len(after)
-        for one, next in zip(texts, texts[1:])
-        for before, after in zip(one, next)
-    )
+    ids = [TOKENS.prompt(prompt) for prompt in prompts]
+    texts = list(stream(params(), ids, TOKENS, KEY, new=40, cfg=CFG, sampling=GREEDY))
+    assert len(texts) == 3 and texts[-1] == generated(prompts, 40)
+    lengths = np.array([[len(text) for text in row] for row in texts])
+    assert (np.diff(lengths, axis=0) >= 0).all()
 
 
-def test_batched_prompts_equal_single_ones():
+def test_batched_prompts_generate_the_same_text_as_single_prompts():
     prompts = ["a", "longer prompt", ""]
-    together = generate(params(), prompts, TOKENS, KEY, new=5, cfg=CFG, sampling=GREEDY)
-    assert together == [
-        generate(params(), [p], TOKENS, KEY, new=5, cfg=CFG, sampling=GREEDY)[0] for p in prompts
-    ]
+    assert generated(prompts, 5) == [generated([prompt], 5)[0] for prompt in prompts]
 
 
-def test_nothing_to_do_is_said():
+def test_an_empty_list_of_prompts_is_rejected():
     with pytest.raises(UserError, match="at least one prompt"):
-        generate(params(), [], TOKENS, KEY, new=5, cfg=CFG, sampling=GREEDY)
+        generated([], 5)

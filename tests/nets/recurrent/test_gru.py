@@ -13,7 +13,7 @@ run = jax.jit(gru)
 
 
 @given(st.lists(st.booleans(), min_size=12, max_size=12))
-def test_a_reset_forgets_all_before_it(resets):
+def test_a_reset_removes_all_earlier_memory(resets):
     resets = np.array(resets).reshape(2, 6)
     _, memories = run(PARAMS, H, X, resets)
     for b in range(2):
@@ -26,7 +26,7 @@ def test_a_reset_forgets_all_before_it(resets):
 
 
 @given(st.integers(1, 5))
-def test_a_sequence_may_be_cut_anywhere(cut):
+def test_a_sequence_may_be_split_at_any_step(cut):
     none = np.zeros((2, 6), bool)
     last, memories = run(PARAMS, H, X, none)
     middle, first = run(PARAMS, H, X[:, :cut], none[:, :cut])
@@ -36,7 +36,7 @@ def test_a_sequence_may_be_cut_anywhere(cut):
     np.testing.assert_array_equal(last, memories[:, -1])
 
 
-def test_a_sequence_of_no_steps_keeps_the_memory():
+def test_an_empty_sequence_keeps_the_memory():
     last, memories = run(PARAMS, H, X[:, :0], np.zeros((2, 0), bool))
     np.testing.assert_array_equal(last, H)
     assert memories.shape == (2, 0, 4)

@@ -1,17 +1,19 @@
-import numpy as np
 import pytest
 
 from panorax.core.errors import UserError
-from panorax.data.datasets import digit_vectors
-from panorax.theory.manifold.study import Config, linear_error
+from panorax.theory.manifold.dimensions import Estimates, metrics_of
+from panorax.theory.manifold.study import Config
 
 
-def test_the_linear_error_is_the_tail_of_the_singular_values():
-    x = digit_vectors()[0]
-    singular = np.linalg.svd(x - x.mean(0), compute_uv=False)
-    assert linear_error(x, x, 10) == pytest.approx(
-        np.sum(singular[10:] ** 2) / np.sum(singular**2), rel=1e-4
-    )
+def test_metrics_name_cloud_and_scale():
+    estimates = {"roll": Estimates(2.0, 2.5, {5: 1.5, 10: 1.75})}
+    assert metrics_of(estimates, named=10) == {
+        "mle_roll_k5": 1.5,
+        "mle_roll_k10": 1.75,
+        "two_nn_roll": 2.0,
+        "pca_roll": 2.5,
+        "mle_roll": 1.75,
+    }
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,6 @@ def test_the_linear_error_is_the_tail_of_the_singular_values():
         {"digit_widths": (4,)},
     ],
 )
-def test_what_cannot_be_studied_is_refused(change):
+def test_bad_config_is_refused(change):
     with pytest.raises(UserError):
         Config(**change)

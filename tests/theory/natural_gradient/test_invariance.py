@@ -15,7 +15,7 @@ from panorax.theory.natural_gradient.invariance import (
 )
 
 
-def test_a_natural_step_is_the_same_function_and_a_plain_one_is_not():
+def test_natural_steps_are_invariant_and_plain_steps_are_not():
     with jax.enable_x64(True):
         gaps = affine_gaps(np.random.default_rng(1), (2, 3, 2), 60)
         curved = curved_gaps(np.random.default_rng(2), (2, 3, 2), 60, np.array([0.01, 0.001]))
@@ -23,31 +23,29 @@ def test_a_natural_step_is_the_same_function_and_a_plain_one_is_not():
     assert curved[0] / curved[1] == pytest.approx(10, rel=0.1) and curved[0] < 0.5
 
 
-def test_kfac_is_invariant_to_affine_maps_around_its_layers_without_damping():
+def test_kfac_without_damping_is_invariant_to_affine_maps_around_layers():
     with jax.enable_x64(True):
         gaps = kfac_gaps(np.random.default_rng(3), (2, 3, 2), 80, np.array([0.0, 0.1]))
     assert gaps[0] < 1e-10 and gaps[1] > 1e-3
 
 
-def test_blocks_of_linear_nets_are_exact_and_of_others_not():
+def test_kfac_blocks_are_exact_for_linear_nets_only():
     with jax.enable_x64(True):
         assert block_gap(np.random.default_rng(4), (3, 4, 2), 40, lambda s: s) < 1e-13
         assert block_gap(np.random.default_rng(4), (3, 4, 2), 40, jnp.tanh) > 0.01
 
 
-def test_maps_are_around_the_layers():
+def test_maps_apply_before_and_after_a_layer():
     rng = np.random.default_rng(5)
     params, x = draw_perceptron(rng, (2, 3)), jnp.asarray(rng.normal(size=(4, 2)))
-    omega, phi = (
-        jnp.asarray(np.vstack([rng.normal(size=(2, 3)), [0, 0, 1]])),
-        jnp.asarray(rng.normal(size=(3, 3))),
-    )
+    omega = jnp.asarray(np.vstack([rng.normal(size=(2, 3)), [0, 0, 1]]))
+    phi = jnp.asarray(rng.normal(size=(3, 3)))
     z, (a,) = tapped_perceptron(params, (0.0,), x, ((omega, phi),))
     for n in range(4):
-        seen = omega @ jnp.append(x[n], 1.0)
-        np.testing.assert_allclose(a[n], seen[:2], atol=1e-5)
+        mapped = omega @ jnp.append(x[n], 1.0)
+        np.testing.assert_allclose(a[n], mapped[:2], atol=1e-5)
         np.testing.assert_allclose(
-            z[n], phi @ (params[0]["w"].T @ seen[:2] + params[0]["b"]), atol=1e-5
+            z[n], phi @ (params[0]["w"].T @ mapped[:2] + params[0]["b"]), atol=1e-5
         )
     assert np.linalg.cond(draw_map(rng, 5)) == pytest.approx(4, rel=1e-3)
 

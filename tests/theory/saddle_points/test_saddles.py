@@ -14,30 +14,27 @@ GRADIENT = jax.jit(jax.grad(F))
 HESSIAN = jax.jit(jax.hessian(F))
 
 
-def test_the_double_well():
+def test_double_well_has_its_saddle_and_minima():
     f = saddles.double_well(0.3)
     np.testing.assert_allclose(
         np.linalg.eigvalsh(jax.hessian(f)(jnp.zeros(4))), [-0.3, 1, 1, 1], rtol=1e-6
     )
     bottom = jnp.zeros(4).at[3].set(0.3**0.5)
-    assert float(jnp.abs(jax.grad(f)(bottom)).max()) < 1e-6 and float(f(bottom)) == pytest.approx(
-        -(0.3**2) / 4
-    )
+    assert float(jnp.abs(jax.grad(f)(bottom)).max()) < 1e-6
+    assert float(f(bottom)) == pytest.approx(-(0.3**2) / 4)
 
 
-def test_the_octopus_is_twice_differentiable_along_the_tube():
+def test_octopus_is_twice_differentiable_along_the_tube():
     with jax.enable_x64(True):
-        for place in (
-            E,
-            2 * E,
-        ):  # both ends of the turn of the first, then of the second coordinate
+        # both ends of the turn of the first, then of the second coordinate
+        for place in (E, 2 * E):
             for inside in ([], [4 * E - 0.3]):
                 at = lambda e, place=place, inside=inside: np.array([*inside, place + e, 0.2, 0.1])
                 for function in (F, GRADIENT, HESSIAN):
                     np.testing.assert_allclose(function(at(-1e-9)), function(at(1e-9)), atol=1e-6)
 
 
-def test_the_octopus_has_its_saddles_and_its_minimum():
+def test_octopus_has_its_saddles_and_its_minimum():
     with jax.enable_x64(True):
         for stage in range(4):
             x = np.array([4 * E] * stage + [0.0] * (3 - stage))
@@ -46,16 +43,11 @@ def test_the_octopus_has_its_saddles_and_its_minimum():
             np.testing.assert_allclose(values, [4, 4, 4] if stage == 3 else [-1, 4, 4], atol=1e-9)
         x = np.array([4 * E, 1.3 * E, 0.3])
         np.testing.assert_allclose(F(x), F(-x))
-        middle = HESSIAN(
-            np.array([2 * E, 0.0, 0.0])
-        )  # at the end of the turn the next coordinate has the curvature that leads out
-        assert float(middle[1, 1]) == pytest.approx(-1) and float(
-            HESSIAN(np.array([E, 0.0, 0.0]))[1, 1]
-        ) == pytest.approx(4)
-        along = np.array(
-            [float(F(np.array([4 * E, y, 0.0]))) for y in np.linspace(0.01, 4 * E, 200)]
-        )
-        assert (np.diff(along) < 0).all()
+        # the turn gives the next coordinate the negative curvature
+        curvature = [float(HESSIAN(np.array([y, 0.0, 0.0]))[1, 1]) for y in (E, 2 * E)]
+        assert curvature == pytest.approx([4, -1])
+        tube = [float(F(np.array([4 * E, y, 0.0]))) for y in np.linspace(0.01, 4 * E, 200)]
+        assert (np.diff(tube) < 0).all()
 
 
 PICTURES, DIGIT = datasets.digits()[0].reshape(-1, 64), datasets.digits()[1]
@@ -72,29 +64,26 @@ def derivatives():
 
 
 @pytest.mark.parametrize("subset", SUBSETS)
-def test_the_index_of_a_factorisation_is_the_closed_form(subset, derivatives):
+def test_index_of_a_factorisation_is_the_closed_form(subset, derivatives):
     with jax.enable_x64(True):
         value, gradient, hessian = derivatives(saddles.critical_factors(M, 2, subset))
     left = [s for i, s in enumerate(SINGULAR) if i not in subset]
-    assert np.abs(gradient).max() < 1e-12 and float(value) == pytest.approx(
-        0.5 * np.sum(np.square(left))
-    )
+    assert np.abs(gradient).max() < 1e-12
+    assert float(value) == pytest.approx(0.5 * np.sum(np.square(left)))
     index = int((np.linalg.eigvalsh(hessian) < -1e-9).sum())
     assert index == saddles.index_of_factors(SINGULAR, 2, subset)
     assert (index == 0) == (subset == (0, 1))
 
 
-def test_a_matrix_of_lower_rank_leads_out_by_fewer_directions():
-    assert (
-        saddles.index_of_factors(np.array([5.0, 3.0, 0.0]), 2, ()) == 4
-        and saddles.index_of_factors(np.array([5.0, 0.0, 0.0]), 2, (0,)) == 0
-    )
+def test_singular_values_of_zero_add_no_negative_curvature():
+    assert saddles.index_of_factors(np.array([5.0, 3.0, 0.0]), 2, ()) == 4
+    assert saddles.index_of_factors(np.array([5.0, 0.0, 0.0]), 2, (0,)) == 0
     f = saddles.factorisation(np.diag([5.0, 3.0, 0.0]), 2)
     assert (np.linalg.eigvalsh(jax.hessian(f)(jnp.zeros(12))) < -1e-5).sum() == 4
 
 
 @pytest.mark.parametrize("depth, size", [(2, 64 * 3 + 30), (3, 64 * 3 + 9 + 30)])
-def test_weights_zero_are_critical_strict_with_two_matrices_flat_with_three(depth, size):
+def test_zero_weights_are_a_strict_saddle_of_two_matrices_and_flat_of_three(depth, size):
     loss, accuracy, n = saddles.tanh_network(PICTURES, DIGIT, depth, 3)
     assert n == size and float(loss(jnp.zeros(n))) == pytest.approx(np.log(10), rel=1e-6)
     value, hessian = jax.jit(lambda x: (jax.grad(loss)(x), jax.hessian(loss)(x)))(jnp.zeros(n))
@@ -108,7 +97,7 @@ def test_weights_zero_are_critical_strict_with_two_matrices_flat_with_three(dept
 
 
 @pytest.mark.parametrize(
-    "call, says",
+    "call, message",
     [
         (lambda: saddles.double_well(0.0), "must be above 0"),
         (lambda: saddles.double_well(float("nan")), "must be above 0"),
@@ -123,6 +112,6 @@ def test_weights_zero_are_critical_strict_with_two_matrices_flat_with_three(dept
         (lambda: saddles.critical_factors(M, 2, (4,)), "from 0 to 3"),
     ],
 )
-def test_bad_input_is_refused(call, says):
-    with pytest.raises(ValueError, match=says):
+def test_bad_input_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
         call()

@@ -1,3 +1,4 @@
+import chex
 import jax
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from panorax.theory.topology.untangling import (
 )
 
 
-def test_betti_numbers_of_rings_discs_and_segments_whatever_the_scale():
+def test_betti_numbers_of_rings_discs_and_segments_at_any_scale():
     first, second = linked_rings(3, 100)
     assert betti_numbers(first) == betti_numbers(1e-3 * second) == (3, 3)
     stretched = first * np.array([1.0, 3.0, 1.0])
@@ -22,8 +23,8 @@ def test_betti_numbers_of_rings_discs_and_segments_whatever_the_scale():
     assert betti_numbers(disc) == (1, 0)
 
 
-def test_every_ring_goes_through_its_partner():
-    """The linking number of two closed curves, by Gauss' integral, is 1 or -1; of rings of other pairs 0."""
+def test_each_ring_is_linked_with_its_partner_only():
+    """Gauss' linking number is 1 or -1 for the rings of a pair, 0 for rings of different pairs."""
     first, second = (rings.reshape(2, 200, 3).astype(np.float64) for rings in linked_rings(2, 200))
 
     def linking(a, b):
@@ -36,7 +37,7 @@ def test_every_ring_goes_through_its_partner():
     np.testing.assert_allclose(np.abs(numbers), np.eye(2), atol=1e-2)
 
 
-def test_steps_in_the_graph_of_neighbours():
+def test_steps_between_points_of_the_neighbour_graph():
     line = distances(np.array([[0.0], [1], [2.1], [3.3], [9], [10]]))
     steps = steps_between(line, 1)
     assert steps[0].tolist() == [0, 1, 2, 3, np.inf, np.inf] and steps[4, 5] == 1
@@ -47,15 +48,11 @@ def test_steps_in_the_graph_of_neighbours():
             steps_between(line, neighbours)
 
 
-def test_a_network_learns_and_its_layers_are_those_of_its_first_class():
+def test_a_network_learns_and_returns_its_first_class_in_each_layer():
     first, second = linked_rings(1, 30)
-    right, seen = train_each(
-        jax.random.split(jax.random.key(0), 2), first, second, 8, 2, "relu", 600, 1e-2
-    )
-    assert (right > 0.95).all() and [layer.shape for layer in seen] == [
-        (2, 30, 3),
-        (2, 30, 8),
-        (2, 30, 8),
-    ]
-    np.testing.assert_array_equal(seen[0][1], first)
-    assert (np.asarray(seen[1]) >= 0).all() and not np.array_equal(seen[2][0], seen[2][1])
+    keys = jax.random.split(jax.random.key(0), 2)
+    accuracy, clouds = train_each(keys, first, second, 8, 2, "relu", 600, 1e-2)
+    assert (accuracy > 0.95).all()
+    chex.assert_shape(clouds, [(2, 30, 3), (2, 30, 8), (2, 30, 8)])
+    np.testing.assert_array_equal(clouds[0][1], first)
+    assert (np.asarray(clouds[1]) >= 0).all() and not np.array_equal(clouds[2][0], clouds[2][1])

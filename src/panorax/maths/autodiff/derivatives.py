@@ -1,8 +1,12 @@
-"""The derivatives of single equations: what `panorax.maths.autodiff.chain_rule` knows of calculus.
+"""Derivatives of single equations, the rules of `panorax.maths.autodiff.chain_rule`.
 
-ELEMENTWISE: name -> (arguments, result) -> the derivative by each argument, None where there is none.
-LINEAR: name -> which arguments the results are linear in, and the transpose: (cotangents, arguments) -> cotangents of all arguments.
-BILINEAR: name -> (which, cotangent, both arguments) -> the cotangent of that one of the two. CONSTANT: names whose results no input moves.
+ELEMENTWISE   name -> function of the arguments and the result that gives the derivative by each
+              argument, None if there is none
+LINEAR        name -> number of linear arguments, and the transpose: a function of cotangents and
+              arguments that gives cotangents of all arguments
+BILINEAR      name -> function of an index (0 or 1), a cotangent and both arguments that gives the
+              cotangent of the argument at that index
+CONSTANT      names of primitives whose derivative is 0
 """
 
 import functools
@@ -16,18 +20,47 @@ import numpy as np
 from jax import lax
 
 CONSTANT = {
-    "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not", "xor", "sign", "floor", "ceil", "round", "rem", "is_finite", "iota", "argmax", "argmin",
-    "stop_gradient", "random_bits", "random_wrap", "random_unwrap", "random_fold_in", "random_split", "shift_left", "shift_right_logical",
-    "bitcast_convert_type", "create_token", "reduce_and", "reduce_or",
-}  # fmt: skip
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "and",
+    "or",
+    "not",
+    "xor",
+    "sign",
+    "floor",
+    "ceil",
+    "round",
+    "rem",
+    "is_finite",
+    "iota",
+    "argmax",
+    "argmin",
+    "stop_gradient",
+    "random_bits",
+    "random_wrap",
+    "random_unwrap",
+    "random_fold_in",
+    "random_split",
+    "shift_left",
+    "shift_right_logical",
+    "bitcast_convert_type",
+    "create_token",
+    "reduce_and",
+    "reduce_or",
+}
 
 
 def _chosen(a, b, out):
-    """Of max and min: 1 where `a` is the result, a half where both are."""
+    """Derivative of max or min by `a`: 1 if a is the result, 1/2 if both arguments are."""
     return jnp.where(a == out, jnp.where(b == out, 0.5, 1.0), 0.0).astype(out.dtype)
 
 
 def _cases(which, *cases_and_out, **_):
+    """Derivatives of select_n, None for its selector."""
     *cases, out = cases_and_out
     return None, *((which == i).astype(out.dtype) for i in range(len(cases)))
 
@@ -69,34 +102,36 @@ ELEMENTWISE: dict[str, Callable] = {
 
 
 class Linear(NamedTuple):
-    """`transpose(cotangents, *arguments, **parameters)`; `arguments` is how many of the first are linear, all of them if None."""
+    """Rule of a primitive that is linear in its first arguments."""
 
     transpose: Callable
+    """transpose(cotangents, *arguments, **parameters) -> cotangents of all arguments"""
     arguments: int | None = 1
+    """number of linear arguments; None for all"""
 
 
 def _broadcast(c, x, shape, broadcast_dimensions, **_):
-    """Sum over the axes that were added or widened."""
+    """Sums over the axes that were added or widened."""
     added = [a for a in range(len(shape)) if a not in broadcast_dimensions]
     widened = [a for i, a in enumerate(broadcast_dimensions) if x.shape[i] == 1 != shape[a]]
     return [jnp.sum(c[0], tuple(added + widened)).reshape(x.shape)]
 
 
 def _slice(c, x, start_indices, limit_indices, strides, **_):
-    """Zeros, and the cotangent where the slice was read."""
+    """The cotangent at the entries of the slice, zeros elsewhere."""
     strides = strides or (1,) * x.ndim
-    last = [
+    ends = [
         start + (n - 1) * step + 1 for start, n, step in zip(start_indices, c[0].shape, strides)
     ]
     config = [
         (start, size - end, step - 1)
-        for start, size, end, step in zip(start_indices, x.shape, last, strides)
+        for start, size, end, step in zip(start_indices, x.shape, ends, strides)
     ]
     return [lax.pad(c[0], jnp.zeros((), c[0].dtype), config)]
 
 
 def _pad(c, x, value, padding_config, **_):
-    """What lies where x was put; the rest is the padding's."""
+    """The cotangent at the entries of x, and its sum over the padding for the padding value."""
     unpad = [(-low, -high, 0) for low, high, _ in padding_config]
     inner = lax.pad(c[0], jnp.zeros((), c[0].dtype), unpad)[
         tuple(slice(None, None, step + 1) for _, _, step in padding_config)
@@ -109,16 +144,16 @@ def _concatenate(c, *xs, dimension, **_):
 
 
 def _gather(c, x, indices, dimension_numbers, mode, **_):
-    """Added up at the places read from."""
+    """Adds the cotangent at the indices that were read."""
     d = dimension_numbers
-    where = lax.ScatterDimensionNumbers(
+    scatter = lax.ScatterDimensionNumbers(
         d.offset_dims,
         d.collapsed_slice_dims,
         d.start_index_map,
         d.operand_batching_dims,
         d.start_indices_batching_dims,
     )
-    return [lax.scatter_add(jnp.zeros_like(x), indices, c[0], where, mode=mode), None]
+    return [lax.scatter_add(jnp.zeros_like(x), indices, c[0], scatter, mode=mode), None]
 
 
 def _dynamic_update(c, x, update, *starts, **_):
@@ -161,29 +196,30 @@ LINEAR: dict[str, Linear] = {
 
 
 def reduced_weight(x, out, axes):
-    """Of reduce_max and reduce_min: the derivative of the result by each entry, shared where several are the largest."""
-    is_it = (x == jnp.expand_dims(out, axes)).astype(out.dtype)
-    return is_it / jnp.sum(is_it, axes, keepdims=True)
+    """Derivative of reduce_max or reduce_min by each entry of x; equal extremes share it."""
+    extreme = (x == jnp.expand_dims(out, axes)).astype(out.dtype)
+    return extreme / jnp.sum(extreme, axes, keepdims=True)
 
 
 def _dot(which, c, x, y, dimension_numbers, **_):
-    """A product of tensors is an Einstein sum; so are its transposes, of the same letters."""
+    """The transposes of a tensor product are Einstein sums over the same letters."""
     (x_contracted, y_contracted), (x_batch, y_batch) = dimension_numbers
     letters = iter(string.ascii_letters)
-    of_x, of_y = [next(letters) for _ in x.shape], [next(letters) for _ in y.shape]
+    x_axes, y_axes = [next(letters) for _ in x.shape], [next(letters) for _ in y.shape]
     for i, j in [
         *zip(x_contracted, y_contracted, strict=True),
         *zip(x_batch, y_batch, strict=True),
     ]:
-        of_y[j] = of_x[i]
-    free = lambda of, used: [letter for i, letter in enumerate(of) if i not in used]
-    of_c = (
-        [of_x[i] for i in x_batch]
-        + free(of_x, (*x_contracted, *x_batch))
-        + free(of_y, (*y_contracted, *y_batch))
+        y_axes[j] = x_axes[i]
+    free = lambda axes, used: [letter for i, letter in enumerate(axes) if i not in used]
+    c_axes = (
+        [x_axes[i] for i in x_batch]
+        + free(x_axes, (*x_contracted, *x_batch))
+        + free(y_axes, (*y_contracted, *y_batch))
     )
-    other, of_other, of_this = (x, of_x, of_y) if which else (y, of_y, of_x)
-    return jnp.einsum(f"{''.join(of_c)},{''.join(of_other)}->{''.join(of_this)}", c, other)
+    factor, factor_axes, result_axes = (x, x_axes, y_axes) if which else (y, y_axes, x_axes)
+    equation = f"{''.join(c_axes)},{''.join(factor_axes)}->{''.join(result_axes)}"
+    return jnp.einsum(equation, c, factor)
 
 
 def _convolution(
@@ -200,22 +236,21 @@ def _convolution(
     batch_group_count,
     **_,
 ):
-    """By x: the cotangent, strides apart, with the kernel turned by half. By w: x with the cotangent as its kernel, channels and batch having changed
-    places. See `panorax.ops.convolution`."""
+    """Transposes of a convolution; `panorax.ops.convolution` derives them.
+
+    By x: the cotangent, dilated by the strides, convolved with the kernel rotated by 180 degrees.
+    By w: x convolved with the cotangent as its kernel, channels and batch exchanged.
+    """
     if feature_group_count * batch_group_count != 1 or set(lhs_dilation) != {1}:
         raise NotImplementedError(
             "no rule of differentiation for a convolution in groups or of a dilated image"
         )
     n, d = len(window_strides), dimension_numbers
-    images, kernels = (
-        (0, n + 1, *range(1, n + 1)),
-        (n + 1, n, *range(n)),
-    )  # where channels-last arrays have (batch, features, *space), (out, in, *space)
-    x, c, w = (
-        jnp.moveaxis(x, d.lhs_spec, images),
-        jnp.moveaxis(c, d.out_spec, images),
-        jnp.moveaxis(w, d.rhs_spec, kernels),
-    )
+    # axes (batch, features, *space) and (out, in, *space) of channels-last arrays
+    images, kernels = (0, n + 1, *range(1, n + 1)), (n + 1, n, *range(n))
+    x = jnp.moveaxis(x, d.lhs_spec, images)
+    c = jnp.moveaxis(c, d.out_spec, images)
+    w = jnp.moveaxis(w, d.rhs_spec, kernels)
     convolve = functools.partial(
         lax.conv_general_dilated,
         dimension_numbers=lax.ConvDimensionNumbers(images, kernels, images),
@@ -229,23 +264,20 @@ def _convolution(
     ]
     if which == 0:
         around = [(k - 1 - low, size - 1 - last + low) for k, low, size, last in sides]
-        turned = jnp.flip(w, tuple(range(n))).swapaxes(n, n + 1)
-        return jnp.moveaxis(
-            convolve(
-                c, turned, (1,) * n, around, lhs_dilation=window_strides, rhs_dilation=rhs_dilation
-            ),
-            images,
-            d.lhs_spec,
+        rotated = jnp.flip(w, tuple(range(n))).swapaxes(n, n + 1)
+        by_x = convolve(
+            c, rotated, (1,) * n, around, lhs_dilation=window_strides, rhs_dilation=rhs_dilation
         )
+        return jnp.moveaxis(by_x, images, d.lhs_spec)
     around = [(low, k + last - size - low) for k, low, size, last in sides]
-    found = convolve(
+    by_w = convolve(
         jnp.swapaxes(x, 0, n + 1),
         jnp.moveaxis(c, 0, n),
         rhs_dilation,
         around,
         rhs_dilation=window_strides,
     )
-    return jnp.moveaxis(jnp.moveaxis(found, 0, n), kernels, d.rhs_spec)
+    return jnp.moveaxis(jnp.moveaxis(by_w, 0, n), kernels, d.rhs_spec)
 
 
 BILINEAR: dict[str, Callable] = {"dot_general": _dot, "conv_general_dilated": _convolution}

@@ -1,13 +1,15 @@
-"""UMAP: points of the plane whose fuzzy neighbourhood graph is that of a cloud in many dimensions.
+"""UMAP: an embedding in the plane that preserves the fuzzy neighbourhood graph of a point cloud.
 
-    membership of j in the neighbourhood of i    exp(-max(d_ij - rho_i, 0) / sigma_i),  rho_i the distance of the nearest other point,
-                                                 sigma_i such that the k - 1 memberships sum to log2 k
-    either way round (a probabilistic sum)       v_ij = a + b - a b
-    in the plane                                 w_ij = 1 / (1 + a |y_i - y_j|^2b), a and b such that it is about 1 to min_dist and exp(min_dist - d) from there
+    membership of j in the neighbourhood of i    exp(-max(d_ij - rho_i, 0) / sigma_i)
+        rho_i is the distance to the nearest point; sigma_i makes k - 1 memberships sum to log2 k
+    symmetric graph (probabilistic sum)          v_ij = a + b - a b
+    similarity in the plane                      w_ij = 1 / (1 + a |y_i - y_j|^2b)
+        a and b fit 1 up to min_dist, and exp(min_dist - d) beyond
     loss                                         - sum v_ij log w_ij + (1 - v_ij) log(1 - w_ij)
 
-The second term has all pairs; it is estimated from a few random points for every edge (negative sampling), edges being drawn in proportion to v. So a step
-costs the same whatever N is. The start is the spectral map of the graph: the lowest eigenvectors of its normalised Laplacian.
+The second term sums over all pairs. Negative sampling estimates it from a few random points for
+each edge, and edges are drawn in proportion to v. The start is the spectral embedding of the graph:
+the lowest eigenvectors of its normalised Laplacian.
 Source: McInnes, Healy & Melville 2018, arXiv:1802.03426.
 """
 
@@ -21,15 +23,18 @@ from jaxtyping import Array, Float, Int
 from panorax.maths.clouds.neighbors import checked_cloud, nearest
 
 HALVINGS = 50
+"""bisection steps for log sigma"""
 FAR = 4.0
-"""no pair moves a point by more than this, times the learning rate, along an axis"""
+"""largest move of a point along an axis by one pair, in units of the learning rate"""
 NEAR = 1e-3
-"""added to the squared distance of a pair that repels: points on top of each other must part at a finite speed"""
+"""constant added to the squared distance in the repulsion, which keeps it finite"""
 
 
 def memberships(d_NK: Float[Array, "N K"]) -> Float[Array, "N K"]:
-    """Of each point's K = k - 1 nearest others (k counts the point itself), whose distances, smallest first, are given. sigma by bisection, and not below
-    a thousandth of the mean distance."""
+    """Memberships of the K = k - 1 nearest neighbours of each point, from ascending distances.
+
+    k counts the point itself. Bisection finds sigma, which is at least 1e-3 of the mean distance.
+    """
     positive = jnp.where(d_NK > 0, d_NK, jnp.inf)
     rho = jnp.min(positive, 1)
     beyond = jnp.maximum(d_NK - jnp.where(jnp.isfinite(rho), rho, 0)[:, None], 0)
@@ -52,7 +57,7 @@ def memberships(d_NK: Float[Array, "N K"]) -> Float[Array, "N K"]:
 
 
 def fuzzy_graph(x_ND: Float[Array, "N D"], neighbors: int):
-    """v of all pairs that are neighbours at least one way round, a symmetric scipy.sparse matrix (N, N). `neighbors` counts the point itself."""
+    """v as a symmetric scipy.sparse matrix (N, N); `neighbors` counts the point itself."""
     from scipy.sparse import csr_array
 
     d2_NK, index_NK = nearest(x_ND, neighbors - 1)
@@ -65,17 +70,23 @@ def fuzzy_graph(x_ND: Float[Array, "N D"], neighbors: int):
 
 
 def curve(min_dist: float, spread: float = 1.0) -> tuple[float, float]:
-    """a and b by least squares against the curve that they stand for, at 300 distances from 0 to 3 spreads."""
+    """a and b by least squares at 300 distances from 0 to 3 spreads.
+
+    The target is 1 up to min_dist and exp(-(d - min_dist) / spread) beyond.
+    """
     from scipy.optimize import curve_fit
 
     d = np.linspace(0, 3 * spread, 300)
-    wanted = np.where(d < min_dist, 1.0, np.exp(-(d - min_dist) / spread))
-    (a, b), _ = curve_fit(lambda d, a, b: 1 / (1 + a * d ** (2 * b)), d, wanted)
+    target = np.where(d < min_dist, 1.0, np.exp(-(d - min_dist) / spread))
+    (a, b), _ = curve_fit(lambda d, a, b: 1 / (1 + a * d ** (2 * b)), d, target)
     return float(a), float(b)
 
 
 def spectral_start(graph, key) -> Float[Array, "N 2"]:
-    """The eigenvectors of D^-1/2 V D^-1/2 next to the first, which is sqrt(degree), as columns; largest entry 10, with noise of 1e-4."""
+    """Second and third eigenvector of D^-1/2 V D^-1/2 as columns, largest |entry| 10, noise 1e-4.
+
+    The first eigenvector is sqrt(degree).
+    """
     from scipy.sparse.linalg import LinearOperator, eigsh
 
     root = np.sqrt(np.asarray(graph.sum(1)).ravel())
@@ -83,26 +94,31 @@ def spectral_start(graph, key) -> Float[Array, "N 2"]:
     product = lambda x: (graph @ (x.ravel() / root)) / root - first * (first @ x.ravel())
     operator = LinearOperator(graph.shape, matvec=product, dtype=np.float64)
     start = np.random.default_rng(0).normal(size=len(root))
-    vectors = eigsh(operator, k=2, which="LA", v0=start, tol=1e-4, maxiter=20 * len(root))[1][
-        :, ::-1
-    ]
+    _, vectors = eigsh(operator, k=2, which="LA", v0=start, tol=1e-4, maxiter=20 * len(root))
+    vectors = vectors[:, ::-1]
     y_N2 = jnp.asarray(10 * vectors / np.abs(vectors).max(), jnp.float32)
     return y_N2 + 1e-4 * jax.random.normal(key, y_N2.shape)
 
 
 def attraction(d2: Float[Array, "*n"], a: float, b: float) -> Float[Array, "*n"]:
-    """Factor of y_i - y_j in the descent of - log w_ij, for the squared distance d2; 0 at 0."""
+    """Factor of y_i - y_j in the negative gradient of - log w_ij at squared distance d2; 0 at 0."""
     safe = jnp.where(d2 > 0, d2, 1)
     return jnp.where(d2 > 0, -2 * a * b * safe ** (b - 1) / (1 + a * safe**b), 0)
 
 
 def repulsion(d2: Float[Array, "*n"], a: float, b: float) -> Float[Array, "*n"]:
-    """Factor of y_i - y_j in the descent of - log(1 - w_ij), with NEAR added to the squared distance where it divides."""
+    """Factor of y_i - y_j in the negative gradient of - log(1 - w_ij) at squared distance d2.
+
+    NEAR is added to the squared distance in the denominator.
+    """
     return 2 * b / ((NEAR + d2) * (1 + a * d2**b))
 
 
 def padded_rows(graph) -> tuple[Int[Array, "N K"], Float[Array, "N K"], Float[Array, " N"]]:
-    """Of each point: its neighbours in the graph, as many as the point with most of them has; the cumulated shares of their v; and its degree, the sum of v."""
+    """Neighbours of each point padded to the largest number, cumulative shares of v, and degrees.
+
+    The degree of a point is the sum of its v.
+    """
     count = np.diff(graph.indptr)
     filled = np.arange(count.max())[None] < count[:, None]
     tail, v = np.zeros(filled.shape, np.int32), np.zeros(filled.shape)
@@ -126,10 +142,14 @@ def draw_apart(
     steps: int,
     negatives: int = 5,
 ) -> Float[Array, "N 2"]:
-    """`steps` of stochastic descent, the rows as from `padded_rows`, with a learning rate that falls from 1 to 0. In each, every point moves towards a
-    neighbour drawn in proportion to v, and away from `negatives` others: those that a random rotation of the order of points brings to its place, which
-    draws every other point with the same probability and reads memory in order. Moves are in proportion to the degree of the point; towards the neighbour
-    twice, for the neighbour would move as well."""
+    """Runs `steps` of stochastic gradient descent on rows from `padded_rows`.
+
+    In each step every point moves towards a neighbour drawn in proportion to v, and away from
+    `negatives` other points. The other points are the points rotated by a random offset, which
+    draws each with equal probability and reads memory in order. Moves scale with the degree of the
+    point. The attraction counts twice, because UMAP also moves the neighbour along each edge. The
+    learning rate falls linearly from 1 to 0. ab: the parameters (a, b) of the similarity.
+    """
     n = len(y_N2)
     clipped = lambda factor, difference: jnp.clip(factor[:, None] * difference, -FAR, FAR)
 
@@ -155,27 +175,21 @@ def umap(
     epochs: int = 500,
     negatives: int = 5,
 ) -> Float[Array, "N 2"]:
-    """The cloud in the plane. An epoch has as many steps as the largest degree, over the largest v: the heaviest edge is drawn once on average.
+    """UMAP embedding of the cloud in the plane.
 
-    Raises ValueError unless 2 <= neighbors <= N, for min_dist outside [0, 3), and for points that are not finite, fewer than 4, or all the same.
+    An epoch has (largest degree / largest v) steps, which draw the heaviest edge once on average.
+    Raises ValueError unless 2 <= neighbors <= N, for min_dist outside [0, 3), points that are not
+    finite, fewer than 4 points, or equal points only.
     """
     x_ND = checked_cloud(x_ND, least=4)
     n = len(x_ND)
     if not 2 <= neighbors <= n:
-        raise ValueError(f"neighbors must be from 2 to the number of points, {n}, got {neighbors}")
+        raise ValueError(f"neighbors must lie between 2 and {n} for {n} points, got {neighbors}")
     if not 0 <= min_dist < 3:
         raise ValueError(f"min_dist must be in [0, 3), got {min_dist}")
     graph = fuzzy_graph(jnp.asarray(x_ND), neighbors)
     key_start, key_draw = jax.random.split(key)
     tail, share, degree = padded_rows(graph)
     steps = max(1, round(epochs * float(degree.max()) / graph.data.max()))
-    return draw_apart(
-        spectral_start(graph, key_start),
-        tail,
-        share,
-        degree,
-        curve(min_dist),
-        key_draw,
-        steps,
-        negatives,
-    )
+    start, ab = spectral_start(graph, key_start), curve(min_dist)
+    return draw_apart(start, tail, share, degree, ab, key_draw, steps, negatives)

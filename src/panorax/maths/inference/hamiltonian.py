@@ -1,10 +1,10 @@
-"""Hamiltonian Monte Carlo: draws from a posterior by following its slope like a frictionless ball (Duane et al. 1987; Neal 2011, arXiv:1206.1901).
+"""Hamiltonian Monte Carlo (Duane et al. 1987; Neal 2011, arXiv:1206.1901).
 
-With a momentum p ~ N(0, I), H(y, p) = -log density(y) + |p|^2 / 2 hardly changes along leapfrog steps
+With a momentum p ~ N(0, I) and H(y, p) = -log density(y) + |p|^2 / 2, leapfrog steps of size e
 
-    p <- p + e/2 grad log density(y),   y <- y + e p,   p <- p + e/2 grad log density(y),
+    p <- p + e/2 grad log density(y),   y <- y + e p,   p <- p + e/2 grad log density(y)
 
-and what it does change decides whether the end of the path is accepted: with probability min(1, exp(H before - H after)).
+change H little. The end of the path is accepted with probability min(1, exp(H_start - H_end)).
 """
 
 from collections.abc import Callable
@@ -21,14 +21,18 @@ def chains(
     key,
     draws: int,
     leapfrog: int,
-):
-    """`draws` of each of C chains, (C, draws, D), `leapfrog` steps apart, and the mean rate of acceptance; `log_joint(z)` need not be normalised.
+) -> tuple[Float[Array, "C draws D"], Float[Array, ""]]:
+    """Runs C chains from `start_CD`; returns `draws` samples per chain and the acceptance rate.
 
-    Chains move in y, z = factor y, where the posterior is nearly round if `factor` is that of a good Gaussian. The step size is adapted to accept 80%
-    during the first half as many draws, which are left out.
+    log_joint: log density of z up to a constant.
+    factor: lower triangular map z = factor y. The chains move in y, whose posterior is nearly
+        isotropic if factor factor^T approximates the posterior covariance.
+    leapfrog: leapfrog steps per draw.
+
+    The step size adapts to 80% acceptance during draws // 2 warm-up draws, which are discarded.
     """
     log_density = lambda y: log_joint(factor @ y)
-    slope = jax.grad(log_density)
+    gradient = jax.grad(log_density)
     warmup = draws // 2
 
     def transition(carry, inputs):
@@ -39,14 +43,14 @@ def chains(
 
         def leap(state, _):
             y, p = state
-            p = p + 0.5 * size * slope(y)
+            p = p + 0.5 * size * gradient(y)
             y = y + size * p
-            return (y, p + 0.5 * size * slope(y)), None
+            return (y, p + 0.5 * size * gradient(y)), None
 
-        (moved, q), _ = jax.lax.scan(leap, (y, p), length=leapfrog)
-        gain = log_density(moved) - log_density(y) + 0.5 * (p @ p - q @ q)
+        (proposal, q), _ = jax.lax.scan(leap, (y, p), length=leapfrog)
+        gain = log_density(proposal) - log_density(y) + 0.5 * (p @ p - q @ q)
         accept = jnp.exp(jnp.minimum(jnp.nan_to_num(gain, nan=-jnp.inf), 0))
-        y = jnp.where(jax.random.uniform(key_accept) < accept, moved, y)
+        y = jnp.where(jax.random.uniform(key_accept) < accept, proposal, y)
         log_step = log_step + jnp.where(i < warmup, (accept - 0.8) / jnp.sqrt(i + 1.0), 0.0)
         return (y, log_step), (y, accept)
 
@@ -63,10 +67,11 @@ def chains(
 
 
 def potential_scale_reduction(draws_CND: Float[Array, "C n D"]) -> Float[Array, " D"]:
-    """R-hat (Gelman & Rubin 1992): sqrt((W (n - 1)/n + B/n) / W), W the variance within chains, B/n that of their means; near 1 when they agree."""
+    """R-hat = sqrt((W (n - 1)/n + B/n) / W) (Gelman & Rubin 1992), near 1 after convergence.
+
+    W is the mean variance within chains, B/n the variance of the chain means.
+    """
     n = draws_CND.shape[1]
-    within, between = (
-        jnp.mean(jnp.var(draws_CND, 1, ddof=1), 0),
-        jnp.var(jnp.mean(draws_CND, 1), 0, ddof=1),
-    )
+    within = jnp.mean(jnp.var(draws_CND, 1, ddof=1), 0)
+    between = jnp.var(jnp.mean(draws_CND, 1), 0, ddof=1)
     return jnp.sqrt(((n - 1) / n * within + between) / within)

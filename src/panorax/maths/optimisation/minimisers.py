@@ -1,100 +1,161 @@
-"""Minimisation by curvature: Newton, damped Newton-CG, BFGS, L-BFGS and a trust region, each a compiled loop over a flat vector.
+"""Second-order minimisers of a function of a vector, each one compiled loop.
 
-    Newton           p = -H^-1 g, quadratic near a minimum; H + t I where H is not positive
-    Newton-CG        p from conjugate gradients on H p = -g, stopped early at the first direction of negative curvature (Dembo & Steihaug 1983)
-    BFGS             p = -B g, B <- (I - r s y^T) B (I - r y s^T) + r s s^T,  s = x' - x, y = g' - g, r = 1 / (s . y)
-    L-BFGS           the same from the last m pairs (s, y), B never built (Liu & Nocedal 1989)
-    trust region     the same conjugate gradients, ended at the border |p| = radius, which grows and shrinks with how well the model foretold
-    (Steihaug 1983)
+    Newton           p = -H^-1 g, quadratic convergence; |eigenvalues| of H if H is indefinite
+    Newton-CG        p from conjugate gradients on H p = -g, stopped at the first direction of
+                     negative curvature (Dembo & Steihaug 1983)
+    BFGS             p = -B g, B <- (I - r s y^T) B (I - r y s^T) + r s s^T,
+                     s = x' - x, y = g' - g, r = 1 / (s . y)
+    L-BFGS           BFGS from the last m pairs (s, y), without B (Liu & Nocedal 1989)
+    trust region     conjugate gradients stopped at the border |p| = radius; the radius follows the
+                     agreement of f with its quadratic model (Steihaug 1983)
 
-The first four go a step a along p that fulfils the strong Wolfe conditions, f(x + a p) <= f + c1 a p.g and |p.g(x + a p)| <= c2 |p.g|.
+The first four take a step a p that satisfies the strong Wolfe conditions,
+f(x + a p) <= f + c1 a p.g and |p.g(x + a p)| <= c2 |p.g|.
 Source: Nocedal & Wright, Numerical Optimization, algorithms 3.5, 6.1, 7.1, 7.2, 7.4 and 7.5.
 """
 
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from panorax.core import struct
 from panorax.maths.optimisation.curvature import hessian_product
 
 C1, C2 = 1e-4, 0.9
+"""constants of the Wolfe conditions"""
 
 
 @struct.dataclass
 class Minimum:
-    """Where a minimiser stopped: the point, its value and gradient; the value after every step, NaN after the last; how many steps it took."""
+    """Result of a minimiser."""
 
     x: Float[Array, " n"]
+    """last point"""
     value: Float[Array, ""]
+    """f(x)"""
     gradient: Float[Array, " n"]
+    """gradient of f at x"""
     values: Float[Array, " steps+1"]
+    """f at the start and after every step, NaN after the last step"""
     steps: Int[Array, ""]
+    """number of steps"""
+
+
+class _Bracket(NamedTuple):
+    """State of the line search: an interval of step lengths and the last length tried."""
+
+    low: Float[Array, ""]
+    """lower end of the interval"""
+    high: Float[Array, ""]
+    """upper end of the interval, infinite until a length is too long"""
+    following: Float[Array, ""]
+    """next length to try"""
+    tries: Int[Array, ""]
+    """number of lengths tried"""
+    done: Bool[Array, ""]
+    """True if `a` satisfies the strong Wolfe conditions"""
+    a: Float[Array, ""]
+    """last length tried"""
+    value: Float[Array, ""]
+    """f(x + a p)"""
+    gradient: Float[Array, " n"]
+    """gradient of f at x + a p"""
+
+
+class _ConjugateGradients(NamedTuple):
+    """State of the conjugate gradient method."""
+
+    p: Float[Array, " n"]
+    """solution so far"""
+    residual: Float[Array, " n"]
+    """H p + g"""
+    direction: Float[Array, " n"]
+    """next search direction"""
+    turns: Int[Array, ""]
+    """number of iterations"""
+    stopped: Bool[Array, ""]
+    """True after negative curvature or at the border"""
+
+
+def _start(f: Callable, x, steps: int) -> Minimum:
+    value, gradient = jax.value_and_grad(f)(x)
+    values = jnp.full(steps + 1, jnp.nan, x.dtype).at[0].set(value)
+    return Minimum(x, value, gradient, values, 0)
 
 
 def line_search(f: Callable, x, p, value, gradient, tries: int = 40):
-    """(a, f, gradient at x + a p), a fulfilling the strong Wolfe conditions: a bracket is doubled until it holds such a step, then halved. Where
-    none is found in `tries`, the last one, which lowers f if any did."""
+    """Returns a step length a along p, f(x + a p), and the gradient there.
+
+    a satisfies the strong Wolfe conditions: the length is doubled until an interval contains such
+    an a, then the interval is bisected. If `tries` lengths fail, a is the last of them, which
+    lowers f if any did.
+    """
     slope = jnp.vdot(p, gradient)
 
     def unfinished(state):
-        return ~state[4] & (state[3] < tries)
+        return ~state.done & (state.tries < tries)
 
     def narrow(state):
-        low, high, a, n, *_ = state
-        at, tangent = jax.value_and_grad(f)(x + a * p)
-        along = jnp.vdot(p, tangent)
-        over = (at > value + C1 * a * slope) | ~jnp.isfinite(at)
-        done = ~over & (jnp.abs(along) <= -C2 * slope)
-        low, high = jnp.where(over | (along > 0), low, a), jnp.where(over | (along > 0), a, high)
+        a, low, high = state.following, state.low, state.high
+        new_value, new_gradient = jax.value_and_grad(f)(x + a * p)
+        new_slope = jnp.vdot(p, new_gradient)
+        over = (new_value > value + C1 * a * slope) | ~jnp.isfinite(new_value)
+        done = ~over & (jnp.abs(new_slope) <= -C2 * slope)
+        too_long = over | (new_slope > 0)
+        low, high = jnp.where(too_long, low, a), jnp.where(too_long, a, high)
         following = jnp.where(jnp.isfinite(high), 0.5 * (low + high), 2 * a)
-        return low, high, following, n + 1, done, a, at, tangent
+        return _Bracket(low, high, following, state.tries + 1, done, a, new_value, new_gradient)
 
     one = jnp.ones((), x.dtype)
-    *_, a, at, tangent = jax.lax.while_loop(
-        unfinished, narrow, (0 * one, jnp.inf * one, one, 0, False, one, value, gradient)
-    )
-    return a, at, tangent
+    begin = _Bracket(0 * one, jnp.inf * one, one, 0, False, one, value, gradient)
+    end = jax.lax.while_loop(unfinished, narrow, begin)
+    return end.a, end.value, end.gradient
 
 
 def minimise(
     f: Callable, x, direction: Callable, memory, remember: Callable, steps: int, tolerance: float
 ) -> Minimum:
-    """Steps along `direction(x, gradient, memory)`, `memory = remember(memory, s, y)` after each, until the largest entry of the gradient is below
-    `tolerance`, or no step lowers f, or `steps` are done. A direction that does not descend is replaced by the steepest one."""
-    value, gradient = jax.value_and_grad(f)(x)
+    """Runs at most `steps` line searches along `direction(x, gradient, memory)`.
 
-    def go_on(state):
-        x, value, gradient, memory, values, n, stuck = state
-        return (jnp.max(jnp.abs(gradient)) > tolerance) & (n < steps) & ~stuck
+    After each step s with gradient change y, `memory = remember(memory, s, y)`. Stops when every
+    |entry of the gradient| is at most `tolerance`, or when a step does not lower f. A direction
+    that does not descend is replaced by the negative gradient.
+    """
+
+    def unfinished(state):
+        at, _, stuck = state
+        return (jnp.max(jnp.abs(at.gradient)) > tolerance) & (at.steps < steps) & ~stuck
 
     def step(state):
-        x, value, gradient, memory, values, n, _ = state
-        p = direction(x, gradient, memory)
-        p = jnp.where(jnp.vdot(p, gradient) < 0, p, -gradient)
-        a, found, slope = line_search(f, x, p, value, gradient)
-        lower = found < value
-        s, y = jnp.where(lower, a * p, 0), slope - gradient
+        at, memory, _ = state
+        p = direction(at.x, at.gradient, memory)
+        p = jnp.where(jnp.vdot(p, at.gradient) < 0, p, -at.gradient)
+        a, new_value, new_gradient = line_search(f, at.x, p, at.value, at.gradient)
+        lower = new_value < at.value
+        s, y = jnp.where(lower, a * p, 0), new_gradient - at.gradient
         memory = jax.tree.map(
             lambda new, old: jnp.where(lower, new, old), remember(memory, s, y), memory
         )
-        value, gradient = jnp.where(lower, found, value), jnp.where(lower, slope, gradient)
-        return x + s, value, gradient, memory, values.at[n + 1].set(value), n + 1, ~lower
+        value = jnp.where(lower, new_value, at.value)
+        gradient = jnp.where(lower, new_gradient, at.gradient)
+        values = at.values.at[at.steps + 1].set(value)
+        return Minimum(at.x + s, value, gradient, values, at.steps + 1), memory, ~lower
 
-    values = jnp.full(steps + 1, jnp.nan, x.dtype).at[0].set(value)
-    x, value, gradient, _, values, n, _ = jax.lax.while_loop(
-        go_on, step, (x, value, gradient, memory, values, 0, False)
-    )
-    return Minimum(x, value, gradient, values, n)
+    minimum, _, _ = jax.lax.while_loop(unfinished, step, (_start(f, x, steps), memory, False))
+    return minimum
 
 
 def newton(
     f: Callable, x: Float[Array, " n"], steps: int = 100, tolerance: float = 1e-5
 ) -> Minimum:
-    """Newton's method with the whole Hessian: eigenvalues are taken by their size, and none below a millionth of the largest."""
+    """Newton's method with the full Hessian.
+
+    Its eigenvalues enter by their absolute values, at least 1e-6 times the largest.
+    """
 
     def direction(x, gradient, _):
         values, vectors = jnp.linalg.eigh(jax.hessian(f)(x))
@@ -105,39 +166,45 @@ def newton(
 
 
 def conjugate_gradients(product: Callable, gradient, radius, turns: int):
-    """p that lowers g.p + p.Hp/2 until the residual is small (min(1/2, sqrt|g|) |g|), `turns` are over, curvature is negative or |p| = radius; in
-    the last two cases on along that direction to the border."""
+    """Approximately minimises g.p + p.Hp/2 over |p| <= radius from p = 0; `product(v)` is H v.
+
+    Stops when the residual is at most min(1/2, sqrt|g|) |g|, or after `turns` iterations. At a
+    direction of negative curvature, or one that crosses the border, it returns the point where the
+    direction meets the border. For an infinite radius it returns the current p there, or -g in the
+    first iteration.
+    """
     norm = jnp.linalg.norm(gradient)
-    enough = jnp.minimum(0.5, jnp.sqrt(norm)) * norm
+    threshold = jnp.minimum(0.5, jnp.sqrt(norm)) * norm
 
     def to_border(p, d):
         a, b, c = d @ d, 2 * p @ d, p @ p - radius**2
         return p + (-b + jnp.sqrt(jnp.maximum(b**2 - 4 * a * c, 0))) / (2 * a) * d
 
     def turn(state):
-        p, r, d, n, _ = state
+        p, r, d = state.p, state.residual, state.direction
         hd = product(d)
         curvature, square = d @ hd, r @ r
         step = square / curvature
         beyond = (curvature <= 0) | (jnp.linalg.norm(p + step * d) >= radius)
-        at_border = jnp.where(
-            jnp.isfinite(radius), to_border(p, d), jnp.where(n == 0, -gradient, p)
-        )
-        left = r + step * hd
-        moved = jnp.where(beyond, at_border, p + step * d)
-        return moved, left, -left + (left @ left) / square * d, n + 1, beyond
+        current = jnp.where(state.turns == 0, -gradient, p)
+        at_border = jnp.where(jnp.isfinite(radius), to_border(p, d), current)
+        residual = r + step * hd
+        p = jnp.where(beyond, at_border, p + step * d)
+        d = -residual + (residual @ residual) / square * d
+        return _ConjugateGradients(p, residual, d, state.turns + 1, beyond)
 
-    going = lambda state: ~state[4] & (state[3] < turns) & (jnp.linalg.norm(state[1]) > enough)
-    p, *_ = jax.lax.while_loop(
-        going, turn, (jnp.zeros_like(gradient), gradient, -gradient, 0, False)
-    )
-    return p
+    def unfinished(state):
+        large = jnp.linalg.norm(state.residual) > threshold
+        return ~state.stopped & (state.turns < turns) & large
+
+    begin = _ConjugateGradients(jnp.zeros_like(gradient), gradient, -gradient, 0, False)
+    return jax.lax.while_loop(unfinished, turn, begin).p
 
 
 def newton_cg(
     f: Callable, x: Float[Array, " n"], steps: int = 200, tolerance: float = 1e-5
 ) -> Minimum:
-    """Newton's method without the Hessian: products with it alone."""
+    """Newton's method from Hessian-vector products."""
     direction = lambda x, gradient, _: conjugate_gradients(
         functools.partial(hessian_product, f, x), gradient, jnp.inf, 10 * x.size
     )
@@ -145,36 +212,27 @@ def newton_cg(
 
 
 def bfgs(f: Callable, x: Float[Array, " n"], steps: int = 500, tolerance: float = 1e-5) -> Minimum:
-    """B starts as the identity, scaled by the first pair to the curvature that it saw."""
+    """BFGS; B starts as the identity, scaled by the curvature of the first pair (s, y)."""
     eye = jnp.eye(x.size, dtype=x.dtype)
 
     def remember(memory, s, y):
         b, first = memory
         curvature = jnp.vdot(s, y)
-        b = jnp.where(
-            first, curvature / jnp.maximum(jnp.vdot(y, y), jnp.finfo(x.dtype).tiny) * eye, b
-        )
+        scale = curvature / jnp.maximum(jnp.vdot(y, y), jnp.finfo(x.dtype).tiny)
+        b = jnp.where(first, scale * eye, b)
         r = 1 / jnp.where(curvature > 0, curvature, 1)
         left = eye - r * jnp.outer(s, y)
-        return jnp.where(curvature > 0, left @ b @ left.T + r * jnp.outer(s, s), b), jnp.array(
-            False
-        )
+        updated = left @ b @ left.T + r * jnp.outer(s, s)
+        return jnp.where(curvature > 0, updated, b), jnp.array(False)
 
-    return minimise(
-        f,
-        x,
-        lambda x, gradient, memory: -memory[0] @ gradient,
-        (eye, jnp.array(True)),
-        remember,
-        steps,
-        tolerance,
-    )
+    direction = lambda x, gradient, memory: -memory[0] @ gradient
+    return minimise(f, x, direction, (eye, jnp.array(True)), remember, steps, tolerance)
 
 
 def lbfgs(
     f: Callable, x: Float[Array, " n"], steps: int = 2000, tolerance: float = 1e-5, pairs: int = 10
 ) -> Minimum:
-    """The last `pairs` of (s, y), newest last; a pair that saw no positive curvature is left out."""
+    """L-BFGS with the last `pairs` pairs (s, y); pairs with s . y <= 0 are skipped."""
 
     def direction(x, gradient, memory):
         ss, ys = memory
@@ -187,11 +245,8 @@ def lbfgs(
             return q - a * y, a
 
         q, a = jax.lax.scan(back, gradient, (ss, ys, r), reverse=True)
-        scale = jnp.where(
-            curvature[-1] > 0,
-            curvature[-1] / jnp.maximum(ys[-1] @ ys[-1], jnp.finfo(x.dtype).tiny),
-            1,
-        )
+        newest = curvature[-1] / jnp.maximum(ys[-1] @ ys[-1], jnp.finfo(x.dtype).tiny)
+        scale = jnp.where(curvature[-1] > 0, newest, 1)
 
         def forth(q, pair):
             s, y, r, a = pair
@@ -216,47 +271,44 @@ def trust_region(
     radius: float = 1.0,
     largest: float = 1000.0,
 ) -> Minimum:
-    """A step is taken where f falls by 15% or more of what the quadratic model says; the radius is quartered below 25% and doubled above 75% at the
-    border."""
-    value, gradient = jax.value_and_grad(f)(x)
+    """Trust region method with conjugate gradients; `radius` is the first, `largest` the maximum.
 
-    def go_on(state):
-        _, _, gradient, radius, _, n = state
+    rho is the decrease of f over the decrease of its quadratic model. A step is taken if
+    rho > 0.15. The radius is quartered if rho < 0.25, and doubled if rho > 0.75 at the border.
+    """
+
+    def unfinished(state):
+        at, radius = state
         return (
-            (jnp.max(jnp.abs(gradient)) > tolerance)
-            & (n < steps)
+            (jnp.max(jnp.abs(at.gradient)) > tolerance)
+            & (at.steps < steps)
             & (radius > jnp.finfo(x.dtype).eps)
         )
 
     def step(state):
-        x, value, gradient, radius, values, n = state
-        product = functools.partial(hessian_product, f, x)
-        p = conjugate_gradients(product, gradient, radius, 10 * x.size)
-        found, slope = jax.value_and_grad(f)(x + p)
-        foretold = -(gradient @ p + 0.5 * p @ product(p))
-        share = jnp.where(
-            jnp.isfinite(found),
-            (value - found) / jnp.maximum(foretold, jnp.finfo(x.dtype).tiny),
-            -1.0,
+        at, radius = state
+        product = functools.partial(hessian_product, f, at.x)
+        p = conjugate_gradients(product, at.gradient, radius, 10 * at.x.size)
+        new_value, new_gradient = jax.value_and_grad(f)(at.x + p)
+        predicted = -(at.gradient @ p + 0.5 * p @ product(p))
+        rho = (at.value - new_value) / jnp.maximum(predicted, jnp.finfo(x.dtype).tiny)
+        rho = jnp.where(jnp.isfinite(new_value), rho, -1.0)
+        grow = (rho > 0.75) & (jnp.linalg.norm(p) > 0.99 * radius)
+        grown = jnp.where(grow, jnp.minimum(2 * radius, largest), radius)
+        radius = jnp.where(rho < 0.25, 0.25 * radius, grown)
+        accepted = rho > 0.15
+        value = jnp.where(accepted, new_value, at.value)
+        after = Minimum(
+            jnp.where(accepted, at.x + p, at.x),
+            value,
+            jnp.where(accepted, new_gradient, at.gradient),
+            at.values.at[at.steps + 1].set(value),
+            at.steps + 1,
         )
-        at_border = jnp.linalg.norm(p) > 0.99 * radius
-        radius = jnp.where(
-            share < 0.25,
-            0.25 * radius,
-            jnp.where((share > 0.75) & at_border, jnp.minimum(2 * radius, largest), radius),
-        )
-        taken = share > 0.15
-        x, value, gradient = (
-            jnp.where(taken, x + p, x),
-            jnp.where(taken, found, value),
-            jnp.where(taken, slope, gradient),
-        )
-        return x, value, gradient, radius, values.at[n + 1].set(value), n + 1
+        return after, radius
 
-    values = jnp.full(steps + 1, jnp.nan, x.dtype).at[0].set(value)
-    state = (x, value, gradient, jnp.asarray(radius, x.dtype), values, 0)
-    x, value, gradient, _, values, n = jax.lax.while_loop(go_on, step, state)
-    return Minimum(x, value, gradient, values, n)
+    begin = (_start(f, x, steps), jnp.asarray(radius, x.dtype))
+    return jax.lax.while_loop(unfinished, step, begin)[0]
 
 
 MINIMISERS: dict[str, Callable] = {
@@ -266,3 +318,4 @@ MINIMISERS: dict[str, Callable] = {
     "lbfgs": lbfgs,
     "trust_region": trust_region,
 }
+"""minimisers by name"""

@@ -1,11 +1,16 @@
-"""Gradient descent that leaves saddles: now and then a little noise, and how many steps that takes.
+"""Perturbed gradient descent: occasional noise lets gradient descent escape from saddle points.
 
-Descent from the stable manifold of a saddle ends in the saddle. Perturbed descent (Jin et al. 2017, arXiv:1703.00887, algorithm 1) adds, where the
-gradient is small and the last noise `wait` steps ago, a point drawn from a ball, and ends where f has not fallen by `enough` within `wait` steps of
-it. Noise of size r puts about r / sqrt(d) along a direction of curvature -g, which each step of rate e multiplies by 1 + e g: it is out after about
-log(sqrt(d) / r) / (e g) steps. Near a strict saddle descent from a random start leaves too, but each saddle on its way throws it nearer to the
-stable manifold of the next: in a chain of d saddles (Du et al. 2017, arXiv:1705.10412) the time at each is a multiple of that before, so that it
-needs exponentially many steps in d, with noise about as many at each.
+Gradient descent from the stable manifold of a saddle converges to the saddle. Perturbed descent
+(Jin et al. 2017, arXiv:1703.00887, algorithm 1) adds a point drawn uniformly from a ball when the
+gradient is small and the last perturbation is more than `wait` steps old. It stops when f has not
+decreased by `enough` within `wait` steps of a perturbation.
+
+A perturbation of radius r has a component of about r / sqrt(d) along a direction of curvature -g.
+Each step of rate e multiplies the component by 1 + e g, so the escape takes about
+log(sqrt(d) / r) / (e g) steps. Plain descent from a random start also escapes a strict saddle. In a
+chain of d saddles (Du et al. 2017, arXiv:1705.10412), however, each saddle throws it closer to the
+stable manifold of the next. The time at each saddle is a multiple of the time at the previous
+saddle, so the total is exponential in d. Perturbed descent takes about equally many steps at each.
 """
 
 import math
@@ -21,12 +26,16 @@ from panorax.core import struct
 
 
 class Noise(NamedTuple):
-    """When and how much: `radius` of the ball, the largest norm of a gradient that counts as `small`, steps to `wait`, the fall that is `enough`."""
+    """Size and timing of the noise that perturbed descent adds."""
 
     radius: float
+    """radius of the ball"""
     small: float
+    """largest gradient norm at which noise is added"""
     wait: int
+    """steps between a perturbation and the check of its effect"""
     enough: float
+    """decrease of f within `wait` steps that lets the descent continue"""
 
 
 def jins(
@@ -38,34 +47,77 @@ def jins(
     failure: float = 0.1,
     c: float = 1.0,
 ) -> tuple[float, Noise]:
-    """(rate, noise) of the theorem, for a gradient with Lipschitz constant `smooth`, a Hessian with `hessian_lipschitz`, f(start) - min f <= `gap`:
-    descent then ends within steps of order log^4(dimension) gap smooth / accuracy^2 where |grad| <= accuracy and no curvature is below
-    -sqrt(hessian_lipschitz accuracy)."""
+    """Learning rate and noise of the theorem of Jin et al.
+
+    smooth: Lipschitz constant of the gradient.
+    hessian_lipschitz: Lipschitz constant of the Hessian.
+    accuracy: gradient norm at the end.
+    dimension: number of coordinates.
+    gap: upper bound on f(start) - min f.
+    failure: probability with which the guarantee may fail.
+    c: absolute constant of the theorem.
+
+    Within steps of order log^4(dimension) gap smooth / accuracy^2, the descent ends where
+    |grad| <= accuracy and no curvature is below -sqrt(hessian_lipschitz accuracy).
+    Raises ValueError unless all constants are positive and finite.
+    """
     numbers = (smooth, hessian_lipschitz, accuracy, dimension, gap, failure, c)
     if not all(0 < x < math.inf for x in numbers):
         raise ValueError(f"all constants must be above 0 and finite, got {numbers}")
     chi = 3 * max(math.log(dimension * smooth * gap / (c * accuracy**2 * failure)), 4)
     small = c**0.5 / chi**2 * accuracy
     wait = math.ceil(chi / c**2 * smooth / (hessian_lipschitz * accuracy) ** 0.5)
-    return c / smooth, Noise(
-        small / smooth, small, wait, c / chi**3 * (accuracy**3 / hessian_lipschitz) ** 0.5
-    )
+    enough = c / chi**3 * (accuracy**3 / hessian_lipschitz) ** 0.5
+    return c / smooth, Noise(small / smooth, small, wait, enough)
 
 
 @struct.dataclass
 class Descent:
-    """Where it stopped: the point and its value; the value after every step, NaN after the last; how many steps, and whether noise ended it, which
-    did not make f fall: the point is then a minimum, as far as noise can tell."""
+    """Result of `descent`."""
+
+    x: Float[Array, " d"]
+    """last point"""
+    value: Float[Array, ""]
+    """f(x)"""
+    values: Float[Array, " steps+1"]
+    """f at the start and after every step, NaN after the last step"""
+    steps: Int[Array, ""]
+    """number of steps"""
+    ended: Bool[Array, ""]
+    """True if a perturbation did not lower f, so that x is a minimum as far as noise can tell"""
+
+
+class _Perturbation(NamedTuple):
+    """The last perturbation."""
+
+    x: Float[Array, " d"]
+    """point before the perturbation"""
+    value: Float[Array, ""]
+    """f at the point before the perturbation"""
+    step: Int[Array, ""]
+    """step of the perturbation"""
+
+
+class _State(NamedTuple):
+    """State of the descent; fields as in `Descent`."""
 
     x: Float[Array, " d"]
     value: Float[Array, ""]
+    gradient: Float[Array, " d"]
+    """gradient of f at x"""
+    last: _Perturbation | tuple[()]
+    """last perturbation, () without noise"""
     values: Float[Array, " steps+1"]
     steps: Int[Array, ""]
     ended: Bool[Array, ""]
 
 
 def in_ball(key, like: Float[Array, " d"], radius: float) -> Float[Array, " d"]:
-    """Uniform in the ball around 0: the first d coordinates of a point on the sphere of d + 2 (Archimedes, for d = 1)."""
+    """Draws a point like `like` uniformly from the ball of `radius` around 0.
+
+    The first d coordinates of a uniform point on the sphere in d + 2 dimensions are uniform in the
+    ball (Archimedes, for d = 1).
+    """
     x = jax.random.normal(key, (like.size + 2,), like.dtype)
     return radius * x[:-2] / jnp.linalg.norm(x)
 
@@ -79,55 +131,51 @@ def descent(
     key=None,
     below: float = -math.inf,
 ) -> Descent:
-    """x <- x - rate grad f(x), at most `steps` times, until f is below `below`; with `noise` the algorithm at the top of this file. Raises
-    ValueError for a start that is no vector of finite numbers, a rate or steps that are not above 0, or noise without a key."""
-    if (
-        x.ndim != 1
-        or x.size < 1
-        or not (isinstance(x, jax.core.Tracer) or np.isfinite(np.asarray(x)).all())
-    ):
-        raise ValueError(
-            f"descent starts from a vector of finite numbers, not from shape {x.shape}{'' if x.ndim != 1 or x.size < 1 else ' with others'}"
-        )
+    """Gradient descent x <- x - rate grad f(x), perturbed by `noise` if given.
+
+    Takes at most `steps` steps, and stops when f is below `below`.
+    Raises ValueError for a start that is not a vector of finite numbers, for a `rate`, `steps` or
+    field of `noise` that is not positive, and for noise without a key.
+    """
+    finite = isinstance(x, jax.core.Tracer) or np.isfinite(np.asarray(x)).all()
+    if x.ndim != 1 or x.size < 1 or not finite:
+        raise ValueError(f"the start must be a vector of finite numbers, got shape {x.shape}")
     if steps < 1 or (noise is not None and key is None):
         raise ValueError(f"steps must be at least 1, and noise needs a key: {steps}, {noise}")
     known = [number for number in (rate, *(noise or ())) if not isinstance(number, jax.core.Tracer)]
     if not all(0 < number < math.inf for number in known):
-        raise ValueError(
-            f"rate, and all that noise is made of, must be above 0 and finite: {rate}, {noise}"
-        )
+        raise ValueError(f"rate and noise must be above 0 and finite, got {rate} and {noise}")
     measure = jax.value_and_grad(f)
 
-    def perturbed(x, value, gradient, memory, t):
-        before, at, when = memory
-        ended = (t - when == noise.wait) & (value - at > -noise.enough)
-        now = (jnp.linalg.norm(gradient) <= noise.small) & (t - when > noise.wait)
-        moved = x + in_ball(jax.random.fold_in(key, t), x, noise.radius)
-        memory = jax.tree.map(lambda new, old: jnp.where(now, new, old), (x, value, t), memory)
-        gradient = jax.lax.cond(now, lambda: jax.grad(f)(moved), lambda: gradient)
-        return (
-            jnp.where(ended, before, jnp.where(now, moved, x)),
-            jnp.where(ended, 0, gradient),
-            memory,
-            ended,
+    def perturbed(state: _State) -> _State:
+        age = state.steps - state.last.step
+        ended = (age == noise.wait) & (state.value - state.last.value > -noise.enough)
+        now = (jnp.linalg.norm(state.gradient) <= noise.small) & (age > noise.wait)
+        moved = state.x + in_ball(jax.random.fold_in(key, state.steps), state.x, noise.radius)
+        current = _Perturbation(state.x, state.value, state.steps)
+        last = jax.tree.map(lambda new, old: jnp.where(now, new, old), current, state.last)
+        gradient = jax.lax.cond(now, lambda: jax.grad(f)(moved), lambda: state.gradient)
+        return state._replace(
+            x=jnp.where(ended, state.last.x, jnp.where(now, moved, state.x)),
+            gradient=jnp.where(ended, 0, gradient),
+            last=last,
+            ended=ended,
         )
 
-    def go_on(state):
-        _, value, _, _, _, t, ended = state
-        return (t < steps) & ~ended & (value >= below)
+    def unfinished(state: _State):
+        return (state.steps < steps) & ~state.ended & (state.value >= below)
 
-    def step(state):
-        x, value, gradient, memory, values, t, ended = state
+    def step(state: _State) -> _State:
         if noise is not None:
-            x, gradient, memory, ended = perturbed(x, value, gradient, memory, t)
-        x = x - rate * gradient
+            state = perturbed(state)
+        x = state.x - rate * state.gradient
         value, gradient = measure(x)
-        return x, value, gradient, memory, values.at[t + 1].set(value), t + 1, ended
+        values = state.values.at[state.steps + 1].set(value)
+        return _State(x, value, gradient, state.last, values, state.steps + 1, state.ended)
 
     value, gradient = measure(x)
-    memory = () if noise is None else (x, value, jnp.asarray(-noise.wait - 1))
+    last = () if noise is None else _Perturbation(x, value, jnp.asarray(-noise.wait - 1))
     values = jnp.full(steps + 1, jnp.nan, x.dtype).at[0].set(value)
-    x, value, _, _, values, t, ended = jax.lax.while_loop(
-        go_on, step, (x, value, gradient, memory, values, jnp.asarray(0), jnp.asarray(False))
-    )
-    return Descent(x, value, values, t, ended)
+    begin = _State(x, value, gradient, last, values, jnp.asarray(0), jnp.asarray(False))
+    end = jax.lax.while_loop(unfinished, step, begin)
+    return Descent(end.x, end.value, end.values, end.steps, end.ended)

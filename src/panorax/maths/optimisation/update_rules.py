@@ -1,19 +1,28 @@
-"""First-order optimisers, each as its rule for one array, and as the `optax.GradientTransformation` that the rule makes.
+"""First-order optimisers, each as a rule for one array and as an `optax.GradientTransformation`.
 
-With the gradient g, the step t = 1, 2, ..; all moments start at 0, and every line is followed by p <- p + update:
+With the gradient g, the step t = 1, 2, .. and moments that start at 0, every update is followed by
+p <- p + update:
 
-    SGD                update = -lr g
-    momentum           v <- b v + g                                          update = -lr v                        (Polyak 1964)
-    Nesterov           v <- b v + g                                          update = -lr (g + b v)                (Sutskever et al. 2013)
-    AdaGrad            s <- s + g^2                                          update = -lr g / (sqrt(s) + e)        (Duchi et al. 2011)
-    RMSProp            s <- b s + (1 - b) g^2                                update = -lr g / (sqrt(s) + e)        (Tieleman & Hinton 2012)
-    Adam               m <- b1 m + (1 - b1) g,  s <- b2 s + (1 - b2) g^2     update = -lr m' / (sqrt(s') + e),     m' = m / (1 - b1^t), s' alike
-    AdamW              the same                                              update = Adam's - lr d p              (Loshchilov & Hutter 2019)
-    Lion               m <- b2 m + (1 - b2) g                                update = -lr (sign(b1 m_old + (1 - b1) g) + d p)   (Chen et al. 2023)
-    Muon               m <- m + (1 - b)(g - m)                               update = -lr sqrt(max(1, rows/columns)) orthogonalised(g + b (m - g))
+    SGD        update = -lr g
+    momentum   v <- b v + g
+               update = -lr v  (Polyak 1964)
+    Nesterov   v <- b v + g
+               update = -lr (g + b v)  (Sutskever et al. 2013)
+    AdaGrad    s <- s + g^2
+               update = -lr g / (sqrt(s) + e)  (Duchi et al. 2011)
+    RMSProp    s <- b s + (1 - b) g^2
+               update = -lr g / (sqrt(s) + e)  (Tieleman & Hinton 2012)
+    Adam       m <- b1 m + (1 - b1) g,  s <- b2 s + (1 - b2) g^2
+               update = -lr m' / (sqrt(s') + e),  m' = m / (1 - b1^t),  s' = s / (1 - b2^t)
+    AdamW      as Adam, update = Adam's - lr d p  (Loshchilov & Hutter 2019)
+    Lion       m <- b2 m + (1 - b2) g
+               update = -lr (sign(b1 m_old + (1 - b1) g) + d p)  (Chen et al. 2023)
+    Muon       m <- m + (1 - b)(g - m)
+               update = -lr sqrt(max(1, rows/columns)) orthogonalised(g + b (m - g))
 
-Conventions, of e above all, are PyTorch's. Momentum as a running mean, v <- b v + (1 - b) g, is the same with lr / (1 - b). Adam with a decay d p added to
-the gradient divides the decay by sqrt(s') like everything else: weights with large gradients hardly decay. AdamW keeps it apart.
+The conventions, in particular for e, are PyTorch's. Momentum as a running mean,
+v <- b v + (1 - b) g, is equivalent with lr / (1 - b). Adam with d p added to the gradient divides
+the decay by sqrt(s'), so weights with large gradients hardly decay; AdamW decouples the decay.
 """
 
 from collections.abc import Callable
@@ -26,20 +35,24 @@ from jaxtyping import Array, Float
 
 
 class Moments(NamedTuple):
-    """The number of updates so far, and for each moment that the rule keeps a tree like the parameters."""
+    """State of a rule."""
 
     step: Array
+    """number of updates"""
     values: tuple
+    """one tree like the parameters for each moment"""
 
 
 def by_rule(moments: int, rule: Callable) -> optax.GradientTransformation:
-    """The transformation whose update of each array is `rule(g, p, t, *moments) -> (update, *moments)`; the parameters may be left out where the
-    rule does not read them."""
+    """The transformation whose update of each array is `rule(g, p, t, *moments)`.
+
+    The rule returns (update, *moments) for `moments` moments. `update` may omit the parameters if
+    the rule does not read p.
+    """
 
     def init(params):
-        return Moments(
-            jnp.int32(0), tuple(jax.tree.map(jnp.zeros_like, params) for _ in range(moments))
-        )
+        zeros = tuple(jax.tree.map(jnp.zeros_like, params) for _ in range(moments))
+        return Moments(jnp.int32(0), zeros)
 
     def update(grads, state, params=None):
         step = state.step + 1
@@ -58,12 +71,12 @@ def by_rule(moments: int, rule: Callable) -> optax.GradientTransformation:
 
 
 def sgd(lr: float) -> optax.GradientTransformation:
-    """Straight down the slope."""
+    """Gradient descent."""
     return by_rule(0, lambda g, p, t: (-lr * g,))
 
 
 def momentum(lr: float, b: float = 0.9, nesterov: bool = False) -> optax.GradientTransformation:
-    """Steps add up in a direction that stays, and cancel in one that changes sign."""
+    """Gradient descent with momentum, or Nesterov's momentum."""
 
     def rule(g, p, t, v):
         v = b * v + g
@@ -73,7 +86,7 @@ def momentum(lr: float, b: float = 0.9, nesterov: bool = False) -> optax.Gradien
 
 
 def adagrad(lr: float, eps: float = 1e-10) -> optax.GradientTransformation:
-    """Each number at its own rate, which falls with all that its gradients were."""
+    """AdaGrad: a step size per parameter that falls with the sum of its squared gradients."""
 
     def rule(g, p, t, s):
         s = s + jnp.square(g)
@@ -83,7 +96,7 @@ def adagrad(lr: float, eps: float = 1e-10) -> optax.GradientTransformation:
 
 
 def rmsprop(lr: float, b: float = 0.99, eps: float = 1e-8) -> optax.GradientTransformation:
-    """AdaGrad that forgets."""
+    """RMSProp: AdaGrad with a moving average of the squared gradients."""
 
     def rule(g, p, t, s):
         s = b * s + (1 - b) * jnp.square(g)
@@ -95,12 +108,12 @@ def rmsprop(lr: float, b: float = 0.99, eps: float = 1e-8) -> optax.GradientTran
 def adamw(
     lr: float, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, decay: float = 0.0
 ) -> optax.GradientTransformation:
-    """Adam (decay 0), and with the decay of the weights beside it."""
+    """Adam with decoupled weight decay; Adam for decay 0."""
 
     def rule(g, p, t, m, s):
         m, s = b1 * m + (1 - b1) * g, b2 * s + (1 - b2) * jnp.square(g)
-        slope, size = m / (1 - b1**t), s / (1 - b2**t)
-        return -lr * (slope / (jnp.sqrt(size) + eps) + decay * p), m, s
+        mean, square = m / (1 - b1**t), s / (1 - b2**t)
+        return -lr * (mean / (jnp.sqrt(square) + eps) + decay * p), m, s
 
     return by_rule(2, rule)
 
@@ -108,18 +121,19 @@ def adamw(
 def adam_l2(
     lr: float, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, decay: float = 0.0
 ) -> optax.GradientTransformation:
-    """Adam of the loss with decay / 2 |p|^2 added."""
+    """Adam on the loss plus decay / 2 |p|^2."""
     adam = adamw(lr, b1, b2, eps)
-    return optax.GradientTransformation(
-        adam.init,
-        lambda g, state, p: adam.update(jax.tree.map(lambda g, p: g + decay * p, g, p), state, p),
-    )
+
+    def update(grads, state, params):
+        return adam.update(jax.tree.map(lambda g, p: g + decay * p, grads, params), state, params)
+
+    return optax.GradientTransformation(adam.init, update)
 
 
 def lion(
     lr: float, b1: float = 0.9, b2: float = 0.99, decay: float = 0.0
 ) -> optax.GradientTransformation:
-    """Every number moves by lr: only the sign of its mean slope counts."""
+    """Lion: the update is lr times the sign of an average gradient."""
 
     def rule(g, p, t, m):
         return -lr * (jnp.sign(b1 * m + (1 - b1) * g) + decay * p), b2 * m + (1 - b2) * g
@@ -128,8 +142,12 @@ def lion(
 
 
 def orthogonalised(g: Float[Array, "m n"], turns: int = 5) -> Float[Array, "m n"]:
-    """About U V^T of g = U diag(s) V^T: each turn of x <- a x + b (x x^T) x + c (x x^T)^2 x takes every singular value s to a s + b s^3 + c s^5, which
-    brings those between 0 and 1 near 1, within 0.7 and 1.2 (Jordan et al. 2024, "Muon")."""
+    """Approximates U V^T of g = U diag(s) V^T by `turns` Newton-Schulz iterations.
+
+    Each iteration x <- a x + b (x x^T) x + c (x x^T)^2 x maps every singular value s to
+    a s + b s^3 + c s^5, which drives singular values in (0, 1] to between 0.7 and 1.2
+    (Jordan et al. 2024, "Muon").
+    """
     a, b, c = 3.4445, -4.7750, 2.0315
     wide = g.T if g.shape[0] > g.shape[1] else g
     x = wide / jnp.maximum(jnp.linalg.norm(wide), 1e-7)
@@ -140,23 +158,26 @@ def orthogonalised(g: Float[Array, "m n"], turns: int = 5) -> Float[Array, "m n"
 
 
 def muon(lr: float, b: float = 0.95, decay: float = 0.0) -> optax.GradientTransformation:
-    """For matrices: all directions of a step equally long. Raises ValueError for arrays of other ranks, which another optimiser should train."""
+    """Muon: momentum with orthogonalised updates, for matrices only.
+
+    Raises ValueError for arrays of other ranks; train them with another optimiser.
+    """
 
     def rule(g, p, t, m):
         if g.ndim != 2:
             raise ValueError(
-                f"Muon is for matrices, got an array of shape {g.shape}; optax.multi_transform gives the others to another optimiser"
+                f"Muon is for matrices, got an array of shape {g.shape}; "
+                "use optax.multi_transform to give other arrays another optimiser"
             )
         m = m + (1 - b) * (g - m)
-        return -lr * (
-            max(1.0, g.shape[0] / g.shape[1]) ** 0.5 * orthogonalised(g + b * (m - g)) + decay * p
-        ), m
+        scale = max(1.0, g.shape[0] / g.shape[1]) ** 0.5
+        return -lr * (scale * orthogonalised(g + b * (m - g)) + decay * p), m
 
     return by_rule(1, rule)
 
 
 def clipped(limit: float) -> optax.GradientTransformation:
-    """g min(1, limit / |g|), |g| the norm of all gradients together (Pascanu et al. 2013)."""
+    """Clips the global norm: g min(1, limit / |g|) (Pascanu et al. 2013)."""
 
     def update(grads, state, params=None):
         norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in jax.tree.leaves(grads)))
@@ -166,15 +187,15 @@ def clipped(limit: float) -> optax.GradientTransformation:
 
 
 def warmup_cosine(peak: float, warmup: int, steps: int, final: float = 0.0) -> optax.Schedule:
-    """From 0 linearly to `peak` in `warmup` updates, then along half a cosine to `final` at update `steps`."""
+    """Linear warm-up from 0 to `peak` in `warmup` updates, then cosine decay to `final`.
+
+    The schedule reaches `final` at update `steps`.
+    """
 
     def rate(t):
-        done = jnp.clip((t - warmup) / max(steps - warmup, 1), 0, 1)
-        return jnp.where(
-            t < warmup,
-            peak * t / max(warmup, 1),
-            final + (peak - final) * 0.5 * (1 + jnp.cos(jnp.pi * done)),
-        )
+        progress = jnp.clip((t - warmup) / max(steps - warmup, 1), 0, 1)
+        decayed = final + (peak - final) * 0.5 * (1 + jnp.cos(jnp.pi * progress))
+        return jnp.where(t < warmup, peak * t / max(warmup, 1), decayed)
 
     return rate
 
@@ -182,7 +203,7 @@ def warmup_cosine(peak: float, warmup: int, steps: int, final: float = 0.0) -> o
 def scheduled(
     rate: optax.Schedule, unit: optax.GradientTransformation
 ) -> optax.GradientTransformation:
-    """`unit`, made with a learning rate of 1, at the rate of each update, the first of which is number 0."""
+    """Scales `unit`, a transformation with learning rate 1, by `rate(t)`, t = 0 first."""
 
     def update(grads, state, params=None):
         t, inner = state

@@ -1,20 +1,32 @@
-"""Persistent homology over Z/2 of the Vietoris-Rips filtration: diagrams of H0, H1 and H2 from distances.
+"""Persistent homology over Z/2 of the Vietoris-Rips filtration: diagrams of H0, H1 and H2.
 
-The complex at scale t holds every set of points whose distances are all <= t; a simplex enters at its longest edge. Order the edges by length
-(equal ones in any way) to ranks; a triangle is its longest edge r and the third vertex v, a tetrahedron is (r, v, w) with v > w: all simplices are
-ordered by these tuples, and those in the boundary of one come before it. Bauer's Ripser (2021, arXiv:1908.02518) reduces coboundaries d s of
-simplices s, last s first: the pivot of a column is the earliest simplex in it, and while the pivot is that of a later column, this one is added.
-What is left pairs birth s with death pivot.
+The complex at scale t contains every set of points with all distances <= t; a simplex enters at its
+longest edge. Edges are ranked by length, ties in any order. A triangle is (r, v), its longest edge
+r and the third vertex v; a tetrahedron is (r, v, w) with v > w. All simplices are ordered by these
+tuples, and the faces of a simplex precede it. Ripser (Bauer 2021, arXiv:1908.02518) reduces the
+coboundaries d s of the simplices s, the last s first. The pivot of a column is its earliest
+simplex. While the column of a later s has the same pivot, it is added. The reduction pairs s, a
+birth, with the pivot of its reduced column, a death.
 
-Three facts keep the work small. (1) Clearing: a simplex that is a death needs no column. (2) Apparent pairs: where the earliest coface of s has s as
-its latest facet, the two are a pair, of length 0. An edge ab is in one if and only if its lune {c: ac and bc before ab} is not empty; its partner is
-(ab, c) with the least such c. The edges left are those of the relative neighbourhood graph (Toussaint 1980), of the order of N; the minimum spanning
-tree, whose edges are the deaths of H0, is part of it and cleared. (3) Columns are never stored: with the sum V of simplices added so far as a boolean
-tensor, the entries of d V whose latest facet is f = (f0 .. fk), f0 f1 its longest edge, are those of a line over the vertices w,
+Three facts keep the work small.
 
-    (d V)(f + w) = V[f] + sum_i V[f - fi + w]  mod 2,      w in the lune of f:  all edges w fi before f0 f1, and w < fk where k > 1,
+(1) Clearing: a simplex that is a death needs no column.
 
-looked at where f is the latest facet of a coface of what was added. If the first entry is the first of the lune, f itself is the column to add.
+(2) Apparent pairs: if s is the latest facet of its earliest coface, the two are a pair of length 0.
+An edge ab is in such a pair if and only if its lune {c: ac and bc before ab} is not empty; its
+partner is (ab, c) with the smallest such c. The remaining edges form the relative neighbourhood
+graph (Toussaint 1980), of about N edges. It contains the minimum spanning tree, whose edges are the
+deaths of H0 and are cleared.
+
+(3) Columns are never stored. V, the sum of the simplices added so far, is a boolean tensor. The
+entries of d V whose latest facet is f = (f0 .. fk), with longest edge f0 f1, form a line over the
+vertices w,
+
+    (d V)(f + w) = V[f] + sum_i V[f - fi + w]  mod 2,
+    w in the lune of f:  all edges w fi before f0 f1, and w < fk if k > 1.
+
+Only lines whose f is the latest facet of a coface of an added simplex are evaluated. If the first
+entry is the first vertex of the lune, the column to add is f itself.
 """
 
 import itertools
@@ -24,48 +36,52 @@ from dataclasses import dataclass
 import numpy as np
 
 BLOCK, SPAN = 8, 4096
-"""facets looked at together, and how far apart they may lie"""
+"""number of facets evaluated together, and the range of keys that contains them"""
 
 
 @dataclass(frozen=True)
 class Filtration:
-    """Edges by rank: `length` ascending, their `ends`, and the `rank` of every two points, E where there is no edge."""
+    """The E edges of N points in ascending order of length."""
 
-    rank: np.ndarray  # (N, N)
-    ends: np.ndarray  # (2, E)
-    length: np.ndarray  # (E,)
+    rank: np.ndarray
+    """rank of the edge between two points, E if there is none; (N, N)"""
+    ends: np.ndarray
+    """end points of each edge; (2, E)"""
+    length: np.ndarray
+    """length of each edge; (E,)"""
 
 
 def distances(x_ND: np.ndarray) -> np.ndarray:
-    """Euclidean distances (N, N) of points, in float64. Raises ValueError for another shape, no point, or numbers that are not finite."""
+    """Euclidean distances (N, N) of points, in float64.
+
+    Raises ValueError for a shape other than (N, D), no points, or values that are not finite.
+    """
     from scipy.spatial.distance import pdist, squareform
 
     x_ND = np.asarray(x_ND, np.float64)
     if x_ND.ndim != 2 or 0 in x_ND.shape:
-        raise ValueError(
-            f"points must be an array (N, D) with N and D at least 1, got shape {x_ND.shape}"
-        )
+        raise ValueError(f"points must have shape (N, D) with N and D at least 1, got {x_ND.shape}")
     if not np.isfinite(x_ND).all():
         raise ValueError("points must be finite numbers")
     return squareform(pdist(x_ND)) if len(x_ND) > 1 else np.zeros((1, 1))
 
 
 def enclosing_radius(distance_NN: np.ndarray) -> float:
-    """min_i max_j d(i, j): from there on the complex is a cone over point i, and has no homology but one component."""
+    """min_i max_j d(i, j). From this scale on the complex is a cone, with one component only."""
     return float(np.max(distance_NN, axis=1).min())
 
 
 def filtration(distance_NN: np.ndarray, threshold: float | None = None) -> Filtration:
-    """Edges no longer than the threshold, by default the enclosing radius. Raises ValueError for what is no symmetric matrix of distances >= 0 with
-    zeros on its diagonal; the triangle inequality is not asked for, and an infinite distance is no edge."""
+    """Edges of length at most `threshold`, by default the enclosing radius.
+
+    An infinite distance is no edge. The triangle inequality is not required. Raises ValueError
+    unless the distances are a symmetric matrix of numbers >= 0 with a zero diagonal.
+    """
     distance_NN = np.asarray(distance_NN, np.float64)
-    if (
-        distance_NN.ndim != 2
-        or distance_NN.shape[0] != distance_NN.shape[1]
-        or distance_NN.size == 0
-    ):
+    shape = distance_NN.shape
+    if len(shape) != 2 or shape[0] != shape[1] or shape[0] == 0:
         raise ValueError(
-            f"distances must be a square matrix of at least one point, got shape {distance_NN.shape}"
+            f"distances must be a square matrix of at least one point, got shape {shape}"
         )
     if np.isnan(distance_NN).any() or (distance_NN < 0).any() or np.diagonal(distance_NN).any():
         raise ValueError("distances must be numbers >= 0, and 0 on the diagonal")
@@ -99,24 +115,30 @@ def spanning_forest(edges: Filtration) -> np.ndarray:
 
 
 def neighbourhood_graph(edges: Filtration, near: int = 16, block: int = 4096) -> np.ndarray:
-    """Ranks of the edges with an empty lune, ascending. Most lunes hold one of the `near` nearest neighbours of an end: only the others are
-    searched whole."""
-    n, left = len(edges.rank), np.arange(len(edges.length))
+    """Ranks of the edges with an empty lune, ascending.
+
+    Most lunes contain one of the `near` nearest neighbours of an end. These edges are removed
+    first, so that few lunes are searched over all vertices. `block` edges are searched at a time.
+    """
+    n, ranks = len(edges.rank), np.arange(len(edges.length))
     neighbours = np.argpartition(edges.rank, min(near, n - 1), axis=1)[:, :near]
-    for among in (lambda ends: neighbours[ends[0]], lambda ends: np.arange(n)[None]):
-        found = [np.zeros(0, int)]
-        for some in np.split(left, range(block, len(left), block)):
-            ends = edges.ends[:, some]
-            first, second = (edges.rank[end[:, None], among(ends)] for end in ends)
-            found.append(some[~(np.maximum(first, second) < some[:, None]).any(1)])
-        left = np.concatenate(found)
-    return left
+    for candidates in (lambda ends: neighbours[ends[0]], lambda ends: np.arange(n)[None]):
+        empty = [np.zeros(0, int)]
+        for part in np.split(ranks, range(block, len(ranks), block)):
+            ends = edges.ends[:, part]
+            first, second = (edges.rank[end[:, None], candidates(ends)] for end in ends)
+            empty.append(part[~(np.maximum(first, second) < part[:, None]).any(1)])
+        ranks = np.concatenate(empty)
+    return ranks
 
 
 def critical_triangles(edges: Filtration, block: int = 1024) -> np.ndarray:
-    """Keys r N + v of the triangles that are in no apparent pair, ascending: v is in the lune of r, not its first, and no w < v of the lune is near
-    to v."""
-    n, found = len(edges.rank), [np.zeros(0, int)]
+    """Keys r N + v of the triangles in no apparent pair, ascending.
+
+    v is in the lune of r but not its first vertex, and no w < v of the lune has an edge to v
+    before r. `block` edges r are searched at a time.
+    """
+    n, keys = len(edges.rank), [np.zeros(0, int)]
     vertices = np.arange(n)[None]
     for start in range(0, len(edges.length), block):
         r = np.arange(start, min(start + block, len(edges.length)))
@@ -125,14 +147,18 @@ def critical_triangles(edges: Filtration, block: int = 1024) -> np.ndarray:
         far = lune & (edges.rank[first] > r[:, None]) & (vertices != first[:, None])
         row, v = np.nonzero(far)
         alone = ~(lune[row] & (edges.rank[v] < r[row, None]) & (vertices < v[:, None])).any(1)
-        found.append(r[row[alone]] * n + v[alone])
-    return np.concatenate(found)
+        keys.append(r[row[alone]] * n + v[alone])
+    return np.concatenate(keys)
 
 
 class Coboundary:
-    """The coboundary of a growing sum of k-simplices, given by keys: r of edges, r N + v of triangles.
+    """The coboundary of a growing sum of k-simplices.
 
-    `cochain` is the sum, symmetric in its k + 1 axes; `touched` are the facets at which its coboundary may have an entry."""
+    Simplices are given by keys: r for an edge, r N + v for a triangle.
+
+    cochain: the sum, a boolean tensor symmetric in its k + 1 axes.
+    touched: marks the facets at which the coboundary may have an entry.
+    """
 
     def __init__(self, edges: Filtration, k: int):
         n = len(edges.rank)
@@ -147,7 +173,7 @@ class Coboundary:
         return (*self.edges.ends[:, longest], rest)[: self.k + 1]
 
     def add(self, keys: np.ndarray) -> np.ndarray:
-        """Add simplices, none of them twice; the keys of the latest facets of their cofaces, which are now touched."""
+        """Adds distinct simplices, and returns the latest facets of their cofaces, now touched."""
         corners = self.corners(keys)
         for axes in itertools.permutations(corners):
             self.cochain[axes] ^= True
@@ -158,31 +184,29 @@ class Coboundary:
         else:
             sides = np.stack([np.broadcast_to((keys // self.unit)[:, None], new[0].shape), *new])
             a, b, c = (corner[:, None] for corner in corners)
-            others = [
+            # the larger of the two vertices outside of the longest side
+            outside = [
                 np.maximum(c, self.vertices),
                 np.maximum(b, c),
                 np.maximum(a, c),
                 np.maximum(a, b),
-            ]  # than the ends of the longest side
+            ]
             longest = sides.max(0).astype(np.int64)
-            latest = np.where(
-                longest < none,
-                longest * self.unit + np.choose(sides.argmax(0), others),
-                none * self.unit,
-            )
+            facet = longest * self.unit + np.choose(sides.argmax(0), outside)
+            latest = np.where(longest < none, facet, none * self.unit)
         latest = latest[latest < len(self.touched)]
         self.touched[latest] = True
         return latest
 
     def clear(self, keys: np.ndarray, touched: list[np.ndarray]) -> None:
-        """Back to zero, given the simplices of the sum and what `add` answered."""
+        """Resets the sum to zero, given its simplices and the results of `add`."""
         for axes in itertools.permutations(self.corners(keys)):
             self.cochain[axes] = False
         for latest in touched:
             self.touched[latest] = False
 
     def lines(self, facets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """For each facet the lune (F, N), and where in it the coboundary is 1."""
+        """The lune of each facet, (F, N), and the entries of the coboundary in it."""
         corners = self.corners(facets)
         before = self.edges.rank[corners[0]]
         for corner in corners[1:]:
@@ -196,7 +220,7 @@ class Coboundary:
         return lune, lune & parity
 
     def next_facets(self, start: int, block: int) -> np.ndarray:
-        """At most `block` touched facets, the first from `start` on among them; none if there is none."""
+        """The next touched facets from `start` on, at most `block`; empty if there are none."""
         if start >= len(self.touched):
             return np.zeros(0, int)
         first = start + int(self.touched[start:].argmax())
@@ -204,47 +228,60 @@ class Coboundary:
 
 
 def reduce(edges: Filtration, k: int, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Deaths of the k-simplices `columns` (keys, ascending) as keys: of the longest edge, and of the (k + 1)-simplex; both -1 where there is no
-    death."""
+    """Deaths of the k-simplices `columns` (keys, ascending).
+
+    Returns the rank of the longest edge and the key of the (k + 1)-simplex of each death, both -1
+    if there is none.
+    """
     coboundary, reduced = Coboundary(edges, k), {}
     deaths = np.full((2, len(columns)), -1)
     for i in range(len(columns) - 1, -1, -1):
-        held, adding = set(), columns[i : i + 1]
-        touched, start, block, pivot = [], 0, BLOCK, None
-        while True:
-            if len(adding):
-                held ^= set(adding.tolist())
-                touched.append(coboundary.add(adding))
-                start = start if start else int(touched[0].min(initial=len(coboundary.touched)))
-            facets, adding, block = (
-                coboundary.next_facets(start, block),
-                adding[:0],
-                min(2 * block, 8 * BLOCK),
-            )
-            if not len(facets):
-                break
-            lune, entries = coboundary.lines(facets)
-            some = np.flatnonzero(entries.any(1))
-            if not len(some):
-                start = int(facets[-1]) + 1
-                continue
-            block, start = BLOCK, int(facets[some[0]])
-            first = entries[some].argmax(1)
-            apparent = first == lune[some].argmax(1)
-            if apparent[
-                0
-            ]:  # later ones are added ahead of their turn, up to the first that may end the column
-                adding = facets[some[: len(some) if apparent.all() else apparent.argmin()]]
-            elif (pivot := (start, int(first[0]))) in reduced:
-                adding = reduced[pivot]
-            else:
-                break
-        keys = np.fromiter(held, int, len(held))
-        coboundary.clear(keys, touched)
-        if len(facets):
+        keys, pivot = _reduce_column(coboundary, reduced, columns[i : i + 1])
+        if pivot is not None:
             reduced[pivot] = keys
-            deaths[:, i] = start // coboundary.unit, start * len(edges.rank) + pivot[1]
+            facet, vertex = pivot
+            deaths[:, i] = facet // coboundary.unit, facet * len(edges.rank) + vertex
     return deaths[0], deaths[1]
+
+
+def _reduce_column(
+    coboundary: Coboundary, reduced: dict[tuple[int, int], np.ndarray], column: np.ndarray
+) -> tuple[np.ndarray, tuple[int, int] | None]:
+    """The simplices of the reduced column, and its pivot (facet, vertex), None if it is zero.
+
+    `reduced` holds the simplices of later columns by pivot. `coboundary` is zero before and after.
+    """
+    simplices, adding = set(), column
+    touched, start, block, pivot = [], 0, BLOCK, None
+    while True:
+        if len(adding):
+            simplices ^= set(adding.tolist())
+            touched.append(coboundary.add(adding))
+            start = start if start else int(touched[0].min(initial=len(coboundary.touched)))
+        facets, adding = coboundary.next_facets(start, block), adding[:0]
+        block = min(2 * block, 8 * BLOCK)
+        if not len(facets):
+            pivot = None
+            break
+        lune, entries = coboundary.lines(facets)
+        nonzero = np.flatnonzero(entries.any(1))
+        if not len(nonzero):
+            start = int(facets[-1]) + 1
+            continue
+        block, start = BLOCK, int(facets[nonzero[0]])
+        first = entries[nonzero].argmax(1)
+        apparent = first == lune[nonzero].argmax(1)
+        pivot = (start, int(first[0]))
+        if apparent[0]:
+            # adds later facets ahead of their turn, up to the first that may end the column
+            adding = facets[nonzero[: len(nonzero) if apparent.all() else apparent.argmin()]]
+        elif pivot in reduced:
+            adding = reduced[pivot]
+        else:
+            break
+    keys = np.fromiter(simplices, int, len(simplices))
+    coboundary.clear(keys, touched)
+    return keys, pivot
 
 
 def bars(birth: np.ndarray, death: np.ndarray) -> np.ndarray:
@@ -257,19 +294,22 @@ def bars(birth: np.ndarray, death: np.ndarray) -> np.ndarray:
 def diagrams(
     distance_NN: np.ndarray, top: int = 1, threshold: float | None = None
 ) -> list[np.ndarray]:
-    """Persistence diagrams of H0 to H`top`, each an array (n, 2) of birth and death, infinite for what does not die up to the threshold (by default
-    the enclosing radius, where all but one component has died). Bars of length 0 are left out. Raises ValueError for a top other than 0, 1 or 2,
-    and where `filtration` does."""
+    """Persistence diagrams of H0 to H`top`, each an array (n, 2) of birth and death.
+
+    Deaths beyond `threshold` are infinite. At the default threshold, the enclosing radius, only one
+    component is left. Bars of length 0 are omitted.
+    Raises ValueError for a top other than 0, 1 or 2, and the errors of `filtration`.
+    """
     if top not in (0, 1, 2):
-        raise ValueError(f"homology is computed up to H0, H1 or H2, not H{top}")
+        raise ValueError(f"top must be 0, 1 or 2, got {top}")
     edges = filtration(distance_NN, threshold)
-    value: Callable = lambda ranks: np.append(edges.length, np.inf)[ranks]  # of -1: never
+    value: Callable = lambda ranks: np.append(edges.length, np.inf)[ranks]  # rank -1: infinite
     tree = spanning_forest(edges)
     deaths = np.concatenate([tree, np.full(len(edges.rank) - len(tree), -1)])
-    found = [bars(np.zeros(len(deaths)), value(deaths))]
+    result = [bars(np.zeros(len(deaths)), value(deaths))]
     cleared = tree
     for k, critical in ((1, neighbourhood_graph), (2, critical_triangles))[:top]:
         columns = np.setdiff1d(critical(edges), cleared)
         longest, cleared = reduce(edges, k, columns)
-        found.append(bars(value(columns // len(edges.rank) ** (k - 1)), value(longest)))
-    return found
+        result.append(bars(value(columns // len(edges.rank) ** (k - 1)), value(longest)))
+    return result

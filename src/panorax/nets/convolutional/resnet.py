@@ -1,22 +1,22 @@
 """Residual network for images (He et al. 2016, arXiv:1512.03385), with torchvision's layers.
 
-A block adds its branch to its input,
+A block adds its branch to its input:
 
-    h <- relu(skip(h) + branch(h)),
+    h <- relu(skip(h) + branch(h))
 
-where batch normalisation follows every convolution of the branch, and a relu all but the last:
+Batch normalisation follows each convolution of the branch; a relu then follows, except at the end:
 
     basic:       3x3 (stride), 3x3            W channels after each
     bottleneck:  1x1, 3x3 (stride), 1x1       W, W and 4 W channels; the stride as in ResNet v1.5
 
-The first block of every stage but the first halves the grid. `skip` is the identity, or a 1x1
-convolution with batch normalisation if the block changes the grid or the number of channels. The
-mean over all positions and a linear map end the network. Convolutions have no bias and start with
-standard deviation sqrt(2 / fan-out).
+Each stage after the first stage halves the grid in its first block. `skip` is the identity, or a
+1x1 convolution with batch normalisation if the block changes the grid or the number of channels. A
+mean over positions and a linear map follow the last block. Convolutions have no bias; their initial
+weights have standard deviation sqrt(2 / fan-out).
 
-Batch statistics are the state of the network. With stochastic depth (Huang et al. 2016,
-arXiv:1603.09382), training drops the branch of block l = 1 .. L from each image with probability
-rate l / L and divides the branches that stay by the probability that they stay.
+The running averages of batch normalisation are the state of the network. With stochastic depth
+(Huang et al. 2016, arXiv:1603.09382), training drops the branch of block l = 1 .. L from each image
+with probability rate l / L, and divides the kept branches by the probability that they are kept.
 """
 
 import functools
@@ -38,26 +38,25 @@ from panorax.ops.convolution import conv2d
 FAN_OUT = jax.nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 HEAD = jax.nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # as torch's Linear
 ZEROS, ONES = jax.nn.initializers.zeros, jax.nn.initializers.ones
-EXPANSION = {"basic": 1, "bottleneck": 4}  # channels after a block, over the width of the block
+EXPANSION = {"basic": 1, "bottleneck": 4}  # ratio of a block's output channels to its width
 
 
 @checked
 class Config:
     block: Literal["basic", "bottleneck"] = "basic"
-    """two 3x3 convolutions, or 1x1, 3x3 and 1x1 with four times the channels after the last"""
+    """two 3x3 convolutions (basic), or 1x1, 3x3 and 1x1 with 4 W output channels (bottleneck)"""
     widths: tuple[Count, ...] = (64, 128, 256, 512)
-    """width of the blocks of each stage"""
+    """width of the blocks of each stage [W]"""
     blocks: tuple[Count, ...] = (2, 2, 2, 2)
     """number of blocks of each stage"""
     stem: Literal["imagenet", "small", "strided"] = "small"
-    """first layer: 7x7 convolution of stride 2 and 3x3 max pooling of stride 2, or 3x3 convolution
-    of stride 1 (small) or 2 (strided)"""
+    """first layer: 7x7 convolution and 3x3 max pooling of stride 2 each (imagenet), or a 3x3
+    convolution of stride 1 (small) or 2 (strided)"""
     zero_branches: bool = False
-    """zero as the initial scale of the last batch normalisation of each branch, so that blocks
-    start as identity"""
+    """zero initial scale of each branch's last batch normalisation, so that branches start as 0"""
     stochastic_depth: Share = 0.0
-    """probability of dropping the last branch for an image in training, below 1; earlier branches
-    drop less often"""
+    """probability, below 1, that training drops the last branch for an image; earlier branches are
+    dropped less often"""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """dtype of the activations; parameters and statistics are float32"""
 
@@ -67,7 +66,7 @@ class Config:
             raise ValueError(f"{message} {self.widths}")
         if self.stochastic_depth == 1:
             raise ValueError(
-                "net.stochastic-depth must be below 1, got 1: the last branch is never trained"
+                "net.stochastic-depth must be below 1, or the last branch never trains"
             )
 
 
@@ -88,20 +87,20 @@ class Block(NamedTuple):
 
 
 def stem(cfg: Config, channels: int) -> Layer:
-    """The first convolution, for images of `channels`."""
+    """The first convolution, for images with `channels` channels."""
     kernel, stride = {"imagenet": (7, 2), "small": (3, 1), "strided": (3, 2)}[cfg.stem]
     return Layer(kernel, channels, cfg.widths[0], stride)
 
 
 def stages(cfg: Config) -> list[list[Block]]:
-    """The blocks of every stage. Blocks of one stage after its first are alike."""
-    inputs, found = cfg.widths[0], []
+    """The blocks of each stage. All blocks of a stage after its first block are equal."""
+    inputs, blocks = cfg.widths[0], []
     for i, (width, n) in enumerate(zip(cfg.widths, cfg.blocks, strict=True)):
-        found.append([])
+        blocks.append([])
         for stride in (1 if i == 0 else 2, *(1,) * (n - 1)):
-            found[-1].append(_block(cfg.block, inputs, width, stride))
+            blocks[-1].append(_block(cfg.block, inputs, width, stride))
             inputs = width * EXPANSION[cfg.block]
-    return found
+    return blocks
 
 
 def _block(kind, inputs, width, stride):
@@ -109,22 +108,21 @@ def _block(kind, inputs, width, stride):
     skip = Layer(1, inputs, outputs, stride) if stride > 1 or inputs != outputs else None
     if kind == "basic":
         return Block((Layer(3, inputs, width, stride), Layer(3, width, width)), skip)
-    return Block(
-        (Layer(1, inputs, width), Layer(3, width, width, stride), Layer(1, width, outputs)), skip
-    )
+    middle = Layer(3, width, width, stride)
+    return Block((Layer(1, inputs, width), middle, Layer(1, width, outputs)), skip)
 
 
 def spec(cfg: Config, shape: tuple[int, int, int], classes: int):
     """Parameters for images of `shape` (Y, X, C) and `classes` labels.
 
-    The blocks of a stage after its first are stacked.
+    All blocks of a stage after its first block are stacked.
     """
-    last = ZEROS if cfg.zero_branches else ONES
+    scale = ZEROS if cfg.zero_branches else ONES
 
     def block(layers: Block):
-        *first, end = layers.branch
-        found = {"branch": (*map(_layer_spec, first), _layer_spec(end, last))}
-        return found | ({"skip": _layer_spec(layers.skip)} if layers.skip else {})
+        *leading, last = layers.branch
+        tree = {"branch": (*map(_layer_spec, leading), _layer_spec(last, scale))}
+        return tree | ({"skip": _layer_spec(layers.skip)} if layers.skip else {})
 
     outputs = cfg.widths[-1] * EXPANSION[cfg.block]
     return {
@@ -135,17 +133,17 @@ def spec(cfg: Config, shape: tuple[int, int, int], classes: int):
 
 
 def state(cfg: Config, shape: tuple[int, int, int]):
-    """Running averages of every batch normalisation, in the tree of `spec`."""
+    """Running averages of each batch normalisation, in the tree of `spec`."""
 
     def block(layers: Block):
-        found = {"branch": tuple(map(_layer_state, layers.branch))}
-        return found | ({"skip": _layer_state(layers.skip)} if layers.skip else {})
+        tree = {"branch": tuple(map(_layer_state, layers.branch))}
+        return tree | ({"skip": _layer_state(layers.skip)} if layers.skip else {})
 
     return {"stem": _layer_state(stem(cfg, shape[2])), "stages": _stages(cfg, block)}
 
 
 def _stages(cfg, block):
-    """For each stage, "first": the tree of its first block, "rest": all others, if any, stacked."""
+    """For each stage, the tree of its "first" block and, if it has more, of the stacked "rest"."""
     return tuple(
         {"first": block(first)}
         | ({"rest": core_spec.stack(block(rest[0]), len(rest))} if rest else {})
@@ -163,13 +161,12 @@ def _layer_spec(layer, scale=ONES):
 
 
 def _layer_state(layer):
-    return Running(
-        P((layer.outputs,), ("outputs",), ZEROS), P((layer.outputs,), ("outputs",), ONES)
-    )
+    declared = functools.partial(P, (layer.outputs,), ("outputs",))
+    return Running(declared(ZEROS), declared(ONES))
 
 
 def net(cfg: Config, shape: tuple[int, int, int], classes: int) -> Net:
-    """The network from images of `shape` to logits of `classes`."""
+    """The network: maps images of `shape` (Y, X, C) to logits of `classes`."""
     return stateful(spec(cfg, shape, classes), state(cfg, shape), functools.partial(apply, cfg=cfg))
 
 
@@ -181,9 +178,9 @@ def apply(
     key: Array | None = None,
     train: bool = False,
 ) -> tuple[Float[Array, "B V"], Any]:
-    """Logits in float32, and the running averages: updated with `train`, else those of `extra`.
+    """Returns float32 logits and the running averages, which change only if `train` is true.
 
-    `key` is used for stochastic depth in training only.
+    key: key of stochastic depth, used in training only.
     """
     norm = batch_norm if train else _evaluated
     factors_LB = branch_factors(key, cfg, len(x_BYXC)) if train and cfg.stochastic_depth else None
@@ -204,20 +201,20 @@ def apply(
 
 
 def branch_factors(key: Array, cfg: Config, n: int) -> Float[Array, "L {n}"]:
-    """Factor of each branch for each of `n` images: 0 if dropped, else 1 / P(it stays)."""
+    """Factor of each branch for each of `n` images: 0 if dropped, else 1 / P(kept)."""
     L = sum(cfg.blocks)
-    stays_L1 = 1 - cfg.stochastic_depth * jnp.arange(1, L + 1)[:, None] / L
-    return jax.random.bernoulli(key, stays_L1, (L, n)) / stays_L1
+    keep_L1 = 1 - cfg.stochastic_depth * jnp.arange(1, L + 1)[:, None] / L
+    return jax.random.bernoulli(key, keep_L1, (L, n)) / keep_L1
 
 
 def max_pool(x_BYXC: Float[Array, "B Y X C"]) -> Float[Array, "B Y2 X2 C"]:
-    """The largest of each 3x3 neighbourhood, at every second position."""
+    """Largest value of each 3x3 neighbourhood, at every second position."""
     pads = ((0, 0), (1, 1), (1, 1), (0, 0))
     return jax.lax.reduce_window(x_BYXC, -jnp.inf, jax.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), pads)
 
 
 def _stage(params, running, layers: list[Block], h_BYXC, factors_LB, norm):
-    """The first block, then a scan over the others; without `factors_LB` none is dropped."""
+    """Runs the first block, then scans the others. `factors_LB` is None if no branch is dropped."""
     at = lambda i: jax.tree.map(lambda f: f[i], factors_LB)
     h_BYXC, first = _residual(params["first"], running["first"], layers[0], h_BYXC, at(0), norm)
     if len(layers) == 1:

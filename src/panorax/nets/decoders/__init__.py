@@ -1,1 +1,1 @@
-"""Decoder-only Transformers, and what runs them over a text or a cache."""
+"""Decoder-only Transformers, and generation with a key/value cache."""

@@ -1,13 +1,15 @@
-"""What every decoder-only Transformer does with its blocks: run them over a text, or over new tokens and a cache of keys and values.
+"""Forward pass of any decoder-only Transformer, over a whole text or over new tokens and a cache.
 
 A family of models is a module with
 
-    spec(cfg)                                         every parameter; those of the layers stacked along L under "layers"
-    embed(params, tokens_BT, cfg) -> x_BTD
-    block(x_BTD, layer, rotate, attend, cfg) -> x_BTD, cache     attend(q, k, v) -> values, cache; the cache is returned unchanged
-    unembed(params, x_BTD, cfg) -> logits_BTV
+    spec(cfg)                                  all parameters; "layers" is stacked along L
+    embed(params, tokens_BT, cfg)              -> x_BTD
+    block(x_BTD, layer, rotate, attend, cfg)   -> x_BTD, cache
+    unembed(params, x_BTD, cfg)                -> logits_BTV
 
-and a config with n_layers, n_kv_heads, head_size, rope, windows, dtype, remat and unroll (`panorax.nets.decoders.llama.Model` says what they are).
+`rotate(q)` applies the positions; `attend(q, k, v) -> values, cache` returns the cache that `block`
+passes on. The config of a family has the fields n_layers, n_kv_heads, head_size, rope, windows,
+dtype, remat and unroll, documented in `panorax.nets.decoders.llama.Model`.
 """
 
 import functools
@@ -35,44 +37,44 @@ REMAT = {
 
 
 def spec(cfg):
-    """Every parameter of the model that `cfg` describes."""
+    """All parameters of the model that `cfg` describes."""
     return module_of(cfg).spec(cfg)
 
 
 def net(cfg) -> Net:
-    """The model that `cfg` describes, from tokens (B, T) to logits (B, T, V)."""
+    """The model that `cfg` describes: maps tokens (B, T) to logits (B, T, V)."""
     return stateless(spec(cfg), functools.partial(apply, cfg=cfg))
 
 
 def apply(params, tokens_BT: Int[Array, "B T"], cfg) -> Float[Array, "B T V"]:
-    """Logits of the token after each position, from the tokens up to it."""
+    """Logits of the next token after each position, given the tokens up to that position."""
     family, (B, T) = module_of(cfg), tokens_BT.shape
     position_BT = jnp.broadcast_to(jnp.arange(T)[None, :], (B, T))
     rotate = rotation(position_BT, T, cfg)
 
     def step(x_BTD, layer_and_window):
         layer, window = layer_and_window
-        attend = lambda q, k, v, **how: (
-            causal_attention(q, k, v, position_BT[:1], position_BT[:1], window, **how),
-            None,
-        )
+
+        def attend(q, k, v, **options):
+            position_1T = position_BT[:1]
+            return causal_attention(q, k, v, position_1T, position_1T, window, **options), None
+
         x_BTD, _ = family.block(x_BTD, layer, rotate, attend, cfg)
         return split_batch(x_BTD), None
 
-    x_BTD = split_batch(
-        family.embed(params | {"embed": whole_rows(params["embed"])}, tokens_BT, cfg)
-    )
-    x_BTD, _ = jax.lax.scan(
-        REMAT[cfg.remat](step), x_BTD, (params["layers"], _windows(cfg)), unroll=cfg.unroll
-    )
+    whole = params | {"embed": whole_rows(params["embed"])}
+    x_BTD = split_batch(family.embed(whole, tokens_BT, cfg))
+    layers = (params["layers"], _windows(cfg))
+    x_BTD, _ = jax.lax.scan(REMAT[cfg.remat](step), x_BTD, layers, unroll=cfg.unroll)
     return family.unembed(params, x_BTD, cfg)
 
 
 @struct.dataclass
 class Cache:
-    """Keys and values of the tokens so far: k and v (L, B, G, S, K) with room for S tokens, and how many each row holds, (B,).
+    """Keys and values of the tokens so far.
 
-    The tokens of a head lie together, as the products of attention read them.
+    k, v: (L, B, G, S, K), with room for S tokens. The tokens of a head are contiguous, which is the
+    layout that attention reads.  length: number of tokens in each row, int32 (B,).
     """
 
     k: Any
@@ -81,29 +83,30 @@ class Cache:
 
 
 def empty_cache(cfg, batch: int, room: int) -> Cache:
-    """A cache for `batch` rows of up to `room` tokens: 2 L B G S K numbers of the compute dtype."""
+    """A cache for `batch` rows of S = `room` tokens: 2 L B G S K numbers of dtype `cfg.dtype`."""
     k, v = jnp.zeros((2, cfg.n_layers, batch, cfg.n_kv_heads, room, cfg.head_size), cfg.dtype)
     return Cache(k, v, jnp.zeros(batch, jnp.int32))
 
 
 def footprint(cfg, context: int) -> dict[str, float]:
-    """Bytes of the cache: of one token, and of one row of `context` tokens."""
+    """Bytes of the cache per token, and per row of `context` tokens."""
     cache = jax.eval_shape(lambda: empty_cache(cfg, 1, context))
     row = sum(x.size * x.dtype.itemsize for x in (cache.k, cache.v))
     return {"cache_bytes_per_token": row / context, "cache_bytes_of_a_row": row}
 
 
 def grown(cache: Cache, room: int) -> Cache:
-    """The cache with room for `room` tokens a row, of which it has at most as many now."""
-    more = ((0, 0),) * 3 + ((0, room - cache.k.shape[3]), (0, 0))
-    return cache.replace(k=jnp.pad(cache.k, more), v=jnp.pad(cache.v, more))
+    """The cache enlarged to `room` tokens per row, which must be at least its present room."""
+    pads = ((0, 0),) * 3 + ((0, room - cache.k.shape[3]), (0, 0))
+    return cache.replace(k=jnp.pad(cache.k, pads), v=jnp.pad(cache.v, pads))
 
 
 def extend(params, tokens_BT: Int[Array, "B T"], new_B: Int[Array, " B"], cache: Cache, cfg):
-    """Logits after each of these tokens, given those in the cache, and the cache with the first `new_B` tokens of each row added.
+    """Runs T tokens per row after the cached tokens.
 
-    Tokens after the first `new_B` are padding: later tokens overwrite them before anything attends to them. There must be room:
-    cache.length + new_B <= S; what goes beyond it is lost.
+    Returns the logits after each token, and the cache extended by the first `new_B` tokens of each
+    row. All other tokens are padding, which later tokens overwrite before any query attends to it.
+    Tokens beyond the room S of the cache are lost, so cache.length + new_B must be at most S.
     """
     family, (B, T) = module_of(cfg), tokens_BT.shape
     position_BT = cache.length[:, None] + jnp.arange(T)[None, :]
@@ -119,35 +122,29 @@ def extend(params, tokens_BT: Int[Array, "B T"], new_B: Int[Array, " B"], cache:
     def step(carry, layer_and_window):
         (x_BTD, k_LBGSK, v_LBGSK, l), (layer, window) = carry, layer_and_window
 
-        def attend(q_BTHK, k_BTGK, v_BTGK, **how):
+        def attend(q_BTHK, k_BTGK, v_BTGK, **options):
             k = k_LBGSK.at[(l, *slots_BGT)].set(k_BTGK.swapaxes(1, 2))
             v = v_LBGSK.at[(l, *slots_BGT)].set(v_BTGK.swapaxes(1, 2))
-            return causal_attention(
-                q_BTHK,
-                k[l].swapaxes(1, 2),
-                v[l].swapaxes(1, 2),
-                position_BT,
-                slot_1S,
-                window,
-                **how,
-            ), (k, v)
+            k_BSGK, v_BSGK = k[l].swapaxes(1, 2), v[l].swapaxes(1, 2)
+            values = causal_attention(
+                q_BTHK, k_BSGK, v_BSGK, position_BT, slot_1S, window, **options
+            )
+            return values, (k, v)
 
         x_BTD, (k_LBGSK, v_LBGSK) = family.block(x_BTD, layer, rotate, attend, cfg)
         return (x_BTD, k_LBGSK, v_LBGSK, l + 1), None
 
-    x_BTD = family.embed(params, tokens_BT, cfg)
-    (x_BTD, k, v, _), _ = jax.lax.scan(
-        step, (x_BTD, cache.k, cache.v, 0), (params["layers"], _windows(cfg))
-    )
+    start = (family.embed(params, tokens_BT, cfg), cache.k, cache.v, 0)
+    (x_BTD, k, v, _), _ = jax.lax.scan(step, start, (params["layers"], _windows(cfg)))
     return family.unembed(params, x_BTD, cfg), Cache(k, v, cache.length + new_B)
 
 
 def rotation(position_BT, length, cfg):
-    """The function that turns queries and keys at these positions of a text of `length` tokens."""
+    """The function that rotates queries or keys at `position_BT` in a text of `length` tokens."""
     frequencies = cfg.rope.frequencies(cfg.head_size, length)
     return lambda x_BTHK: rope(x_BTHK, position_BT, frequencies) * cfg.rope.magnitude
 
 
 def _windows(cfg) -> np.ndarray:
-    """How many positions each layer looks back over, (L,)."""
+    """Window of each layer in tokens, (L,); `NEVER` for an unlimited one."""
     return np.resize([window or NEVER for window in cfg.windows], cfg.n_layers).astype(np.int32)

@@ -1,9 +1,12 @@
-"""Gemma 1 and 2 (arXiv:2403.08295, arXiv:2408.00118): the embedding scaled by sqrt(D), norms whose scale is 1 + w, a GELU gate.
+"""Gemma 1 and 2 (arXiv:2403.08295, arXiv:2408.00118).
 
-Gemma 2 also normalises what each sublayer adds, bounds attention logits and output logits by cap tanh(x / cap), and alternates layers
-that see a window with layers that see everything:
+Gemma scales the embedding by sqrt(D), its norms scale by 1 + w, and its gates use GELU.
+Gemma 2 also normalises the output of each sublayer:
 
     x <- x + norm(attention(norm(x))),    x <- x + norm(mlp(norm(x)))
+
+It bounds attention and output logits by cap tanh(x / cap), and alternates layers of windowed and of
+full causal attention.
 """
 
 import dataclasses
@@ -23,20 +26,20 @@ from panorax.ops.norms import rms_norm
 
 @checked
 class Model(llama.Model):
-    """Llama's sizes, and what Gemma 2 adds."""
+    """Llama's sizes and the options of Gemma 2."""
 
     post_norms: bool = True
-    """normalise what each sublayer adds (Gemma 2)"""
+    """RMS norm of the output of each sublayer (Gemma 2)"""
     query_scale: Positive | None = None
-    """attention logits are q k / sqrt(query_scale), None for the head's width"""
+    """number s in the attention logits q k / sqrt(s); None for the head width K"""
     attention_cap: Positive | None = 50.0
-    """bound of attention logits, None for none"""
+    """soft cap of the attention logits; None disables it"""
     logit_cap: Positive | None = 30.0
-    """bound of output logits, None for none"""
+    """soft cap of the output logits; None disables it"""
 
 
 def spec(cfg: Model):
-    """Llama's parameters with norm scales that start at 0, for 1 + w multiplies, and the norms after the sublayers."""
+    """Llama's parameters with norm weights w initially 0, plus the norms after the sublayers."""
     zeros = lambda p: dataclasses.replace(p, init=jax.nn.initializers.zeros)
     tree = llama.spec(cfg)
     tree["norm"] = zeros(tree["norm"])
@@ -44,9 +47,8 @@ def spec(cfg: Model):
         tree["layers"][name] = zeros(tree["layers"][name])
     if cfg.post_norms:
         post = zeros(P((cfg.d_model,), ("embed",), None))
-        tree["layers"] |= core_spec.stack(
-            {"attn_post_norm": post, "mlp_post_norm": post}, cfg.n_layers
-        )
+        norms = {"attn_post_norm": post, "mlp_post_norm": post}
+        tree["layers"] |= core_spec.stack(norms, cfg.n_layers)
     return tree
 
 
@@ -56,29 +58,25 @@ def norm(x, w, cfg: Model):
 
 
 def embed(params, tokens_BT: Int[Array, "B T"], cfg: Model) -> Float[Array, "B T D"]:
-    """The embedding times sqrt(D), which is rounded to the compute dtype first, as where the weights come from."""
+    """The embedding times sqrt(D), with sqrt(D) rounded to the compute dtype as in Gemma's code."""
     return params["embed"][tokens_BT].astype(cfg.dtype) * jnp.asarray(cfg.d_model**0.5, cfg.dtype)
 
 
 def block(x_BTD, layer, rotate, attend, cfg: Model):
     """One layer, as in `panorax.nets.decoders.llama`."""
-    after = lambda name, h_BTD: norm(h_BTD, layer[name], cfg) if cfg.post_norms else h_BTD
+    post_norm = lambda name, h_BTD: norm(h_BTD, layer[name], cfg) if cfg.post_norms else h_BTD
     h_BTD = norm(x_BTD, layer["attn_norm"], cfg)
     q_BTHK, k_BTGK, v_BTGK = llama.project(h_BTD, layer, cfg)
     scale = (cfg.query_scale or cfg.head_size) ** -0.5
-    out_BTHK, cache = attend(
-        rotate(q_BTHK), rotate(k_BTGK), v_BTGK, scale=scale, cap=cfg.attention_cap
-    )
-    x_BTD = x_BTD + after("attn_post_norm", dot(out_BTHK, layer["o"], 2))
+    q_BTHK, k_BTGK = rotate(q_BTHK), rotate(k_BTGK)
+    out_BTHK, cache = attend(q_BTHK, k_BTGK, v_BTGK, scale=scale, cap=cfg.attention_cap)
+    x_BTD = x_BTD + post_norm("attn_post_norm", dot(out_BTHK, layer["o"], 2))
     h_BTD = norm(x_BTD, layer["mlp_norm"], cfg)
-    return x_BTD + after(
-        "mlp_post_norm",
-        dot(jax.nn.gelu(dot(h_BTD, layer["gate"])) * dot(h_BTD, layer["up"]), layer["down"]),
-    ), cache
+    inner_BTF = jax.nn.gelu(dot(h_BTD, layer["gate"])) * dot(h_BTD, layer["up"])
+    return x_BTD + post_norm("mlp_post_norm", dot(inner_BTF, layer["down"])), cache
 
 
 def unembed(params, x_BTD, cfg: Model) -> Float[Array, "B T V"]:
-    """Logits in float32 from the residual stream."""
-    return soft_cap(
-        llama.unembed(params | {"norm": 1.0 + params["norm"]}, x_BTD, cfg), cfg.logit_cap
-    )
+    """Float32 logits from the residual stream."""
+    logits = llama.unembed(params | {"norm": 1.0 + params["norm"]}, x_BTD, cfg)
+    return soft_cap(logits, cfg.logit_cap)

@@ -1,12 +1,13 @@
-"""Llama: a decoder-only Transformer (Touvron et al. 2023, arXiv:2302.13971 and 2307.09288; Llama 3, arXiv:2407.21783).
+"""Llama: a decoder-only Transformer.
 
-Every layer normalises the residual stream with RMSNorm and adds to it, attention first, then the gated feed-forward network:
+Each layer adds attention and a gated feed-forward network to the residual stream x:
 
     x <- x + W_o attention(rope(W_q h), rope(W_k h), W_v h),    h = rms_norm(x)
     x <- x + W_down (silu(W_gate h) * W_up h),                  h = rms_norm(x)
 
-Groups of H / G query heads share one key/value head. With `tied` the output projection is the transposed embedding;
-Llama 1, 2 and 3 8B have a separate one.
+Each group of H / G query heads shares one key/value head. With `tied`, the output projection is the
+transposed embedding; Llama 1, Llama 2 and Llama 3 8B have a separate output projection.
+Source: Touvron et al. 2023, arXiv:2302.13971 and 2307.09288; Llama 3, arXiv:2407.21783.
 """
 
 from typing import Literal
@@ -25,50 +26,52 @@ from panorax.ops.positions import Rope
 
 @checked
 class Model:
-    """Sizes, in the letters of CONVENTIONS.md."""
+    """Sizes of the model, with the letters of CONVENTIONS.md."""
 
     vocab: Count = 4096
-    """tokens [V]"""
+    """size of the vocabulary, in tokens [V]"""
     d_model: Count = 128
     """width of the residual stream [D]"""
     n_layers: Count = 4
-    """blocks of attention and feed-forward network [L]"""
+    """number of layers, each of attention and a feed-forward network [L]"""
     n_heads: Count = 4
-    """query heads [H]"""
+    """number of query heads [H]"""
     n_kv_heads: Count = 2
-    """key/value heads [G]"""
+    """number of key/value heads [G]"""
     d_ff: Count = 384
     """hidden width of the feed-forward network [F]"""
     head_dim: Count | None = None
-    """width of a head [K], None for d_model / n_heads"""
+    """width of a head; None for d_model / n_heads [K]"""
     rope: Rope = Rope()
-    """how queries and keys are turned by their positions"""
+    """rotary position embedding of queries and keys"""
     windows: tuple[Whole, ...] = (0,)
-    """keys that a layer attends to, its own position included, 0 for all before it; one a layer, repeated over the layers"""
+    """attention window of each layer in tokens, the query included, 0 for unlimited; repeated over
+    the layers"""
     norm_eps: Positive = 1e-5
-    """added to the mean square"""
+    """constant added to the mean square in each RMS norm"""
     tied: bool = True
-    """the output projection is the embedding, transposed"""
+    """output projection shared with the embedding"""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """of activations and matrix products; parameters, norms, softmax and loss are float32"""
+    """dtype of activations and matrix products; parameters, norms, softmax and loss are float32"""
     remat: Literal["none", "products", "layers"] = "none"
-    """recomputed in the backward pass: nothing; all but products with weights; all but the input of each layer, (L, B, T, D) in all"""
+    """values that the backward pass recomputes: none; all except products with weights (products);
+    all except the inputs of the layers, (L, B, T, D) in total (layers)"""
     unroll: Count = 1
-    """layers in one turn of the scan: more of them run faster and compile slower"""
+    """layers per iteration of the scan; larger values run faster and compile more slowly"""
 
     def __post_init__(self):
+        heads = f"model.n-heads {self.n_heads}"
         if self.head_dim is None and self.d_model % (2 * self.n_heads):
             raise ValueError(
-                f"model.d-model {self.d_model} must be an even multiple of model.n-heads {self.n_heads}, or model.head-dim given"
+                f"model.d-model {self.d_model} must be an even multiple of {heads}, "
+                "or model.head-dim given"
             )
         if self.head_size % 2 or not self.windows:
             raise ValueError(
                 f"model.head-dim {self.head_size} must be even, and model.windows not empty"
             )
         if self.n_heads % self.n_kv_heads:
-            raise ValueError(
-                f"model.n-kv-heads {self.n_kv_heads} must divide model.n-heads {self.n_heads}"
-            )
+            raise ValueError(f"model.n-kv-heads {self.n_kv_heads} must divide {heads}")
 
     @property
     def head_size(self) -> int:
@@ -77,12 +80,14 @@ class Model:
 
 
 def spec(cfg: Model):
-    """Every parameter; those of the layers are stacked along L."""
+    """All parameters, with the layers stacked along L.
+
+    As in GPT-2, the initial standard deviation of `o` and `down` is divided by sqrt(2 L),
+    because the residual stream sums 2 L branches.
+    """
     D, H, G, K, F = cfg.d_model, cfg.n_heads, cfg.n_kv_heads, cfg.head_size, cfg.d_ff
     normal, ones = jax.nn.initializers.normal(D**-0.5), jax.nn.initializers.ones
-    to_residual = jax.nn.initializers.normal(
-        (2 * cfg.n_layers * D) ** -0.5
-    )  # smaller by the root of the 2 L sums, as in GPT-2
+    to_residual = jax.nn.initializers.normal((2 * cfg.n_layers * D) ** -0.5)
     layer = {
         "attn_norm": P((D,), ("embed",), ones),
         "q": P((D, H, K), ("embed", "heads", "head_dim"), normal, outputs=2),
@@ -104,12 +109,12 @@ def spec(cfg: Model):
 
 
 def embed(params, tokens_BT: Int[Array, "B T"], cfg: Model) -> Float[Array, "B T D"]:
-    """The residual stream that the first block reads."""
+    """Embeddings of the tokens, the input of the first layer."""
     return params["embed"][tokens_BT].astype(cfg.dtype)
 
 
 def project(h_BTD, layer, cfg: Model):
-    """Queries, keys and values, before they are turned."""
+    """Queries (B, T, H, K) before rotation; keys before rotation and values, (B, T, G, K)."""
     q_BTHK = dot(h_BTD, layer["q"])
     k_BTGK = dot(h_BTD, layer["k"])
     v_BTGK = dot(h_BTD, layer["v"])
@@ -117,19 +122,23 @@ def project(h_BTD, layer, cfg: Model):
 
 
 def block(x_BTD, layer, rotate, attend, cfg: Model, project=project):
-    """One layer; `rotate` turns by position, `attend(q, k, v) -> (values, cache)` says what is attended to. The cache is returned unchanged."""
+    """One layer. Returns its output and the cache that `attend` returned.
+
+    rotate: function that applies positions to queries or keys.
+    attend: function (q, k, v) -> (values, cache).
+    project: function (h, layer, cfg) -> (q, k, v).
+    """
     h_BTD = rms_norm(x_BTD, layer["attn_norm"], cfg.norm_eps)
     q_BTHK, k_BTGK, v_BTGK = project(h_BTD, layer, cfg)
     out_BTHK, cache = attend(rotate(q_BTHK), rotate(k_BTGK), v_BTGK)
     x_BTD = x_BTD + dot(out_BTHK, layer["o"], 2)
     h_BTD = rms_norm(x_BTD, layer["mlp_norm"], cfg.norm_eps)
-    return x_BTD + dot(
-        jax.nn.silu(dot(h_BTD, layer["gate"])) * dot(h_BTD, layer["up"]), layer["down"]
-    ), cache
+    inner_BTF = jax.nn.silu(dot(h_BTD, layer["gate"])) * dot(h_BTD, layer["up"])
+    return x_BTD + dot(inner_BTF, layer["down"]), cache
 
 
 def unembed(params, x_BTD, cfg: Model) -> Float[Array, "B T V"]:
-    """Logits in float32 from the residual stream."""
+    """Float32 logits from the residual stream."""
     h_BTD = rms_norm(x_BTD, params["norm"], cfg.norm_eps)
     w_DV = params["embed"].T if cfg.tied else params["head"]
     return dot(h_BTD, w_DV.astype(h_BTD.dtype), dtype=jnp.float32)

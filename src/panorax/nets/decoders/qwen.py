@@ -1,6 +1,7 @@
-"""Qwen 2 and 3 (arXiv:2407.10671, arXiv:2505.09388): Llama with biases on queries, keys and values, or with their heads normalised.
+"""Qwen 2 and 3 (arXiv:2407.10671, arXiv:2505.09388): Llama with other projections.
 
-Qwen 2 adds a bias to each of the three; Qwen 3 has none and takes the RMS norm of every query and key over its head before it is turned.
+Qwen 2 adds a bias to queries, keys and values. Qwen 3 has no bias and applies an RMS norm to each
+head of the queries and keys before rotation.
 """
 
 import functools
@@ -18,16 +19,16 @@ from panorax.ops.norms import rms_norm
 
 @dataclass(frozen=True)
 class Model(llama.Model):
-    """Llama's sizes, and what is added to queries, keys and values."""
+    """Llama's sizes and the options of the projections."""
 
     bias: bool = False
-    """add a learnt vector to queries, keys and values (Qwen 2)"""
+    """learnt bias of queries, keys and values (Qwen 2)"""
     head_norm: bool = True
     """RMS norm of queries and keys over each head (Qwen 3)"""
 
 
 def spec(cfg: Model):
-    """Llama's parameters, and those of the biases and head norms."""
+    """Llama's parameters plus biases and head norms."""
     H, G, K = cfg.n_heads, cfg.n_kv_heads, cfg.head_size
     zeros, ones = jax.nn.initializers.zeros, jax.nn.initializers.ones
     biases = {
@@ -37,23 +38,19 @@ def spec(cfg: Model):
     }
     norms = {"q_norm": P((K,), ("head_dim",), ones), "k_norm": P((K,), ("head_dim",), ones)}
     tree = llama.spec(cfg)
-    added = core_spec.stack(
-        (biases if cfg.bias else {}) | (norms if cfg.head_norm else {}), cfg.n_layers
-    )
-    return tree | {"layers": tree["layers"] | added}
+    added = (biases if cfg.bias else {}) | (norms if cfg.head_norm else {})
+    return tree | {"layers": tree["layers"] | core_spec.stack(added, cfg.n_layers)}
 
 
 def project(h_BTD, layer, cfg: Model):
-    """Queries, keys and values with what is added to them."""
+    """Queries, keys and values before rotation, with their biases and head norms."""
     q_BTHK, k_BTGK, v_BTGK = llama.project(h_BTD, layer, cfg)
     if cfg.bias:
         add = lambda x, name: x + layer[name].reshape(1, 1, *x.shape[2:]).astype(x.dtype)
         q_BTHK, k_BTGK, v_BTGK = add(q_BTHK, "q_bias"), add(k_BTGK, "k_bias"), add(v_BTGK, "v_bias")
     if cfg.head_norm:
-        q_BTHK, k_BTGK = (
-            rms_norm(q_BTHK, layer["q_norm"], cfg.norm_eps),
-            rms_norm(k_BTGK, layer["k_norm"], cfg.norm_eps),
-        )
+        q_BTHK = rms_norm(q_BTHK, layer["q_norm"], cfg.norm_eps)
+        k_BTGK = rms_norm(k_BTGK, layer["k_norm"], cfg.norm_eps)
     return q_BTHK, k_BTGK, v_BTGK
 
 

@@ -1,1 +1,1 @@
-"""Vectorised environments, and adapters of other libraries."""
+"""Vectorised environments, and adapters to the environments of other libraries."""

@@ -1,8 +1,9 @@
-"""What an environment is: pure functions, a space of actions, and an end of episode that says why it ended.
+"""Environments as pure functions with an action space.
 
-`Environment` is one episode of one world. `Environments` is n of them stepped together that start again by themselves:
-`wrappers.vectorize` makes it from the first, and it is all that an algorithm sees. The config of an environment is a dataclass whose
-module defines `environments(cfg, n) -> Environments`.
+`Environment` runs one episode. `Environments` steps n copies together, each with automatic resets;
+`wrappers.vectorize` makes the second from the first, and algorithms use only the second.
+The config of an environment is a dataclass whose module defines
+`environments(cfg, n) -> Environments`.
 """
 
 from collections.abc import Callable
@@ -19,21 +20,25 @@ class Discrete:
     """Actions 0 .. n-1, int32 of shape ()."""
 
     n: int
+    """number of actions"""
 
 
 @dataclass(frozen=True)
 class MultiDiscrete:
-    """One of n_k choices for each k at once, int32 of shape (K,)."""
+    """K simultaneous choices, choice k among n_k, int32 of shape (K,)."""
 
     n: tuple[int, ...]
+    """number of options of each choice"""
 
 
 @dataclass(frozen=True)
 class Box:
-    """Vectors between `low` and `high`, float32 of shape (K,); a bound may be infinite."""
+    """Vectors between `low` and `high`, float32 of shape (K,); bounds may be infinite."""
 
     low: tuple[float, ...]
+    """lower bounds"""
     high: tuple[float, ...]
+    """upper bounds"""
 
 
 Space = Discrete | MultiDiscrete | Box
@@ -41,48 +46,61 @@ Space = Discrete | MultiDiscrete | Box
 
 @struct.dataclass
 class Observation:
-    """`view`: an array of numbers. `legal`: bool (A,), the actions allowed here, `None` in worlds where all always are."""
+    """The input of a policy."""
 
     view: jax.Array
+    """observed array, of the environment's `shape`"""
     legal: jax.Array | None = None
+    """mask of legal actions, bool (A,); None if all actions are always legal"""
 
 
 @struct.dataclass
 class Step:
-    """What followed an action. At the end of an episode `observation` is its last one, never the first of the next.
-
-    `terminated`: the world ended, nothing more will be earned. `truncated`: only watching ended (a time limit): the state keeps its value.
-    """
+    """The result of an action. At the end of an episode, `observation` is the final observation."""
 
     observation: Observation
+    """observation after the action"""
     reward: jax.Array
+    """reward, float32"""
     terminated: jax.Array
+    """true if the episode ended in a terminal state, whose value is 0"""
     truncated: jax.Array
+    """true if a time limit cut the episode off; the state's value is bootstrapped"""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """reset(key) -> (state, observation); step(key, state, action) -> (state, Step). `state` is any pytree of arrays."""
+    """One episode of one environment. `state` is any pytree of arrays."""
 
     reset: Callable[[jax.Array], tuple[Any, Observation]]
+    """reset(key) -> (state, observation)"""
     step: Callable[[jax.Array, Any, jax.Array], tuple[Any, Step]]
+    """step(key, state, action) -> (state, Step)"""
     shape: tuple[int, ...]
-    """of `Observation.view`"""
+    """shape of `Observation.view`"""
     actions: Space
+    """action space"""
     max_steps: int
-    """no episode is longer"""
+    """largest number of steps of an episode"""
 
 
 @dataclass(frozen=True)
 class Environments:
-    """n environments: reset(key) -> (state, observation_N); step(key, state, action_N) -> (state, observation_N, Step_N).
+    """n environments stepped together, with automatic resets.
 
-    The observation returned beside the Step is the one to act on next: where an episode ended, the first of the next.
+    `step` returns the observation to act on next beside the Step. After the end of an episode, it
+    is the first observation of the next episode.
     """
 
     n: int
+    """number of environments [N]"""
     reset: Callable[[jax.Array], tuple[Any, Observation]]
+    """reset(key) -> (state, observation_N)"""
     step: Callable[[jax.Array, Any, jax.Array], tuple[Any, Observation, Step]]
+    """step(key, state, action_N) -> (state, observation_N, Step_N)"""
     shape: tuple[int, ...]
+    """shape of one environment's `Observation.view`"""
     actions: Space
+    """action space of one environment"""
     max_steps: int
+    """largest number of steps of an episode"""

@@ -1,9 +1,11 @@
-"""Environments of gymnasium, which run on the host, through the protocol of `panorax.rl.environments.environment`.
+"""Environments of gymnasium, stepped on the host.
 
-Every step leaves the compiled program by an ordered callback. So what a host world cannot give is given up: its state is no value, so it cannot be
-`vmap`ped over seeds (set `seeds` of PPO to 0), spread over devices, or resumed bit for bit (a resumed run starts new episodes).
+Every step leaves the compiled program through an ordered callback, and the state stays on the host.
+PPO can therefore not `vmap` these environments over seeds (set its `seeds` to 0) or split them over
+devices. A resumed run starts new episodes instead of continuing bit for bit.
 """
 
+import functools
 from dataclasses import dataclass
 
 import jax
@@ -26,13 +28,45 @@ from panorax.rl.environments.wrappers import stretch
 
 @dataclass(frozen=True)
 class Config:
-    """`name` as registered in gymnasium; actions of a finite Box are in [-1, 1]."""
+    """An environment of gymnasium; actions of a finite Box are in [-1, 1]."""
 
     name: str = "CartPole-v1"
+    """name registered in gymnasium"""
 
 
 def environments(cfg: Config, n: int) -> Environments:
-    """`n` worlds stepped one after the other. Raises UserError where gymnasium is missing, has no such world, or it fits no Space."""
+    """`n` environments, stepped one after another on the host.
+
+    Raises UserError if gymnasium is not installed or has no such environment, and if the
+    environment's actions, observations or time limit do not fit `Environments`.
+    """
+    envs = _made(cfg, n)
+    inner = _space(envs[0].action_space, cfg.name)
+    shape, limit = envs[0].observation_space.shape, envs[0].spec.max_episode_steps
+    if shape is None or limit is None:
+        raise UserError(f"{cfg.name} needs observations that are one array, and a time limit")
+    bounded = isinstance(inner, Box) and bool(np.isfinite(inner.low + inner.high).all())
+    view_N = Observation(jax.ShapeDtypeStruct((n, *shape), jnp.float32))
+    flag_N, reward_N = jax.ShapeDtypeStruct((n,), bool), jax.ShapeDtypeStruct((n,), jnp.float32)
+    results = view_N, Step(view_N, reward_N, flag_N, flag_N)
+
+    def reset(key):
+        seed = jax.random.randint(key, (), 0, 2**30)
+        observation = io_callback(functools.partial(_reset, envs), view_N, seed, ordered=True)
+        return jnp.zeros(n, jnp.int32), observation
+
+    def step(key, time, action):
+        action = stretch(action, inner) if bounded else action
+        host_step = functools.partial(_step, envs, int if isinstance(inner, Discrete) else None)
+        observation, after = io_callback(host_step, results, action, ordered=True)
+        return time + 1, observation, after
+
+    actions = Box((-1.0,) * len(inner.low), (1.0,) * len(inner.low)) if bounded else inner
+    return Environments(n, reset, step, shape, actions, int(limit))
+
+
+def _made(cfg: Config, n: int) -> list:
+    """`n` gymnasium environments."""
     try:
         import gymnasium
     except ImportError as error:
@@ -40,63 +74,36 @@ def environments(cfg: Config, n: int) -> Environments:
             f"gymnasium environments need `pip install 'panorax[rl]'` ({error})"
         ) from error
     try:
-        worlds = [gymnasium.make(cfg.name) for _ in range(n)]
+        return [gymnasium.make(cfg.name) for _ in range(n)]
     except gymnasium.error.Error as error:
-        raise UserError(
-            f"gymnasium has no environment {cfg.name!r}: {str(error).splitlines()[0]}"
-        ) from error
-    inner, shape, limit = (
-        _space(worlds[0].action_space, cfg.name),
-        worlds[0].observation_space.shape,
-        worlds[0].spec.max_episode_steps,
+        reason = str(error).splitlines()[0]
+        raise UserError(f"gymnasium has no environment {cfg.name!r}: {reason}") from error
+
+
+def _reset(envs: list, seed) -> Observation:
+    """Resets environment i with seed `seed + i`."""
+    return _stacked([env.reset(seed=int(seed) + i)[0] for i, env in enumerate(envs)])
+
+
+def _step(envs: list, scalar: type | None, actions) -> tuple[Observation, Step]:
+    """Steps every environment, and resets those whose episode ended."""
+    next_views, rows = [], []
+    for env, action in zip(envs, np.asarray(actions)):
+        view, reward, terminated, truncated, _ = env.step(scalar(action) if scalar else action)
+        rows.append((view, reward, terminated, truncated and not terminated))
+        next_views.append(env.reset()[0] if terminated or truncated else view)
+    views, rewards, terminated, truncated = zip(*rows)
+    after = Step(
+        observation=_stacked(views),
+        reward=np.array(rewards, np.float32),
+        terminated=np.array(terminated, bool),
+        truncated=np.array(truncated, bool),
     )
-    if shape is None or limit is None:
-        raise UserError(f"{cfg.name} needs observations that are one array, and a time limit")
-    bounded = isinstance(inner, Box) and bool(np.isfinite(inner.low + inner.high).all())
-    views, flags = jax.ShapeDtypeStruct((n, *shape), jnp.float32), jax.ShapeDtypeStruct((n,), bool)
-    stack = lambda rows: np.stack(rows).astype(np.float32)
+    return _stacked(next_views), after
 
-    def host_reset(seed):
-        return stack([world.reset(seed=int(seed) + i)[0] for i, world in enumerate(worlds)])
 
-    def host_step(actions):
-        kind = int if isinstance(inner, Discrete) else np.asarray
-        last, reward, terminated, truncated, _ = zip(
-            *(world.step(kind(a)) for world, a in zip(worlds, np.asarray(actions)))
-        )
-        following = [
-            w.reset()[0] if t or c else view
-            for w, view, t, c in zip(worlds, last, terminated, truncated)
-        ]
-        return (
-            stack(following),
-            stack(last),
-            np.array(reward, np.float32),
-            np.array(terminated),
-            np.array(truncated) & ~np.array(terminated),
-        )
-
-    def reset(key):
-        seed = jax.random.randint(key, (), 0, 2**30)
-        return jnp.zeros(n, jnp.int32), Observation(
-            io_callback(host_reset, views, seed, ordered=True)
-        )
-
-    def step(key, time, action):
-        rewards = jax.ShapeDtypeStruct((n,), jnp.float32)
-        action = stretch(action, inner) if bounded else action
-        following, *after = io_callback(
-            host_step, (views, views, rewards, flags, flags), action, ordered=True
-        )
-        view, reward, terminated, truncated = after
-        return (
-            time + 1,
-            Observation(following),
-            Step(Observation(view), reward, terminated, truncated),
-        )
-
-    actions = Box((-1.0,) * len(inner.low), (1.0,) * len(inner.low)) if bounded else inner
-    return Environments(n, reset, step, shape, actions, int(limit))
+def _stacked(views) -> Observation:
+    return Observation(np.stack(views).astype(np.float32))
 
 
 def _space(space, name: str) -> Space:
@@ -106,4 +113,4 @@ def _space(space, name: str) -> Space:
         return Discrete(int(space.n))
     if hasattr(space, "low"):
         return Box(tuple(space.low.ravel().tolist()), tuple(space.high.ravel().tolist()))
-    raise UserError(f"the actions of {name} are neither discrete nor a box")
+    raise UserError(f"{name} has actions that are neither discrete nor a box")

@@ -1,7 +1,7 @@
-"""The environments of gymnax (Lange 2022): classic control, MinAtar, bsuite and others, as pure functions.
+"""Environments of gymnax (Lange 2022): classic control, MinAtar, bsuite and others.
 
-gymnax's own restart and its own merging of time limit and end are not used: `step_env` says whether the world ended,
-`is_truncated` whether only the time is up.
+The automatic reset and the merged `done` flag of gymnax are not used. `terminated` comes from
+`step_env`, `truncated` from `is_truncated`.
 """
 
 from dataclasses import dataclass
@@ -26,26 +26,34 @@ from panorax.rl.environments.wrappers import unit_actions, vectorize
 
 @dataclass(frozen=True)
 class Config:
-    """`name` as registered in gymnax; `params` replaces some of the environment's parameters, as (name, value) pairs."""
+    """An environment of gymnax; actions of a Box are in [-1, 1]."""
 
     name: str = "CartPole-v1"
+    """name registered in gymnax"""
     params: tuple[tuple[str, float], ...] = ()
+    """parameters of the environment to replace, as (name, value) pairs"""
 
 
 def environments(cfg: Config, n: int) -> Environments:
-    """`n` copies; actions of a Box are in [-1, 1]."""
+    """`n` copies, with automatic resets."""
     return vectorize(unit_actions(make(cfg)), n)
 
 
 def make(cfg: Config) -> Environment:
-    """One episode. Raises UserError where gymnax is not installed, or has no such environment or parameter."""
+    """One episode, with actions as gymnax defines them.
+
+    Raises UserError if gymnax is not installed or has no such environment or parameter.
+    """
     env, params = _load(cfg)
     actions = _space(env.action_space(params), cfg.name)
     action_shape = env.action_space(params).shape
 
     def reset(key):
         view, state = env.reset_env(key, params)
-        return jax.tree.map(jnp.asarray, state), Observation(jnp.asarray(view, jnp.float32))
+        strong = lambda x: jnp.asarray(
+            x, jnp.asarray(x).dtype
+        )  # a weak type would recompile a step
+        return jax.tree.map(strong, state), Observation(jnp.asarray(view, jnp.float32))
 
     like = jax.eval_shape(reset, jax.random.key(0))
 
@@ -78,9 +86,9 @@ def _load(cfg: Config):
     env, params = gymnax.make(cfg.name)
     for name, value in cfg.params:
         if not hasattr(params, name):
-            raise UserError(
-                f"{cfg.name} has no parameter {name!r}{nearest(name, vars(params))}; it has: {', '.join(vars(params))}"
-            )
+            accepted = ", ".join(vars(params))
+            hint = nearest(name, vars(params))
+            raise UserError(f"{cfg.name} has no parameter {name!r}{hint}; it has: {accepted}")
         params = params.replace(**{name: type(getattr(params, name))(value)})
     return env, params
 
@@ -94,4 +102,4 @@ def _space(space, name: str) -> Space:
             for b in (space.low, space.high)
         )
         return Box(tuple(low), tuple(high))
-    raise UserError(f"the actions of {name} are neither discrete nor a box")
+    raise UserError(f"{name} has actions that are neither discrete nor a box")

@@ -1,4 +1,4 @@
-"""The games of pgx (Koyamada et al. 2023) seen by one player; the others move at random among the legal moves."""
+"""Games of pgx (Koyamada et al. 2023) for one player against uniformly random legal moves."""
 
 import jax
 import jax.numpy as jnp
@@ -19,23 +19,28 @@ from panorax.rl.environments.wrappers import time_limit, vectorize
 
 @checked
 class Config:
-    """`name` as in `pgx.available_envs()`; an episode is cut off after `max_steps` of the player's own moves."""
+    """A game of pgx."""
 
     name: str = "tic_tac_toe"
+    """name in `pgx.available_envs()`"""
     max_steps: Count = 500
+    """the player's own moves after which an episode is truncated"""
 
 
 def environments(cfg: Config, n: int) -> Environments:
-    """`n` games side by side."""
+    """`n` games, with automatic resets."""
     return vectorize(make(cfg), n)
 
 
 def make(cfg: Config) -> Environment:
-    """One game as player 0, whose seat pgx draws. Raises UserError where pgx is not installed or has no such game."""
+    """One game as player 0, whose seat pgx draws.
+
+    Raises UserError if pgx is not installed or has no such game.
+    """
     game = _load(cfg)
 
     def others_move(key, state, reward):
-        """Random legal moves until it is player 0's turn or the game is over; rewards to player 0 on the way are added."""
+        """Random legal moves until player 0's turn or the end; adds player 0's rewards."""
 
         def waiting(carry):
             _, state, _ = carry

@@ -1,16 +1,26 @@
-"""Probe environments: the smallest worlds whose values are known exactly, each failing when one thing is broken (Jones 2021, "Debugging RL").
+"""Probe environments: minimal tasks with known values, each of which isolates one fault.
 
-| probe       | one episode                                                                     | right answer                              |
-|-------------|---------------------------------------------------------------------------------|-------------------------------------------|
-| constant    | sees 0, earns 1, ends                                                           | V = 1                                     |
-| prediction  | sees x = +-1, earns x, ends                                                     | V(x) = x                                  |
-| discounting | sees 0, then 1, then earns 1 and ends                                           | V(1) = 1, V(0) = discount                 |
-| action      | sees 0, earns 1 for action 1 and -1 for action 0, ends                          | action 1, V = 1                           |
-| policy      | sees x = +-1, earns 1 for action (x + 1) / 2 and -1 for the other, ends         | that action, V = 1                        |
-| combination | sees 0, earns 1 for action (1, 2) of 2 x 3 and 0 for others, ends               | that action, V = 1                        |
-| continuous  | sees x = +-1, earns -(a - x / 2)^2, ends                                        | mean action x / 2                         |
-| time_limit  | sees x = +-1, earns 1; x = 1: ends, x = -1: cut off there, still seeing x       | V(1) = 1, V(-1) = 1 / (1 - discount)      |
-| memory      | sees x = +-1, then 0 `delay` times; earns 1 for action (x + 1) / 2 at the last  | return 1; nothing without memory gets > 0 |
+constant     Sees 0, earns 1, ends.
+             Correct: V = 1.
+prediction   Sees x = +-1, earns x, ends.
+             Correct: V(x) = x.
+discounting  Sees 0, then 1, then earns 1 and ends.
+             Correct: V(1) = 1, V(0) = discount.
+action       Sees 0, earns 1 for action 1 and -1 for action 0, ends.
+             Correct: action 1, V = 1.
+policy       Sees x = +-1, earns 1 for action (x + 1) / 2 and -1 for the other, ends.
+             Correct: action (x + 1) / 2, V = 1.
+combination  Sees 0, earns 1 for action (1, 2) of 2 x 3 and 0 for all others, ends.
+             Correct: action (1, 2), V = 1.
+continuous   Sees x = +-1, earns -(a - x / 2)^2 for action a, ends.
+             Correct: mean action x / 2.
+time_limit   Sees x = +-1, earns 1; ends if x = 1, is truncated with view x if x = -1.
+             Correct: V(1) = 1, V(-1) = 1 / (1 - discount).
+memory       Sees x = +-1, then 0 for `delay` steps; earns 1 if the last action is (x + 1) / 2, else
+             -1, and ends.
+             Correct: return 1. The mean return without memory is at most 0.
+
+Source: Jones 2021, "Debugging RL".
 """
 
 from collections.abc import Callable
@@ -33,25 +43,35 @@ from panorax.rl.environments.environment import (
 from panorax.rl.environments.wrappers import vectorize
 
 Name = Literal[
-    "constant", "prediction", "discounting", "action", "policy", "combination", "continuous", "time_limit", "memory"
-]  # fmt: skip
+    "constant",
+    "prediction",
+    "discounting",
+    "action",
+    "policy",
+    "combination",
+    "continuous",
+    "time_limit",
+    "memory",
+]
 
 
 @checked
 class Config:
-    """Which probe, and how many steps the memory probe's cue must be kept."""
+    """One of the probes."""
 
     name: Name = "constant"
+    """name of the probe"""
     delay: Count = 3
+    """steps between the cue and the rewarded action of the memory probe"""
 
 
 def environments(cfg: Config, n: int) -> Environments:
-    """`n` copies."""
+    """`n` copies, with automatic resets."""
     return vectorize(make(cfg), n)
 
 
 def make(cfg: Config) -> Environment:
-    """One episode. In all probes `view` has shape (1,)."""
+    """One episode of the probe; `view` has shape (1,)."""
     match = lambda x, a: jnp.where(a == (x > 0), 1.0, -1.0)
     return {
         "constant": lambda: one_step(zero, Discrete(2), lambda x, a: 1.0),
@@ -73,18 +93,22 @@ def make(cfg: Config) -> Environment:
 
 
 def zero(key: jax.Array) -> jax.Array:
+    """0 for every key."""
     return jnp.float32(0)
 
 
 def sign(key: jax.Array) -> jax.Array:
-    """-1 or 1, equally likely."""
+    """-1 or 1 with equal probability."""
     return jnp.where(jax.random.bernoulli(key), 1.0, -1.0)
 
 
 def one_step(
     draw: Callable, actions: Space, reward: Callable, terminates: Callable = lambda x: x == x
 ) -> Environment:
-    """Sees x = draw(key), earns reward(x, action); then it has ended where terminates(x), and is cut off where not."""
+    """Sees x = draw(key) and earns reward(x, action) in an episode of one step.
+
+    The step terminates if terminates(x), and is truncated otherwise.
+    """
 
     def reset(key):
         x = draw(key)
@@ -98,7 +122,10 @@ def one_step(
 
 
 def cue(delay: int, draw: Callable, filler: Callable, reward: Callable) -> Environment:
-    """Sees x = draw(key), then filler(time) for `delay` steps; earns reward(x, action) for the last action, and ends."""
+    """Sees x = draw(key), then filler(time) for `delay` steps.
+
+    The last action earns reward(x, action) and terminates the episode.
+    """
 
     def reset(key):
         x = jnp.float32(draw(key))

@@ -1,4 +1,4 @@
-"""Environments made from environments."""
+"""Wrappers of environments: copies with automatic resets, time limits and scaled actions."""
 
 import dataclasses
 from typing import Any
@@ -12,18 +12,22 @@ from panorax.rl.environments.environment import Box, Environment, Environments
 
 @struct.dataclass
 class Copies:
-    """The state of n environments; `ready` is the (state, observation) that each starts its next episode from, `used` says where it has been, (N,)."""
+    """State of n vectorised environments."""
 
     state: Any
+    """states of the running episodes"""
     ready: Any
+    """(state, observation) from which each copy starts its next episode"""
     used: jax.Array
+    """true for copies whose `ready` start has been used, bool (N,)"""
 
 
 def vectorize(env: Environment, n: int) -> Environments:
-    """`n` copies stepped together; where an episode ends the next one starts at once.
+    """`n` copies of `env` stepped together; a copy whose episode ends starts the next one at once.
 
-    Starts are drawn ahead, one for every copy, and all that are used are drawn anew together in a step in which a copy needs its second:
-    most steps draw nothing. It costs the memory of a second state.
+    The starts of the next episodes are drawn ahead, one per copy. When a copy needs a second start,
+    all used starts are drawn anew together, so that most steps draw none. The drawn starts take as
+    much memory as the states.
     """
     fresh = lambda key: jax.vmap(env.reset)(jax.random.split(key, n))
 
@@ -48,7 +52,7 @@ def vectorize(env: Environment, n: int) -> Environments:
 
 
 def select(condition_N, then, otherwise):
-    """Row by row, `then` where the condition holds, in two pytrees whose leaves start with the axis N."""
+    """Rows of `then` if the condition is true, else of `otherwise`; all leaves are (N, ...)."""
 
     def choose(a, b):
         return jnp.where(condition_N.reshape(condition_N.shape + (1,) * (a.ndim - 1)), a, b)
@@ -73,7 +77,10 @@ def time_limit(env: Environment, max_steps: int) -> Environment:
 
 
 def unit_actions(env: Environment) -> Environment:
-    """A Box whose bounds are finite becomes the cube [-1, 1]^K, stretched onto it, and what lies outside is clipped; other spaces stay."""
+    """Replaces a Box with finite bounds by the cube [-1, 1]^K, mapped onto it by `stretch`.
+
+    Environments with another action space are returned unchanged.
+    """
     if not isinstance(env.actions, Box) or not all(
         map(jnp.isfinite, env.actions.low + env.actions.high)
     ):
@@ -87,7 +94,7 @@ def unit_actions(env: Environment) -> Environment:
 
 
 def stretch(action, box: Box):
-    """Maps the cube [-1, 1]^K onto the box, after clipping to the cube; the last axis of `action` is K."""
+    """Clips an action (..., K) to the cube [-1, 1]^K and maps the cube linearly onto the box."""
     low, high = (
         jnp.array(x).reshape((1,) * (action.ndim - 1) + (-1,)) for x in (box.low, box.high)
     )

@@ -1,1 +1,1 @@
-"""Policies: networks from observations to distributions over actions and values."""
+"""Policies: networks that map observations to action distributions and values."""

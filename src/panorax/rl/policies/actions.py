@@ -1,4 +1,4 @@
-"""The last layer of a policy: from features to a distribution over the space of actions."""
+"""Policy heads: the last layer of a policy, which maps features to an action distribution."""
 
 import math
 
@@ -12,7 +12,10 @@ from panorax.rl.environments.environment import Box, Discrete, MultiDiscrete, Ob
 
 
 def head_spec(space: Space, width: int):
-    """An affine map, small at first so that all actions begin alike; for a Box also a standard deviation that is the same in all states."""
+    """Parameters of an affine map, initially small so that all actions start equally likely.
+
+    A Box also has a log standard deviation per dimension that does not depend on the state.
+    """
     outputs = {
         Discrete: lambda: space.n,
         MultiDiscrete: lambda: sum(space.n),
@@ -25,7 +28,10 @@ def head_spec(space: Space, width: int):
 
 
 def head(params, features, legal, space: Space):
-    """The policy's distribution given `features` (..., width), and the legal actions where the world says which are."""
+    """Action distribution for `features` (..., width).
+
+    legal: mask of legal actions (..., A), or None if all are legal.
+    """
     y = mlp.dense(params["out"], features)
     if isinstance(space, Box):
         return DiagonalGaussian(
@@ -35,7 +41,7 @@ def head(params, features, legal, space: Space):
 
 
 def choices(logits, space: Discrete | MultiDiscrete):
-    """The distribution over a discrete space with these logits."""
+    """Distribution over a discrete space; `logits` are (..., n) or (..., n_1 + ... + n_K)."""
     if isinstance(space, Discrete):
         return Categorical(logits)
     ends = [sum(space.n[: i + 1]) for i in range(len(space.n) - 1)]
@@ -43,7 +49,10 @@ def choices(logits, space: Discrete | MultiDiscrete):
 
 
 def uniform(space: Space, observation: Observation, n: int, key: jax.Array):
-    """`n` actions, each uniform over the legal ones; in a Box uniform between the bounds, or standard normal where they are infinite."""
+    """Samples `n` actions uniformly among the legal actions or within the Box.
+
+    Actions of a Box with an infinite bound are standard normal.
+    """
     if isinstance(space, Box):
         low, high = jnp.array(space.low)[None], jnp.array(space.high)[None]
         if not all(map(math.isfinite, space.low + space.high)):

@@ -1,4 +1,4 @@
-"""A policy with memory: a layer, a GRU, and from its memory both the policy and its value."""
+"""Recurrent policy: a dense layer and a GRU, whose output feeds the actor and the critic."""
 
 import functools
 import math
@@ -17,11 +17,14 @@ from panorax.rl.policies.policy import Policy
 
 @checked
 class Config:
-    """Width of the layer and of the memory; `span` steps are trained through at a time, from the memory the rollout had there."""
+    """A recurrent policy, trained by truncated backpropagation through time."""
 
     width: Count = 64
+    """width of the dense layer and of the memory"""
     span: Count = 16
+    """steps of backpropagation through time, each sequence starting from the rollout's memory"""
     activation: Literal["tanh", "relu"] = "tanh"
+    """nonlinearity of the dense layer"""
 
 
 def spec(cfg: Config, shape: tuple[int, ...], space: Space):
@@ -35,7 +38,10 @@ def spec(cfg: Config, shape: tuple[int, ...], space: Space):
 
 
 def apply(params, memory, observation: Observation, first_BT: jax.Array, cfg: Config, space: Space):
-    """(memory, distribution over actions, value), the latter two with leading axes B T; the memory is emptied where `first_BT`."""
+    """(memory, action distribution, value), the last two with leading axes B T.
+
+    `first_BT` marks the first steps of episodes, at which the memory is reset.
+    """
     x_BTI = observation.view.reshape(*first_BT.shape, -1)
     x_BTD = mlp.apply(params["torso"], x_BTI, getattr(jax.nn, cfg.activation))
     memory, h_BTD = gru(params["gru"], memory, x_BTD, first_BT)
@@ -47,6 +53,6 @@ def apply(params, memory, observation: Observation, first_BT: jax.Array, cfg: Co
 
 
 def policy(cfg: Config, shape: tuple[int, ...], space: Space) -> Policy:
-    """The policy as a value; its memory starts at zero."""
+    """The policy for observations of this shape; its initial memory is zero."""
     whole = functools.partial(apply, cfg=cfg, space=space)
     return Policy(spec(cfg, shape, space), whole, lambda n: jnp.zeros((n, cfg.width)), cfg.span)

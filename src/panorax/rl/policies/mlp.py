@@ -1,4 +1,4 @@
-"""A policy without memory: one multi-layer perceptron for the policy, one for its value."""
+"""Feed-forward policy: one multi-layer perceptron for the actor and one for the critic."""
 
 import functools
 import math
@@ -15,14 +15,16 @@ from panorax.rl.policies.policy import Policy
 
 @checked
 class Config:
-    """Widths of the hidden layers of both networks."""
+    """A policy without memory."""
 
     hidden: tuple[Count, ...] = (64, 64)
+    """widths of the hidden layers of both networks"""
     activation: Literal["tanh", "relu"] = "tanh"
+    """nonlinearity of the hidden layers"""
 
     @property
     def span(self) -> int:
-        """Every step is a training example of its own."""
+        """Steps of one training example."""
         return 1
 
 
@@ -36,7 +38,7 @@ def spec(cfg: Config, shape: tuple[int, ...], space: Space):
 
 
 def apply(params, memory, observation: Observation, first_BT: jax.Array, cfg: Config, space: Space):
-    """(memory, distribution over actions, value), the latter two with leading axes B T."""
+    """(memory, action distribution, value), the last two with leading axes B T."""
     x_BTI = observation.view.reshape(*first_BT.shape, -1)
     activation = getattr(jax.nn, cfg.activation)
     actor, critic = (
@@ -47,7 +49,7 @@ def apply(params, memory, observation: Observation, first_BT: jax.Array, cfg: Co
 
 
 def policy(cfg: Config, shape: tuple[int, ...], space: Space) -> Policy:
-    """The policy as a value; it has no memory."""
+    """The policy for observations of this shape; its memory is empty."""
     return Policy(
         spec(cfg, shape, space), functools.partial(apply, cfg=cfg, space=space), lambda n: ()
     )

@@ -1,4 +1,4 @@
-"""A policy as a value: its parameters, its memory, and the distribution over actions that it gives."""
+"""A policy as a value: parameters, memory, and the functions that apply them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,16 +7,19 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Policy:
-    """An actor and a critic, possibly with memory, for observations of one shape and one space of actions.
+    """An actor and a critic, with or without memory, for one observation shape and action space.
 
-    spec: a tree of P.
-    apply(params, memory_B, observation_BT, first_BT) -> (memory_B, distribution over actions, value), the last two
-    with leading axes B T; where `first_BT` is true the memory is emptied before the step.
-    empty_memory(n) -> the memory of `n` environments at the start, `()` if there is none.
-    span: steps of one training example, the length of backpropagation through time.
+    apply(params, memory_B, observation_BT, first_BT) -> (memory_B, action distribution, value)
+
+    The distribution and the value have leading axes B T. `first_BT` marks the first steps of
+    episodes, at which the memory is reset before the step.
     """
 
     spec: Any
+    """parameters, a tree of P"""
     apply: Callable
+    """network, as above"""
     empty_memory: Callable[[int], Any]
+    """empty_memory(n) -> initial memory of `n` environments, () without memory"""
     span: int = 1
+    """steps of one training example, the length of backpropagation through time"""

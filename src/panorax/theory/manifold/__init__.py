@@ -1,1 +1,1 @@
-"""The manifold hypothesis."""
+"""The manifold hypothesis: dimensions of data, narrow autoencoders, fields of denoisers."""

@@ -1,38 +1,52 @@
-"""Networks that learn where data lie: through a narrow layer, or back from noise.
+"""Autoencoders with a narrow middle: min E |x - g(f(x))|^2, with a code f(x) of b numbers.
 
-autoencoder   min E |x - g(f(x))|^2 with f(x) of b numbers: the error stays large while b is below the dimension of the manifold, and f finds coordinates
-denoiser      min E |x - r(x + s e)|^2 has r(y) = E[x | y], and the field r(y) - y = s^2 grad log p_s(y) points to where the data are (Miyasawa 1961;
-              Vincent 2011; Alain & Bengio 2014, arXiv:1211.4246)
+The error stays large while b is below the dimension of the manifold. Errors are squared errors on
+held-out points, as a share of their variance. The baseline is the projection on b principal
+components, the best linear autoencoder (Baldi & Hornik 1989).
+Source: Tenenbaum, de Silva & Langford 2000 (swiss roll); Bengio, Courville & Vincent 2013,
+arXiv:1206.5538, section 8.
 """
 
 import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jax.scipy.special import i0e, i1e
 from jaxtyping import Array, Float
 
-from panorax.core import spec
+from panorax.core import figures, spec
+from panorax.core.state import Result
 from panorax.core.step import descend
+from panorax.core.study import family
+from panorax.data import datasets
+from panorax.maths.clouds.dimension import swiss_roll
 from panorax.nets import mlp
 
 
-def rebuilt(
-    params, x: Float[Array, "*batch D"], open_Z: Float[Array, " Z"]
+def reconstruct(
+    params, x: Float[Array, "*batch D"], mask_Z: Float[Array, " Z"]
 ) -> Float[Array, "*batch D"]:
-    """g(f(x)) where those of the Z numbers pass that `open_Z` says, the others being 0."""
+    """g(f(x)) with the code multiplied by `mask_Z`; a 0 removes a coordinate of the code."""
     code = mlp.perceptron(params["encoder"], x, jax.nn.silu)
-    return mlp.perceptron(
-        params["decoder"], code * open_Z.reshape((1,) * (code.ndim - 1) + (-1,)), jax.nn.silu
-    )
+    masked = code * mask_Z.reshape((1,) * (code.ndim - 1) + (-1,))
+    return mlp.perceptron(params["decoder"], masked, jax.nn.silu)
+
+
+def relative_error(x_ND: Float[Array, "N D"], y_ND: Float[Array, "N D"]) -> Float[Array, ""]:
+    """sum |x - y|^2 / sum |x - mean(x)|^2."""
+    centred = x_ND - jnp.mean(x_ND, 0, keepdims=True)
+    return jnp.sum(jnp.square(x_ND - y_ND)) / jnp.sum(jnp.square(centred))
 
 
 @functools.partial(jax.jit, static_argnames=("widths", "hidden", "steps", "batch"))
 def bottleneck_errors(
     key, x_ND, held_MD, widths: tuple[int, ...], hidden: tuple[int, ...], steps: int, batch: int
 ) -> Float[Array, " W"]:
-    """Of an autoencoder for each width, trained from the same key: its squared error on held-out points, as a share of their variance."""
+    """Relative error on held-out points of one autoencoder for each width, all from one key.
+
+    hidden: widths of the encoder's hidden layers; the decoder has them in reverse order.
+    """
     key_init, key_steps = jax.random.split(key)
     inputs, widest = x_ND.shape[1], max(widths)
     specs = {
@@ -42,46 +56,65 @@ def bottleneck_errors(
     tx = optax.adam(optax.cosine_decay_schedule(2e-3, steps))
 
     def error(width):
-        open_Z = (jnp.arange(widest) < width).astype(x_ND.dtype)
+        mask_Z = (jnp.arange(widest) < width).astype(x_ND.dtype)
 
         def loss(params, key):
             x = x_ND[jax.random.randint(key, (batch,), 0, len(x_ND))]
-            return jnp.mean(jnp.square(rebuilt(params, x, open_Z) - x))
+            return jnp.mean(jnp.square(reconstruct(params, x, mask_Z) - x))
 
-        params, _ = descend(
-            loss, tx, spec.init(specs, key_init), jax.random.split(key_steps, steps)
-        )
-        left = held_MD - rebuilt(params, held_MD, open_Z)
-        return jnp.sum(jnp.square(left)) / jnp.sum(
-            jnp.square(held_MD - jnp.mean(held_MD, 0, keepdims=True))
-        )
+        start = spec.init(specs, key_init)
+        params, _ = descend(loss, tx, start, jax.random.split(key_steps, steps))
+        return relative_error(held_MD, reconstruct(params, held_MD, mask_Z))
 
     return jax.lax.map(error, jnp.array(widths))
 
 
-def field(params, y: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
-    """r(y) - y of a denoiser that `learn_field` made: what its network says."""
-    return mlp.perceptron(params, y, jax.nn.silu)
+def errors_by_seed(key, seeds: int, x_ND, held_MD, **network) -> np.ndarray:
+    """`bottleneck_errors` for `seeds` keys, (seeds, widths). `network` is passed on."""
+    of_seed = lambda key: bottleneck_errors(key, x_ND, held_MD, **network)
+    return np.asarray(jax.vmap(of_seed)(jax.random.split(key, seeds)))
 
 
-@functools.partial(jax.jit, static_argnames=("hidden", "steps", "batch"))
-def learn_field(key, x_ND, noise: float, hidden: tuple[int, ...], steps: int, batch: int):
-    """Parameters of a denoiser of the cloud for that standard deviation of the noise, and its losses on the way."""
-    key_init, key_steps = jax.random.split(key)
-
-    def loss(params, key):
-        key_point, key_noise = jax.random.split(key)
-        x = x_ND[jax.random.randint(key_point, (batch,), 0, len(x_ND))]
-        y = x + noise * jax.random.normal(key_noise, x.shape)
-        return jnp.mean(jnp.sum(jnp.square(y + field(params, y) - x), 1))
-
-    tx = optax.adam(optax.cosine_decay_schedule(2e-3, steps))
-    params = spec.init(mlp.spec((x_ND.shape[1], *hidden, x_ND.shape[1])), key_init)
-    return descend(loss, tx, params, jax.random.split(key_steps, steps))
+def linear_error(x_ND: np.ndarray, held_MD: np.ndarray, width: int) -> float:
+    """Relative error on held-out points of the projection on `width` principal components."""
+    mean = x_ND.mean(0, keepdims=True)
+    axes = np.linalg.svd(x_ND - mean, full_matrices=False)[2][:width]
+    return float(relative_error(held_MD, mean + (held_MD - mean) @ axes.T @ axes))
 
 
-def circle_field(y_N2: Float[Array, "N 2"], noise: float) -> Float[Array, "N 2"]:
-    """r(y) - y exactly, for points spread evenly over the unit circle: r(y) = y / |y| I_1(|y| / s^2) / I_0(|y| / s^2)."""
-    radius = jnp.linalg.norm(y_N2, axis=1, keepdims=True)
-    pull = i1e(radius / noise**2) / i0e(radius / noise**2)
-    return y_N2 * (pull / radius - 1)
+def draw_errors(widths: tuple[int, ...], errors_SW: np.ndarray, title: str):
+    """A figure of the errors over the width: a point for each seed, a line for the median."""
+    figure, (ax,) = figures.panels()
+    for errors_W in errors_SW:
+        ax.plot(widths, errors_W, ".", color=figures.COLORS[0], alpha=0.5)
+    ax.plot(widths, np.median(errors_SW, axis=0), label="autoencoder: median, seeds")
+    ax.set(title=title, xlabel="width of the code", xscale="log", yscale="log")
+    ax.set(ylabel="held-out error (share of variance)")
+    ax.set_xticks(widths, map(str, widths))
+    ax.xaxis.minorticks_off()
+    return figure
+
+
+def autoencoder_roll(key, points: int, widths: tuple[int, ...], seeds: int, **network) -> Result:
+    """Autoencoders of the swiss roll, whose dimension is 2."""
+    key_data, key_held, key_train = jax.random.split(key, 3)
+    (x, _), (held, _) = swiss_roll(key_data, points), swiss_roll(key_held, 1000)
+    mean = jnp.mean(x, 0, keepdims=True)
+    errors_SW = errors_by_seed(key_train, seeds, x - mean, held - mean, widths=widths, **network)
+    medians = dict(zip(widths, np.median(errors_SW, axis=0), strict=True))
+    figure = draw_errors(widths, errors_SW, "autoencoders of the swiss roll")
+    return Result(
+        family("autoencoder_roll_{}", medians), {"autoencoder_roll.png": figures.legends(figure)}
+    )
+
+
+def autoencoder_digits(key, widths: tuple[int, ...], seeds: int, **network) -> Result:
+    """Autoencoders of the digits, beside principal components."""
+    x, _, held, _ = map(jnp.asarray, datasets.digit_vectors())
+    errors_SW = errors_by_seed(key, seeds, x, held, widths=widths, **network)
+    medians = dict(zip(widths, np.median(errors_SW, axis=0), strict=True))
+    linear = {width: linear_error(np.asarray(x), np.asarray(held), width) for width in widths}
+    metrics = family("autoencoder_digits_{}", medians) | family("linear_digits_{}", linear)
+    figure = draw_errors(widths, errors_SW, "autoencoders of the digits")
+    figure.axes[0].plot([*linear], [*linear.values()], "--", label="principal components")
+    return Result(metrics, {"autoencoder_digits.png": figures.legends(figure)})

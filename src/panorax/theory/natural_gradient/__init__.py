@@ -1,1 +1,1 @@
-"""Natural gradients and K-FAC."""
+"""Natural gradients and K-FAC: invariance, Fisher matrices, training on digits."""

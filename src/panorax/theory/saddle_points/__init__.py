@@ -1,1 +1,1 @@
-"""Saddle points."""
+"""Saddle points: how rare minima are, and how descent leaves saddles."""

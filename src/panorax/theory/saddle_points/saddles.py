@@ -1,19 +1,24 @@
-"""Functions whose saddles are known: one strict saddle, a chain of them, and all critical points of a factorisation of a matrix.
+"""Functions with known saddles.
 
-    double well     f(x) = |x_1..d-1|^2 / 2 - g x_d^2 / 2 + x_d^4 / 4: a saddle at 0 with one curvature -g, minima of value -g^2 / 4 at x_d = +-sqrt(g)
-    octopus         Du et al. 2017 (arXiv:1705.10412), section 4: a tube from one strict saddle to the next, d of them, then a minimum
-    factorisation   f(U, V) = |U V - M|^2 / 2, U of r columns: a linear network of two layers on whitened data
-    tanh network    without biases: weights zero are critical; with two matrices the Hessian there couples each with the other by X^T (p - y) / N,
-                    whose singular values are its eigenvalues with either sign, with three or more it is zero
+    double well     f(x) = |x_1..d-1|^2 / 2 - g x_d^2 / 2 + x_d^4 / 4: a saddle at 0 with one
+                    curvature -g, minima of value -g^2 / 4 at x_d = +-sqrt(g)
+    octopus         d strict saddles, a tube from each to the next, then a minimum (Du et al. 2017,
+                    arXiv:1705.10412, section 4)
+    factorisation   f(U, V) = |U V - M|^2 / 2, U with r columns: a linear network of two layers on
+                    whitened data
+    tanh network    without biases, weights of 0 are critical. The Hessian of two matrices there
+                    couples them by X^T (p - y) / N: its eigenvalues are the singular values with
+                    both signs. The Hessian of three or more is 0
 
-The critical points of the factorisation are U = Q_S D^1/2, V = D^1/2 P_S^T for subsets S of at most r of the singular values of M (and their images
-under the symmetries that leave U V as it is). The Hessian falls apart into 2 x 2 blocks: each i outside S and each of the r - |S| columns not used
-has eigenvalues +-s_i, each i outside S and k in S has s_k +- s_i. So the index is
+The critical points of the factorisation are U = Q_S D^1/2, V = D^1/2 P_S^T for subsets S of at most
+r singular values of M, and their images under the symmetries that keep U V. The Hessian splits into
+2 x 2 blocks. Each i outside S gives eigenvalues +-s_i with each of the r - |S| unused columns, and
+s_k +- s_i with each k in S. So the index is
 
     (r - |S|) #{i not in S: s_i > 0} + #{(k in S, i not in S): s_i > s_k},
 
-0 for the r largest alone: every critical point that is not a global minimum is a strict saddle (Baldi & Hornik 1989; Kawaguchi 2016,
-arXiv:1605.07110).
+0 for the r largest alone: every critical point that is no global minimum is a strict saddle
+(Baldi & Hornik 1989; Kawaguchi 2016, arXiv:1605.07110).
 """
 
 import itertools
@@ -27,9 +32,9 @@ from jaxtyping import Array, Float, Int
 
 
 def double_well(curvature: float) -> Callable:
-    """f of a vector, as above; `curvature` is g. Raises ValueError where it is not above 0."""
+    """f of a vector (d,); `curvature` is g. Raises ValueError unless it is above 0."""
     if not isinstance(curvature, jax.core.Tracer) and not curvature > 0:
-        raise ValueError(f"the curvature that leads out must be above 0, got {curvature}")
+        raise ValueError(f"the curvature of a double well must be above 0, got {curvature}")
     return lambda x: (
         0.5 * jnp.sum(jnp.square(x[:-1])) - 0.5 * curvature * x[-1] ** 2 + 0.25 * x[-1] ** 4
     )
@@ -38,11 +43,16 @@ def double_well(curvature: float) -> Callable:
 def octopus(
     steep: float = 1.0, out: float = 1.0, tau: float = float(np.e)
 ) -> tuple[Callable, float]:
-    """(f, nu): f of a vector of any length d, and by how much each saddle lies below the one before; the minimum is -d nu, at |x_i| = 4 tau.
+    """`(f, nu)`: f of a vector (d,), and the fall of f from one saddle to the next.
 
-    In its own units, y = |x|: while y_1 .. y_i-1 are beyond 2 tau, f = sum_{j<i} L (y_j - 4 tau)^2 - g y_i^2 + sum_{j>i} L y_j^2 - (i - 1) nu, with
-    L = `steep` and g = `out`, as long as y_i < tau; from there to 2 tau y_i is led on by polynomials that turn the curvature of y_i+1 from 2 L to -2
-    g. f is twice differentiable in the tube that descent follows. Raises ValueError for constants that are not above 0.
+    The minimum is -d nu, at |x_i| = 4 tau. Let y = |x|, L = `steep` and g = `out`. If y_1 .. y_i-1
+    are above 2 tau and y_i is below tau,
+
+        f = sum_{j<i} L (y_j - 4 tau)^2 - g y_i^2 + sum_{j>i} L y_j^2 - (i - 1) nu.
+
+    From y_i = tau to 2 tau, polynomials turn the curvature of y_i+1 from 2 L to -2 g. f is twice
+    differentiable in the tube that descent follows. Raises ValueError unless all constants are
+    above 0.
     """
     if not (steep > 0 and out > 0 and tau > 0):
         raise ValueError(f"all constants must be above 0, got {steep}, {out}, {tau}")
@@ -75,12 +85,15 @@ def octopus(
 
 
 def factorisation(m: Float[Array, "a b"], rank: int) -> Callable:
-    """|U V - M|^2 / 2 as a function of one vector, U (a, r) before V (r, b). Raises ValueError for a rank below 1, or an M that is no finite
-    matrix."""
+    """|U V - M|^2 / 2 as a function of one vector, U (a, r) before V (r, b).
+
+    Raises ValueError for a rank r below 1 or an M that is not a finite matrix.
+    """
     m = np.asarray(m)
     if rank < 1 or m.ndim != 2 or not np.isfinite(m).all():
         raise ValueError(
-            f"a finite matrix and a rank of at least 1 are needed, got shape {m.shape} and rank {rank}"
+            "factorisation needs a finite matrix and a rank of at least 1, "
+            f"got shape {m.shape} and rank {rank}"
         )
     a, b = m.shape
     return lambda x: (
@@ -90,8 +103,11 @@ def factorisation(m: Float[Array, "a b"], rank: int) -> Callable:
 
 
 def critical_factors(m: np.ndarray, rank: int, subset: tuple[int, ...]) -> np.ndarray:
-    """The vector of the critical point of `factorisation` that keeps the singular values numbered in `subset`, 0 the largest. Raises ValueError for
-    more than `rank` of them, or numbers that are repeated or not there."""
+    """The critical point of `factorisation` that keeps the singular values numbered in `subset`.
+
+    Number 0 is the largest singular value. Raises ValueError for more than `rank` numbers, for
+    repeated numbers and for numbers out of range.
+    """
     q, s, p = np.linalg.svd(np.asarray(m, np.float64), full_matrices=False)
     if (
         len(subset) > rank
@@ -108,7 +124,10 @@ def critical_factors(m: np.ndarray, rank: int, subset: tuple[int, ...]) -> np.nd
 
 
 def index_of_factors(singular: np.ndarray, rank: int, subset: tuple[int, ...]) -> int:
-    """How many eigenvalues of the Hessian are negative at that point, in closed form, for the singular values of M."""
+    """Number of negative eigenvalues of the Hessian at `critical_factors`, in closed form.
+
+    singular: singular values of M, largest first.
+    """
     outside = [i for i in range(len(singular)) if i not in subset]
     swaps = sum(singular[i] > singular[k] for k in subset for i in outside)
     return int((rank - len(subset)) * sum(singular[i] > 0 for i in outside) + swaps)
@@ -117,11 +136,16 @@ def index_of_factors(singular: np.ndarray, rank: int, subset: tuple[int, ...]) -
 def tanh_network(
     x: Float[Array, "N D"], label: Int[Array, " N"], depth: int, hidden: int
 ) -> tuple[Callable, Callable, int]:
-    """(mean cross entropy, accuracy, parameters) of a network of `depth` matrices and as many classes as the largest label says, both functions of
-    one vector. Raises ValueError for a depth or width below 1, or labels that are not as many as rows."""
+    """`(loss, accuracy, n)` of a network of `depth` matrices without biases.
+
+    loss(vector) is the mean cross entropy in nats and accuracy(vector) the share of correct
+    classes, for a vector of all n parameters. Classes are 0 .. max(label). Raises ValueError for a
+    depth or width below 1, and unless there is one label for each row.
+    """
     if depth < 1 or hidden < 1 or len(x) != len(label) or len(x) == 0:
         raise ValueError(
-            f"depth and width must be at least 1, rows as many as labels: {depth}, {hidden}, {len(x)} and {len(label)}"
+            "depth and width must be at least 1, rows as many as labels: "
+            f"{depth}, {hidden}, {len(x)} and {len(label)}"
         )
     x, label = jnp.asarray(x, jnp.float32), jnp.asarray(label)
     pairs = [*itertools.pairwise((x.shape[1], *[hidden] * (depth - 1), int(label.max()) + 1))]

@@ -1,1 +1,1 @@
-"""Topology of data."""
+"""Topology of data: persistent homology and separable dichotomies."""

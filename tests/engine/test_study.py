@@ -1,0 +1,81 @@
+import functools
+import io
+import json
+
+import jax
+import matplotlib.figure
+import pytest
+
+from panorax.core.errors import UserError
+from panorax.core.state import Result
+from panorax.core.study import family, joined, measured
+from panorax.engine import study
+from panorax.engine.rundir import entered, refuse
+from panorax.theory import em
+
+KEY = jax.random.key(5)
+
+
+def drawn(key, name):
+    """A part with one metric, one text and one picture."""
+    return Result(
+        {name: float(jax.random.uniform(key))},
+        {f"{name}.txt": name, f"{name}.png": matplotlib.figure.Figure()},
+    )
+
+
+def killed(key):
+    raise KeyboardInterrupt
+
+
+PARTS = {name: functools.partial(drawn, name=name) for name in ("a", "b", "c")}
+
+
+def test_a_study_killed_in_a_part_resumes_at_it_with_the_same_numbers(tmp_path):
+    whole, out = measured(PARTS, KEY), io.StringIO()
+    with pytest.raises(KeyboardInterrupt):
+        study.measure(PARTS | {"b": killed}, KEY, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a.txt", "parts"]
+    unchanged = {"a": killed} | {name: PARTS[name] for name in ("b", "c")}
+    result, seconds = study.measure(unchanged, KEY, tmp_path, out)
+    assert result.metrics == whole.metrics and set(seconds) == set(PARTS)
+    assert {path.name for path in tmp_path.glob("*.*")} == set(whole.figures)
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "part 1 of 3, a: kept from before" and lines[1] == "part 2 of 3, b ..."
+    assert lines[2].startswith("part 2 of 3, b: ") and lines[2].endswith(" s")
+
+
+def test_a_part_that_was_not_written_completely_runs_again(tmp_path):
+    study.measure(PARTS, KEY, tmp_path)
+    (tmp_path / "parts" / "c.json").rename(tmp_path / "parts" / "c.json.part")
+    result, _ = study.measure(PARTS, KEY, tmp_path)
+    assert result.metrics == measured(PARTS, KEY).metrics
+    assert json.loads((tmp_path / "parts" / "c.json").read_text())["metrics"].keys() == {"c"}
+
+
+def test_an_error_after_a_finished_part_keeps_the_part(tmp_path):
+    directory, cfg = tmp_path / "run", em.Config()
+    with pytest.raises(UserError, match="disk is full"):
+        with entered(directory, cfg, resume=False, step=lambda: None):
+            study.measure({"a": PARTS["a"]}, KEY, directory, io.StringIO())
+            raise UserError("disk is full")
+    assert (directory / "parts" / "a.json").exists() and (directory / "config.json").exists()
+
+
+def test_a_study_with_another_option_is_not_resumed(tmp_path):
+    with pytest.raises(UserError, match="steps was 2 and is now 3; a study resumes with the opt"):
+        refuse(tmp_path, {"steps": (2, 3)}, may_change=None)
+
+
+def test_two_parts_with_the_same_metric_are_refused():
+    with pytest.raises(ValueError, match="two parts of a study measure or draw x"):
+        joined([Result({"x": 1.0}), Result({"x": 2.0})])
+
+
+def test_a_new_last_part_changes_no_other_key():
+    assert measured({"a": PARTS["a"]}, KEY).metrics.items() <= measured(PARTS, KEY).metrics.items()
+
+
+def test_a_family_of_metrics_is_named_by_its_keys():
+    assert family("steps_{}", {"adam": 3, 2: 1.5}) == {"steps_adam": 3.0, "steps_2": 1.5}
+    assert family("{}_of_{}", {("a", "b"): 1}) == {"a_of_b": 1.0}
