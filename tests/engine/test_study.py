@@ -72,6 +72,10 @@ def test_two_parts_with_the_same_metric_are_refused():
         joined([Result({"x": 1.0}), Result({"x": 2.0})])
 
 
+def test_every_part_has_its_own_key():
+    assert len(set(measured(PARTS, KEY).metrics.values())) == len(PARTS)
+
+
 def test_a_new_last_part_changes_no_other_key():
     assert measured({"a": PARTS["a"]}, KEY).metrics.items() <= measured(PARTS, KEY).metrics.items()
 
