@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     except Interrupted as stop:
         return _stopped(args, 128 + stop.signal, f"{stop}; everything is saved, --resume continues")
     except KeyboardInterrupt:
-        return _stopped(args, 130, "interrupted; --resume continues from the newest checkpoint")
+        return _stopped(args, 130, "interrupted; --resume continues from what was saved")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

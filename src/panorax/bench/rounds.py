@@ -48,7 +48,7 @@ class Contender:
     def __init__(self, path: str, settings: dict, folder: Path, environment: dict[str, str]):
         worker = [sys.executable, "-m", "panorax.bench.worker"]
         stderr = folder / f"{path.replace(':', '.')}.err"
-        self.errors = open(stderr, "w+")  # noqa: SIM115 -- open as long as the process runs
+        self.errors = open(stderr, "w+")  # open as long as the process runs
         self.process = subprocess.Popen(
             [*worker, path, json.dumps(settings), str(folder)],
             stdin=subprocess.PIPE,
