@@ -7,7 +7,7 @@ run: .venv/installed  ## train a small Llama on text that comes with Python
 	$(RUN) lm/llama
 
 test: .venv/tested  ## run all tests
-	.venv/bin/python -m pytest -n 2 --dist loadscope
+	.venv/bin/python -m pytest -n 2 --dist loadscope --max-worker-restart=0
 
 check: .venv/tested  ## run the tests that the uncommitted change reaches
 	.venv/bin/python tests/reach.py

@@ -14,9 +14,12 @@ from pathlib import Path
 CHEAP = ["--xla_backend_optimization_level=0"]
 if importlib.metadata.version("jaxlib") < "0.11":  # later versions do not have the flag
     CHEAP.append("--xla_cpu_use_fusion_emitters=false")
-os.environ["XLA_FLAGS"] = " ".join(
-    ["--xla_force_host_platform_device_count=8", *CHEAP, os.environ.get("XLA_FLAGS", "")]
-)
+DEVICES = [
+    "--xla_force_host_platform_device_count=8",
+    # eight devices share the cores: XLA ends a process in which one waits 40 s for the others
+    "--xla_cpu_collective_call_terminate_timeout_seconds=300",
+]
+os.environ["XLA_FLAGS"] = " ".join([*DEVICES, *CHEAP, os.environ.get("XLA_FLAGS", "")])
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 import hypothesis

@@ -132,7 +132,7 @@ def trained(system: System, run: Run, mesh, params=None):
     """Parameters of `system` after `run.steps` steps, from `params` or from random initial values.
 
     All random numbers follow from `run.seed`. `params` is not donated.
-    Raises UserError if the last loss is not finite.
+    Raises UserError if a loss is not finite.
     """
     key_init, key_train = jax.random.split(jax.random.key(run.seed))
     place = placement(system, jax.eval_shape(system.init_state, key_init), mesh)
@@ -151,8 +151,8 @@ def trained(system: System, run: Run, mesh, params=None):
             n = min(run.chunk, run.steps - step)
             batches = processes.put(stacked(system.batches, step, n), place.stacked_batch)
             state, metrics = steps(state, batches, key_train, n)
-    if not math.isfinite(loss := float(metrics["loss"])):
-        raise UserError(f"the loss is {loss} at step {run.steps}; try a lower learning rate")
+            if not math.isfinite(loss := float(metrics["loss"])):
+                raise UserError(f"the loss is {loss} at step {step + n}; try a lower learning rate")
     return state.params
 
 
@@ -174,9 +174,12 @@ def comparison(base: System, tuned: System, net: Net, state: State, merged, cfg:
     """
     compiled, key = jax.jit(functools.partial(evaluate, net=net)), jax.random.key(0)
 
+    def totals(state, batch, key):
+        return jax.device_get(compiled(state, batch, key))  # one batch in flight
+
     def bits(params, system):
         state = State(params, (), (), jnp.int32(0))
-        return float(evaluated(compiled, state, system.held_out(), key)["eval_bits_per_byte"])
+        return float(evaluated(totals, state, system.held_out(), key)["eval_bits_per_byte"])
 
     models = {"base": state.extra, "lora": merged}
     if cfg.compare:
