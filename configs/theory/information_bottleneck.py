@@ -66,12 +66,6 @@ CLAIMS = (
         "(nats, with sampling error)",
     ),
     Claim(
-        "largest_information",
-        "<=",
-        "class_entropy",
-        "Cover & Thomas, data processing: the bound on I(Z; Y) stays below H(Y) (nats)",
-    ),
-    Claim(
         "best_held_out_information",
         ">",
         "held_out_information_at_smallest_beta",

@@ -8,12 +8,6 @@ from panorax.theory.linear_maps import Config
 
 CLAIMS = (
     Claim(
-        "rank_before",
-        "==",
-        100,
-        "Panorax: random data have full rank in 100 dimensions",
-    ),
-    Claim(
         "rank_after",
         "==",
         10,
@@ -30,15 +24,9 @@ CLAIMS = (
     Claim(
         "rivals_best_over_exact",
         ">",
-        1.0,
-        "Eckart & Young 1936: no random subspace of 10 dimensions approximates the digits as well "
-        "as the best one",
-    ),
-    Claim(
-        "polar_largest_gap",
-        "<",
-        1e-5,
-        "Panorax: every map of the plane is a symmetric stretch followed by a rotation",
+        1.5,
+        "Panorax: the best of 200 random subspaces of 10 dimensions has more than 1.5 times the "
+        "error of the best subspace of the digits",
     ),
     Claim(
         "digits_kept_10",
@@ -47,6 +35,7 @@ CLAIMS = (
         "Panorax: 10 of 64 directions hold most of the variance of the digits",
     ),
 )
+HEADLINE = "rivals_best_over_exact"
 ORACLE = "scipy's polar decomposition, numpy's singular values"
 
 

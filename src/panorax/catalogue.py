@@ -33,6 +33,7 @@ from typing import Any
 
 from panorax.core.errors import UserError
 from panorax.core.names import nearest
+from panorax.core.sources import closure, digest, folder_of, imports, parsed, source_of
 
 VOLUMES = (
     "theory",
@@ -90,14 +91,14 @@ class Entry:
     @property
     def about(self) -> str:
         """The docstring of the module: title, paper, equation."""
-        return ast.get_docstring(_tree(self.source)) or ""
+        return ast.get_docstring(parsed(self.source)) or ""
 
     @property
     def is_study(self) -> bool:
         """True if the module defines `study` instead of `system`."""
         return any(
             isinstance(node, ast.FunctionDef) and node.name == "study"
-            for node in _tree(self.source).body
+            for node in parsed(self.source).body
         )
 
     @property
@@ -121,10 +122,16 @@ class Entry:
         path = self.path.with_suffix(".json")
         return json.loads(path.read_text()) if path.is_file() else None
 
+    @property
+    def is_stale(self) -> bool:
+        """True if code that a run reaches has changed since the recorded result was measured."""
+        result = self.result()
+        return result is not None and result.get("sources") != digest(self.path, self.source)
+
 
 def root() -> Path:
     """The folder of the config files of Panorax."""
-    return _folder_of("panorax.configs")
+    return folder_of("panorax.configs")
 
 
 @functools.cache
@@ -150,7 +157,7 @@ def registered() -> tuple[Entry, ...]:
         try:
             if point.name in (*VOLUMES, BENCH, *volumes) or "/" in point.name:
                 raise UserError(f"another volume has the name {point.name!r}")
-            volumes[point.name] = folder(_folder_of(point.value), point.value, point.name)
+            volumes[point.name] = folder(folder_of(point.value), point.value, point.name)
         except Exception as error:  # another package can fail in any way
             line = UserError(f"entry point {point.name} = {point.value} of {GROUP}: {error}")
             print(f"panorax: {line}; it is skipped", file=sys.stderr)
@@ -182,14 +189,6 @@ def _own(volume: str) -> tuple[Entry, ...]:
     return folder(root() / volume, f"panorax.configs.{volume}", volume)
 
 
-def _folder_of(package: str) -> Path:
-    """The folder of a package, located without import. Raises UserError if there is no package."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise UserError(f"there is no package {package}")
-    return Path(spec.submodule_search_locations[0])
-
-
 def folder(path: Path, package: str, volume: str) -> tuple[Entry, ...]:
     """The entries of the config files in the folder `path` of `package`."""
     files = sorted(p for p in path.glob("*.py") if p.name != "__init__.py")
@@ -201,7 +200,7 @@ def read(path: Path, name: str, module: str) -> Entry:
 
     Raises UserError unless get_config() is annotated with a type that the file imports.
     """
-    tree = _tree(path)
+    tree = parsed(path)
     package = module.rpartition(".")[0]
     source = lambda node: importlib.util.resolve_name(
         "." * node.level + (node.module or ""), package
@@ -238,48 +237,3 @@ def _literals(tree: ast.Module):
                 yield node.targets[0].id, ast.literal_eval(node.value)
             except ValueError:
                 continue
-
-
-@functools.cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-@functools.cache
-def source_of(module: str) -> Path:
-    """The file of a module; for a module of Panorax, no package is imported."""
-    package, *rest = module.split(".")
-    if package != "panorax":
-        spec = importlib.util.find_spec(module)
-        if spec is None or not spec.origin:
-            raise UserError(f"there is no module {module}")
-        return Path(spec.origin)
-    room, *rest = rest or ["__init__"]
-    base = root() if room == "configs" else Path(__file__).parent / room
-    path = base.joinpath(*rest)
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-
-
-@functools.cache
-def imports(path: Path) -> frozenset[str]:
-    """Modules of Panorax that a file imports, at its top or inside functions."""
-    is_own = lambda name: name.partition(".")[0] == "panorax"
-    names = set()
-    for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and is_own(node.module or ""):
-            below = {f"{node.module}.{alias.name}" for alias in node.names}
-            modules = {name for name in below if source_of(name).is_file()}
-            names |= modules | ({node.module} if modules != below else set())
-    return frozenset(filter(is_own, names))
-
-
-def closure(module: str) -> set[str]:
-    """`module` and the modules of Panorax that it imports, directly or through others."""
-    modules, todo = set(), [module]
-    while todo:
-        if (name := todo.pop()) not in modules and source_of(name).is_file():
-            modules.add(name)
-            todo += imports(source_of(name))
-    return modules

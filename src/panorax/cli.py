@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from panorax.commands import bench, check, export, generate, plan, run, show
+from panorax.commands import bench, check, export, generate, plan, records, run, show
 from panorax.commands import list as list_
 from panorax.core.errors import Interrupted, UserError
 
@@ -17,6 +17,7 @@ COMMANDS = {
     "plan": plan,
     "bench": bench,
     "check": check,
+    "records": records,
 }
 TAKE_OPTIONS_OF_A_CONFIG = (run, plan)
 

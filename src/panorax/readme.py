@@ -42,10 +42,9 @@ def volume_table() -> str:
     """A row per volume: its systems and studies, and the number of kept claims."""
     lines = ["| volume | systems and studies | claims kept |", "|---|---|---|"]
     for volume, entries in volumes().items():
-        claims = [v for entry in entries for v in (entry.result() or {}).get("claims", ())]
         names = ", ".join(f"`{entry.name.partition('/')[2]}`" for entry in entries)
         link = f"[{TITLES[volume]}](configs/{volume}/README.md)"
-        lines.append(f"| {link}, `{volume}/` | {names} | {_kept(claims)} |")
+        lines.append(f"| {link}, `{volume}/` | {names} | {_kept(*entries)} |")
     return "\n".join(lines)
 
 
@@ -87,7 +86,7 @@ def _row(entry: catalogue.Entry) -> str:
         entry.title,
         f"`{verdict['claim']}`",
         f"{verdict['measured']:.4g}",
-        _kept(result["claims"]),
+        _kept(entry),
         where,
     )
     return f"| {' | '.join(cells)} |"
@@ -110,7 +109,7 @@ def comparison_table() -> str:
                 if row["contender"].startswith("panorax")
             ]
             shown = "; ".join(filter(None, ratios))
-            kept = _kept(result["claims"])
+            kept = _kept(entry)
             lines.append(f"| `panorax bench {entry.name}` | {entry.title} | {shown} | {kept} |")
     return "\n".join(lines)
 
@@ -129,8 +128,14 @@ def _ratio(row: dict, rows: list[dict]) -> str | None:
     return f"{case} {row['ratio']['median']:.2f} x {competitor}"
 
 
-def _kept(verdicts: list[dict]) -> str:
-    return f"{sum(v['kept'] for v in verdicts)} of {len(verdicts)}" if verdicts else ""
+def _kept(*entries: catalogue.Entry) -> str:
+    """The number of kept claims, and whether their records are stale; empty without a record."""
+    measured = [entry for entry in entries if entry.result()]
+    verdicts = [v for entry in measured for v in entry.result()["claims"]]
+    stale = sum(entry.is_stale for entry in measured)
+    which = "stale" if len(entries) == 1 else f"{stale} of {len(measured)} records stale"
+    kept = f"{sum(v['kept'] for v in verdicts)} of {len(verdicts)}" if verdicts else ""
+    return f"{kept}, {which}" if stale else kept
 
 
 TABLES = {"volumes": volume_table, "comparisons": comparison_table}

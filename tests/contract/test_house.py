@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from panorax import catalogue, readme
-from panorax.core.claims import Claim
+from panorax.core.claims import RELATIONS, Claim
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted(
@@ -160,8 +160,18 @@ def test_a_recorded_result_has_the_claims_of_its_config(name):
         assert ENTRIES[name].literals.get("BACKEND") == "gpu" or not claims
         return
     assert result["config"] == name
-    assert [claim.check({}).claim for claim in claims] == [v["claim"] for v in result["claims"]]
-    assert all(v["measured"] is not None and v["bound"] is not None for v in result["claims"])
+    assert not result["commit"].endswith("+") and re.fullmatch("[0-9a-f]{16}", result["sources"])
+    assert None not in result["metrics"].values()
+    rounded = lambda x: float(f"{x:.6g}")  # as the metrics of a record
+    judged = [claim.check(result["metrics"]) for claim in claims]
+    assert [(v.claim, v.source) for v in judged] == [
+        (v["claim"], v["source"]) for v in result["claims"]
+    ], "run `panorax records --judge`"
+    for verdict, v in zip(judged, result["claims"], strict=True):
+        kept = RELATIONS[v["claim"].split()[1]](v["measured"], v["bound"])
+        assert v["kept"] == kept == verdict.kept, v["claim"]
+        assert rounded(v["measured"]) == rounded(verdict.measured), v["claim"]
+        assert rounded(v["bound"]) == rounded(verdict.bound), v["claim"]
 
 
 def test_every_module_is_needed_by_an_entry_or_a_command():

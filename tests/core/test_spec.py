@@ -23,6 +23,13 @@ def test_adding_a_parameter_leaves_the_others_unchanged(key):
     assert not np.array_equal(before["a"][0], before["b"]["c"])
 
 
+def test_parameters_of_one_name_in_two_places_differ(key):
+    layer = {"w": P((3, 4), ("embed", "mlp"), normal)}
+    params = spec.init({"a": layer, "b": {"a": layer}, "c": [layer, layer]}, key)
+    first = [x[0, 0] for x in jax.tree.leaves(params)]
+    assert len({float(x) for x in first}) == 4
+
+
 def test_stack_draws_every_layer_independently(key):
     stacked = spec.stack(TREE, 5)
     params = spec.init(stacked, key)

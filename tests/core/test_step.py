@@ -9,7 +9,7 @@ import pytest
 from jax.sharding import AxisType, PartitionSpec
 
 from panorax.core.state import State
-from panorax.core.step import descend, evaluated, update
+from panorax.core.step import descend, evaluated, scan_steps, update
 from panorax.data.batches import weighted
 from panorax.parallel.measures import collectives
 
@@ -58,6 +58,31 @@ def test_accumulation_changes_nothing_but_memory(key, n):
     np.testing.assert_allclose(parts.params["w"], whole.params["w"], rtol=1e-5)
     np.testing.assert_allclose(parts_metrics["loss"], whole_metrics["loss"], rtol=1e-5)
     assert int(parts.extra) == n
+
+
+def test_every_micro_batch_and_every_step_has_its_own_key(key):
+    """The loss is a random number, and the metric its square: both show which keys were used."""
+
+    def draw(params, extra, batch, key):
+        noise = jax.random.uniform(key)
+        return noise + 0.0 * params["b"], (extra, {"square": jnp.square(noise)})
+
+    state, metrics = jax.jit(lambda s: advance(draw, s, (X, Y), key, accumulate=4))(fresh())
+    noise = np.asarray(jax.vmap(jax.random.uniform)(jax.random.split(key, 4)))
+    np.testing.assert_allclose(metrics["loss"], noise.mean(), rtol=1e-6)
+    np.testing.assert_allclose(metrics["square"], np.square(noise).mean(), rtol=1e-6)
+
+    def train_step(state, batch, key):
+        state, metrics = advance(draw, state, batch, key)
+        return state.replace(step=state.step + 1), metrics
+
+    batches = jax.tree.map(lambda x: np.stack([x] * 3), (X, Y))
+    scan = jax.jit(lambda state: scan_steps(train_step, state, batches, key, 3))
+    state, metrics = scan(fresh())
+    noise = np.array([jax.random.uniform(jax.random.fold_in(key, 7 + i)) for i in range(3)])
+    np.testing.assert_allclose(metrics["loss"], noise.mean(), rtol=1e-6)
+    np.testing.assert_allclose(metrics["square"], np.square(noise).mean(), rtol=1e-6)
+    assert int(state.step) == 10
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
@@ -160,5 +185,9 @@ def test_metrics_are_sums_of_totals_over_sums_of_weights(key):
     for size in (2, 7, 10):
         metrics = evaluated(evaluate, None, weighted({"x": rows}, size), key)
         assert float(metrics["eval_mean"]) == pytest.approx(3.0)
+    draw = lambda state, batch, key: {"eval_noise": (jax.random.uniform(key), 1.0)}
+    noise = [jax.random.uniform(jax.random.fold_in(key, i)) for i in range(4)]
+    metrics = evaluated(draw, None, weighted({"x": rows}, 2), key)
+    np.testing.assert_allclose(metrics["eval_noise"], np.mean(noise), rtol=1e-6)
     with pytest.raises(ValueError, match="no held-out batch"):
         evaluated(evaluate, None, (), key)

@@ -8,7 +8,7 @@ import pytest
 
 from panorax.core.errors import UserError
 from panorax.core.state import State
-from panorax.engine.checkpoint import Checkpoints
+from panorax.engine.checkpoint import Checkpoints, saved
 from panorax.parallel.sharding import make_mesh
 
 
@@ -37,6 +37,15 @@ def test_the_newest_n_are_kept(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir() if p.name.isdecimal()) == ["2", "3"]
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.latest() == 3
+
+
+def test_the_newest_step_is_the_largest_number(tmp_path):
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        for step in (500, 1000):
+            checkpoints.save(state(step))
+    with Checkpoints(tmp_path) as checkpoints:
+        assert saved(tmp_path) == [1000, 500] and checkpoints.latest() == 1000
+        assert int(checkpoints.restore(abstract(state(0))).step) == 1000
 
 
 def test_a_step_is_saved_once_and_its_state_may_be_donated(tmp_path):

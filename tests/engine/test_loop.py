@@ -11,9 +11,9 @@ from panorax.core.config import Run
 from panorax.core.errors import UserError
 from panorax.core.spec import P
 from panorax.core.state import State, System
-from panorax.core.step import scan_steps, stacked
+from panorax.core.step import keys_of, scan_steps, stacked
 from panorax.engine.checkpoint import Checkpoints
-from panorax.engine.loop import Clock, fit, keys_of
+from panorax.engine.loop import Clock, fit
 from panorax.engine.metrics import Log, read_metrics
 from panorax.parallel.sharding import make_mesh, placement
 

@@ -79,6 +79,22 @@ def test_the_first_step_moves_the_average_by_nine_tenths():
     chex.assert_trees_all_close(after.extra.ema, expected, atol=1e-6)
 
 
+def test_evaluation_and_samples_use_the_average_and_not_the_parameters():
+    cfg = flow_matching_2d.smoke()
+    system = flow_matching.system(cfg)
+    state = system.init_state(KEY)
+    source = densities.source(cfg.data)
+    net = velocity_mlp.net(cfg.net, source.shape, source.classes + 1)
+    batch = next(iter(system.held_out()))
+    draw = lambda state: flow_matching.samples(state, KEY, jnp.zeros(4, jnp.int32), net, source, 2)
+    both = jax.jit(lambda state: (system.evaluate(state, batch, KEY), draw(state)))
+    garbage = jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), state.params)
+    chex.assert_trees_all_equal(both(state), both(state.replace(params=garbage)))
+    other = state.extra.replace(ema=jax.tree.map(lambda x: x + 0.1, state.extra.ema))
+    with pytest.raises(AssertionError):
+        chex.assert_trees_all_equal(both(state), both(state.replace(extra=other)))
+
+
 def test_guidance_extrapolates_from_the_field_without_label():
     cfg = flow_matching_2d.smoke()
     params = jax.tree.map(lambda x: x + 0.3, flow_matching.system(cfg).init_state(KEY).params)

@@ -29,6 +29,19 @@ def test_filters_keep_the_most_probable_tokens():
     assert kept(min_p(LOGITS, 0.25)) == [True, True, True, False]
 
 
+def test_top_p_adds_no_token_once_the_mass_is_p():
+    """Masses of 1/2 and 3/4 are exact in float32: a set of mass p is complete."""
+    logits = jnp.log(jnp.array([0.5, 0.25, 0.125, 0.125]))
+    mass = np.cumsum(np.asarray(jax.nn.softmax(logits)))
+    np.testing.assert_array_equal(mass[:2], [0.5, 0.75])
+    assert kept(top_p(logits, 0.5)) == [True, False, False, False]
+    assert kept(top_p(logits, 0.75)) == [True, True, False, False]
+
+
+def test_min_p_keeps_a_token_at_the_bound():
+    assert kept(min_p(jnp.array([0.0, float(jnp.log(0.5)), -2.0]), 0.5)) == [True, True, False]
+
+
 @given(st.floats(0.01, 1.0), st.integers(0, 100))
 def test_top_p_keeps_the_smallest_set_of_mass_p(p, seed):
     logits = jax.random.normal(jax.random.key(seed), (9,))

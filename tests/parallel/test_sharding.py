@@ -48,6 +48,20 @@ def test_a_mesh_axis_splits_one_array_axis_and_divides_it(mesh, axes):
     assert len(used) == len(set(used))
 
 
+@pytest.mark.parametrize(
+    "names, expected",
+    [
+        (("vocab", "mlp"), (("tensor",), ("fsdp",))),
+        (("embed", "embed"), (("fsdp",), None)),
+        (("batch", "embed"), (("data", "fsdp"), None)),
+        (("batch", "outputs"), (("data", "fsdp"), None)),
+    ],
+)
+def test_no_mesh_axis_splits_two_axes_of_one_array(names, expected):
+    mesh = make_mesh("data=2,fsdp=2,tensor=2")
+    assert partition(names, (8, 8), mesh) == PartitionSpec(*expected)
+
+
 def test_an_axis_that_the_mesh_does_not_divide_stays_whole():
     mesh = make_mesh("fsdp=2,tensor=2")
     assert partition(("embed", "mlp"), (6, 5), mesh) == PartitionSpec(("fsdp",), None)

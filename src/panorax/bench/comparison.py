@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 from panorax.core import claims, config
-from panorax.engine.provenance import provenance
+from panorax.engine.provenance import provenance, reached
 
 MAY_DROP = 0.25  # largest fall of a ratio, as a share of the recorded ratio
 
@@ -34,6 +34,7 @@ def measure(name: str, module: ModuleType, cfg) -> tuple[str, dict]:
         "rows": table.rows,
         "rounds": cfg.rounds,
         "wall_seconds": round(time.perf_counter() - started, 1),
+        "sources": reached(module, cfg),
         **provenance(),
     }
     return table.shown(), record

@@ -26,10 +26,10 @@ from panorax.bench.table import Table
 from panorax.configs.lm import llama as main_job
 from panorax.core.config import Run
 from panorax.core.ranges import Count, checked
-from panorax.core.step import scan_steps, stacked
+from panorax.core.step import keys_of, scan_steps, stacked
 from panorax.data.text import Text
 from panorax.engine.checkpoint import Checkpoints
-from panorax.engine.loop import Clock, fit, keys_of
+from panorax.engine.loop import Clock, fit
 from panorax.engine.metrics import Log
 from panorax.lm import language_model
 from panorax.nets.decoders import llama

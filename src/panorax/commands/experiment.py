@@ -23,13 +23,13 @@ def load(name: str, smoke: bool = False) -> tuple[str, ModuleType, object]:
         module = config.load_file(Path(name))
     else:
         entry = catalogue.find(name)
-        name, module = entry.name, _imported(entry)
+        name, module = entry.name, imported(entry)
     if smoke and not hasattr(module, "smoke"):
         raise UserError(f"config {name} has no smoke()")
     return name, module, module.smoke() if smoke else module.get_config()
 
 
-def _imported(entry: catalogue.Entry) -> ModuleType:
+def imported(entry: catalogue.Entry) -> ModuleType:
     """The config module of an entry. Raises UserError if a module of another package fails."""
     try:
         return importlib.import_module(entry.config)
@@ -75,16 +75,21 @@ def start_jax(devices: int = 1) -> None:
 
 
 def record(result: dict, path: Path, pictures: Path | None = None) -> None:
-    """Writes a result beside its config, with small copies of the PNG files in `pictures`.
+    """Writes a result beside its config, with small copies of the PNG files in `pictures`."""
+    for old in path.parent.glob(f"{path.stem}-*.png"):
+        old.unlink()
+    for picture in sorted(pictures.glob("*.png")) if pictures else ():
+        small_copy(picture, path.with_name(f"{path.stem}-{picture.stem}.png"))
+    write(result, path)
+
+
+def write(result: dict, path: Path) -> None:
+    """Writes a result beside its config.
 
     In the source tree of Panorax it also rewrites the pages that show records.
     """
     path.write_text(json.dumps(result, indent=2) + "\n")
     print(f"recorded in {path}")
-    for old in path.parent.glob(f"{path.stem}-*.png"):
-        old.unlink()
-    for picture in sorted(pictures.glob("*.png")) if pictures else ():
-        small_copy(picture, path.with_name(f"{path.stem}-{picture.stem}.png"))
     root = catalogue.root()
     if path.is_relative_to(root) and (root.parent / "README.md").is_file():
         subprocess.run([sys.executable, "-m", "panorax.readme"], check=True)

@@ -21,12 +21,14 @@ def main(args) -> int:
                 "title": entry.title,
                 "claims": len(claims),
                 "kept": sum(v["kept"] for v in claims),
+                "stale": entry.is_stale,
             }
         )
     if args.json:
         print(json.dumps(rows, indent=2))
         return 0
-    claims = lambda row: f"{row['kept']} of {row['claims']} claims kept"
+    stale = lambda row: ", stale" if row["stale"] else ""
+    claims = lambda row: f"{row['kept']} of {row['claims']} claims kept{stale(row)}"
     tables.show(
         ("name", "title", "claims"),
         [

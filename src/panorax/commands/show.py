@@ -40,4 +40,8 @@ def main(args) -> int:
     if result:
         where = {k: result[k] for k in ("commit", "device", "date", "wall_seconds", "seed")}
         print("  measured: " + ", ".join(f"{k} {v}" for k, v in where.items()))
+    if entry.is_stale:
+        print(
+            "  stale: code that this run reaches has changed since; `make rerecord` measures again"
+        )
     return 0

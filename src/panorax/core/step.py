@@ -7,7 +7,7 @@ GAN, once per minibatch of PPO.
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -132,6 +132,22 @@ def descend(loss: Callable, tx: optax.GradientTransformation, params, keys):
 
     (params, _), losses = jax.lax.scan(step, (params, tx.init(params)), keys)
     return params, losses
+
+
+class Keys(NamedTuple):
+    """The random keys of a run, one for each purpose."""
+
+    init: jax.Array
+    train: jax.Array
+    evaluate: jax.Array
+    report: jax.Array
+
+
+def keys_of(seed: int) -> Keys:
+    """The keys of a run with this seed."""
+    init, fit, report = jax.random.split(jax.random.key(seed), 3)
+    train, evaluate = jax.random.split(fit)
+    return Keys(init, train, evaluate, report)
 
 
 def scan_steps(train_step: Callable, state: State, batches, key: jax.Array, n: int):

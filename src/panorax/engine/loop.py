@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +14,7 @@ import jax.numpy as jnp
 from panorax.core.config import Run
 from panorax.core.errors import Interrupted, UserError
 from panorax.core.state import State, System
-from panorax.core.step import evaluated, scan_steps, stacked
+from panorax.core.step import Keys, evaluated, scan_steps, stacked
 from panorax.engine.checkpoint import Checkpoints
 from panorax.engine.interrupts import Interrupts
 from panorax.engine.metrics import Log
@@ -54,22 +53,6 @@ class Clock:
         compiled = jax.jit(f, **jit_options).lower(*args).compile(compiler_options=options)
         self.compiling += time.perf_counter() - started
         return compiled
-
-
-class Keys(NamedTuple):
-    """The random keys of a run, one for each purpose."""
-
-    init: jax.Array
-    train: jax.Array
-    evaluate: jax.Array
-    report: jax.Array
-
-
-def keys_of(seed: int) -> Keys:
-    """The keys of a run with this seed."""
-    init, fit, report = jax.random.split(jax.random.key(seed), 3)
-    train, evaluate = jax.random.split(fit)
-    return Keys(init, train, evaluate, report)
 
 
 def fit(

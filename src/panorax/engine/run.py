@@ -20,10 +20,11 @@ import jax
 from panorax.core import claims, config, files, spec
 from panorax.core.errors import UserError
 from panorax.core.state import Result, State, System
+from panorax.core.step import keys_of
 from panorax.engine import metrics, progress, rundir, study
 from panorax.engine.checkpoint import Checkpoints, saved
-from panorax.engine.loop import Clock, fit, keys_of
-from panorax.engine.provenance import provenance
+from panorax.engine.loop import Clock, fit
+from panorax.engine.provenance import provenance, reached
 from panorax.parallel import processes
 from panorax.parallel.sharding import make_mesh, placement
 
@@ -35,7 +36,7 @@ def run(name: str, module: ModuleType, cfg, directory: Path, resume: bool, mesh:
 
     module: config module, whose CLAIMS are checked.  mesh: text such as `data=2,fsdp=2`.
     """
-    clock, source = Clock(), provenance()
+    clock, source = Clock(), {"sources": reached(module, cfg), **provenance()}
     implementation = config.module_of(cfg)
     is_study = hasattr(implementation, "study")
     if mesh and is_study:

@@ -24,10 +24,10 @@ import numpy as np
 from panorax.core import config
 from panorax.core.spec import count, is_parameter
 from panorax.core.state import State, System
+from panorax.core.step import keys_of as run_keys
 from panorax.core.step import scan_steps, stacked
 from panorax.core.study import joined, keys_of
 from panorax.engine.checkpoint import Checkpoints
-from panorax.engine.loop import keys_of as run_keys
 from panorax.engine.plan import plan
 from panorax.engine.run import run, with_shardings
 from panorax.parallel.sharding import make_mesh, mesh_sizes, placement

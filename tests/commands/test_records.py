@@ -1,0 +1,83 @@
+"""Records that are stale, measured again, and judged again after their claims changed."""
+
+import json
+import shutil
+import sys
+
+import pytest
+
+from panorax import catalogue, cli, readme
+from panorax.commands import experiment, records
+from panorax.engine import provenance
+
+
+@pytest.fixture
+def entry(tmp_path, monkeypatch):
+    """The only entry of the catalogue: rl/ppo, in a folder of the test, with a current record."""
+    for name in ("ppo.py", "ppo.json"):
+        shutil.copy(catalogue.root() / "rl" / name, tmp_path / name)
+    entry = catalogue.read(tmp_path / "ppo.py", "rl/ppo", "panorax.configs.rl.ppo")
+    monkeypatch.setattr(catalogue, "entries", lambda: (entry,))
+    monkeypatch.setattr(catalogue, "benchmarks", lambda: ())
+    edit(entry, sources=catalogue.digest(entry.path, entry.source))
+    return entry
+
+
+def edit(entry, **changes):
+    path = entry.path.with_suffix(".json")
+    path.write_text(json.dumps(entry.result() | changes))
+
+
+def test_a_stale_record_is_shown_as_stale_wherever_its_verdicts_are(entry, capsys):
+    def shown():
+        for command in (["list"], ["list", "--json"], ["show", "rl/ppo"], ["records"]):
+            assert cli.main(command) == 0
+            yield capsys.readouterr().out
+        yield readme.page("rl", [entry])
+        yield readme.volume_table()
+
+    assert not entry.is_stale
+    assert not any("stale" in text.replace('"stale": false', "") for text in shown())
+    edit(entry, sources="0" * 16)
+    assert entry.is_stale and all("stale" in text for text in shown())
+
+
+def test_stale_records_are_measured_again(entry, monkeypatch, capsys):
+    commands = []
+
+    def run(command):
+        commands.append(command)
+        return type("Done", (), {"returncode": len(commands) > 1})
+
+    monkeypatch.setattr(records.subprocess, "run", run)
+    monkeypatch.setattr(provenance, "commit", lambda: "abc+")
+    edit(entry, sources="0" * 16, mesh="data=2")
+    assert cli.main(["records", "--rerun"]) == 2
+    assert "commit the changed sources first" in capsys.readouterr().err
+    monkeypatch.setattr(provenance, "commit", lambda: "abc")
+    assert cli.main(["records", "--rerun"]) == 0
+    again = [sys.executable, "-m", "panorax.cli", "run", "rl/ppo", "--record", "--mesh", "data=2"]
+    assert commands == [again]
+    assert cli.main(["records", "--rerun", "rl/ppo"]) == 1
+    assert "failed: rl/ppo" in capsys.readouterr().out
+    edit(entry, sources=catalogue.digest(entry.path, entry.source))
+    assert cli.main(["records", "--rerun"]) == 0 and len(commands) == 2
+
+
+def test_verdicts_follow_claims_that_have_changed(entry, monkeypatch, capsys):
+    module = experiment.imported(entry)
+    claim = module.CLAIMS[0]
+    monkeypatch.setattr(module, "CLAIMS", (type(claim)(claim.metric, ">=", 1e9, "a higher bound"),))
+    assert cli.main(["records", "--judge"]) == 0
+    [verdict] = entry.result()["claims"]
+    assert not verdict["kept"] and verdict["source"] == "a higher bound"
+    assert verdict["measured"] == entry.result()["metrics"][claim.metric]
+    monkeypatch.setattr(module, "CLAIMS", (type(claim)("unmeasured", ">=", 1, "another"),))
+    assert cli.main(["records", "--judge"]) == 2
+    assert "lacks the metrics of the claim unmeasured >= 1" in capsys.readouterr().err
+    assert len(entry.result()["claims"]) == 1
+
+
+def test_an_entry_without_a_record_is_refused(entry, capsys):
+    assert cli.main(["records", "lm/llama2_7b"]) == 2
+    assert "lm/llama2_7b has no record" in capsys.readouterr().err
