@@ -1,7 +1,10 @@
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from panorax.maths import cost
+from panorax.ops import blockwise
+from panorax.ops.blockwise import causal_attention
 
 X, W = jnp.zeros((8, 16)), jnp.zeros((16, 16))
 
@@ -52,6 +55,24 @@ def test_a_cond_costs_its_more_expensive_branch():
     assert cost.flops(program(X)) == 2 * 2 * 8 * 16 * 16
 
 
+def test_blocks_that_are_masked_for_all_queries_are_not_counted(monkeypatch):
+    monkeypatch.setitem(blockwise.BLOCK, "cpu", 4)
+    x, windows = jnp.zeros((8, 16, 4, 8)), jnp.array([blockwise.NEVER, 4])
+
+    def loss(x, windows):
+        position = jnp.arange(16)[None]
+        layer = lambda x, window: (causal_attention(x, x, x, position, position, window), None)
+        return jnp.sum(jax.lax.scan(jax.checkpoint(layer), x, windows)[0])
+
+    count = lambda f: cost.flops(jax.make_jaxpr(f)(x, windows))
+    block, products = 2 * 8 * 4 * 4 * 4 * 8, 2 + 2 + 5  # forward, recomputation, backward
+    rest = 2 * 2 * 8 * 4 * 16 * 8  # products of each query with its cotangent, in two layers
+    # of 4 x 4 blocks, 10 are visible without a window, and 7 with a window of one block
+    known = lambda x, _: jax.grad(loss)(x, np.array([blockwise.NEVER, 4], np.int32))
+    assert count(known) - rest == (10 + 7) * products * block
+    assert count(jax.grad(loss)) - rest == 2 * 16 * products * block  # windows are not known
+
+
 def test_peak_bytes_counts_live_values():
     size = 8 * 16 * 4
     peak = lambda f: cost.peak_bytes(jax.make_jaxpr(f)(X, W))
@@ -61,3 +82,10 @@ def test_peak_bytes_counts_live_values():
     assert peak(lambda x, w: jnp.sum(jnp.tanh(x) * 2 + 1)) == 4
     kept = peak(lambda x, w: jax.lax.scan(lambda h, _: (h @ w, h @ w), x, length=10)[1].sum())
     assert 10 * size <= kept <= 13 * size
+
+
+def test_a_scan_adds_to_its_carry_in_place():
+    def total(x, w):
+        return jax.lax.scan(lambda sum, _: (sum + x @ w, None), jnp.zeros_like(x), length=10)[0]
+
+    assert cost.peak_bytes(jax.make_jaxpr(total)(X, W)) == 2 * 8 * 16 * 4

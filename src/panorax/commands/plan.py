@@ -1,10 +1,13 @@
 """panorax plan: memory and time that a system needs on a cluster, from its shapes."""
 
 import json
+from collections.abc import Callable
 
 from panorax.commands import experiment
 from panorax.core import config
 from panorax.core.errors import UserError
+
+MOST_DEVICES = 4096  # largest cluster that is tried when a plan does not fit
 
 
 def add(commands) -> None:
@@ -35,7 +38,8 @@ def main(args) -> int:
     from panorax.engine import plan as plans
 
     name, _, cfg = experiment.load(args.system)
-    cfg = config.override(cfg, args.overrides, f"panorax plan {name}")
+    prog = f"panorax plan {name}"
+    cfg = config.override(cfg, args.overrides, prog)
     implementation = experiment.trainable(name, cfg, "plan")
     if args.chip not in plans.CHIPS or args.devices < 1 or not 0 < args.utilisation <= 1:
         raise UserError(
@@ -51,8 +55,47 @@ def main(args) -> int:
         _bytes(args.memory),
         args.utilisation,
     )
+    if not planned["fits"]:
+
+        def fits(options: list[str], devices: int) -> bool:
+            system = implementation.system(config.override(cfg, options, prog))
+            needs = plans.plan(system, plans.mesh_of(devices, args.mesh))
+            return sum(needs.memory.values()) <= planned["memory"]
+
+        planned["changes"] = _changes(config.leaves(cfg), args, fits)
     print(json.dumps(planned, indent=2) if args.json else plans.shown(planned))
     return 0
+
+
+def _changes(options: dict, args, fits: Callable[[list[str], int], bool]) -> list[str]:
+    """The options that make the plan fit; empty if these changes are not enough.
+
+    The layers are recomputed first, then the batch is split into more micro-batches, and then the
+    devices are doubled, unless the user gives a mesh.
+    """
+    devices = args.devices
+    remat = options.get("model.remat", "layers") != "layers"
+    first = ["--model.remat", "layers"] if remat else []
+    while devices <= (args.devices if args.mesh else MOST_DEVICES):
+        changes = [*first, *(["--devices", str(devices)] if devices > args.devices else [])]
+        for n in _micro_batches(options):
+            split = ["--accumulate", str(n)] if n != options.get("accumulate", 1) else []
+            try:
+                if fits([*first, *split], devices):
+                    return [*changes, *split]
+            except UserError:  # the mesh does not divide the micro-batch
+                continue
+        devices *= 2
+    return []
+
+
+def _micro_batches(options: dict) -> list[int]:
+    """The numbers of micro-batches to try: the config's, then every larger divisor of the batch."""
+    present = options.get("accumulate", 1)
+    if "accumulate" not in options:
+        return [present]
+    batch = options["batch"]
+    return [n for n in range(present, batch + 1) if batch % n == 0]
 
 
 def _bytes(text: str | None) -> float | None:

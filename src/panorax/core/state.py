@@ -76,8 +76,12 @@ class System:
     pretrained: Callable[[State], dict[str, Any]] | None = None
     """pretrained(shardings) -> fields of the first State that are loaded, not drawn; `shardings`
     is a State of shardings"""
+    summary: Callable[[], str] = str
+    """summary() -> one line that describes the data, printed before training; "" for none"""
     files: Callable[[], dict[str, str]] = dict
     """files() -> texts by file name that the run directory keeps, such as a tokenizer"""
+    micro_batches: int = 1
+    """parts of a batch that a step processes one after another"""
     per_step: dict[str, int] = field(default_factory=dict)
     """amounts that one step consumes, such as {"tokens": 2048}; a plan prints them per second"""
     footprint: Callable[[], dict[str, float]] = dict

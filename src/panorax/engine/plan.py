@@ -1,21 +1,25 @@
 """Plans a system on a cluster: bytes per device and time per step, computed from shapes alone.
 
 Nothing is allocated or compiled. Parameters, optimiser state and extra state are exact: each leaf's
-shard on the mesh. Activations are the peak memory of the traced training step on one device's share
-of the batch (`maths/cost.py`), without gradients. With tensor parallelism the step is traced on the
-parameters of one device, as in Megatron. Fully sharded parameters add one gathered layer and its
-gradient.
+shard on the mesh. Gradients and activations are the arrays at the peak of the traced training step
+on one device's share of the batch (`maths/cost.py`): an array of the shape of a parameter counts as
+a gradient and is split like that parameter, any other array is an activation. With tensor
+parallelism the step is traced on the parameters of one device, as in Megatron. Fully sharded
+parameters add one gathered layer.
 
-Activations and gradients are 0.7 to 1.3 times XLA's temporary memory for models that are mostly
-matrix products, and about half of it for reinforcement learning.
+Gradients, activations and the gathered layer are 0.7 to 1.3 times XLA's temporary memory for models
+that are mostly matrix products, with and without micro-batches, and about half of it for
+reinforcement learning.
 """
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 
+from panorax.core import spec
 from panorax.core.errors import UserError
 from panorax.core.spec import is_parameter
 from panorax.core.state import State, System
@@ -44,19 +48,31 @@ CHIPS = {
 }
 
 
-def plan(system: System, sizes: dict[str, int]) -> dict[str, float]:
-    """Bytes per device by kind of memory, and `flops`, the operations of a step on all devices.
+@dataclass(frozen=True)
+class Needs:
+    """Memory and communication of one training step."""
 
-    sizes: the size of every mesh axis. Raises UserError if the mesh does not divide the batch.
+    memory: dict[str, float]
+    """bytes on each device, by kind"""
+    activations: dict[str, float]
+    """bytes of the arrays that make up the activations at the peak, by dtype and shape"""
+    communication: dict[str, float]
+    """bytes that each device sends in a step, by kind"""
+
+
+LARGEST = 5  # arrays of the activations that `shown` prints
+
+
+def plan(system: System, sizes: dict[str, int]) -> Needs:
+    """Memory and communication of a training step on a mesh.
+
+    sizes: the size of every mesh axis. Raises UserError if the mesh does not divide the batch, or
+    if the rows of a device cannot be split into micro-batches.
     """
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(system.init_state, key)
     ways = sizes["data"] * sizes["fsdp"]
-    if any(x.shape[0] % ways for x in jax.tree.leaves(system.batch)):
-        raise UserError(
-            f"the mesh splits a batch {ways} ways, which does not divide its rows; "
-            "change batch or the mesh"
-        )
+    _check_rows(system, ways)
     shard = _shard(state, placement(system, state, planned_mesh(sizes)).state)
     tensor_only = placement(system, state, planned_mesh(sizes | {"data": 1, "fsdp": 1})).state
     batch = jax.tree.map(
@@ -70,20 +86,72 @@ def plan(system: System, sizes: dict[str, int]) -> dict[str, float]:
         # bound the peak from above.
         traced = state
         program = jax.make_jaxpr(system.train_step)(traced, batch, key)
-    activations = max(cost.peak_bytes(program) - _bytes(traced.params), 0)
-    if not jax.tree.leaves(batch):  # the system makes its own data, on all devices
-        activations /= ways
-    if sizes["fsdp"] > 1:
-        activations += 2 * _bytes(_largest_layer(traced.params, system.spec))
-    total = jax.make_jaxpr(system.train_step)(state, system.batch, key)
-    return {
+    shards = {
+        (x.shape, x.dtype): _bytes(part)
+        for x, part in zip(jax.tree.leaves(traced.params), jax.tree.leaves(shard.params))
+    }
+    # a system without batches makes its own data, on all devices
+    share = 1 if jax.tree.leaves(batch) else 1 / ways
+    arrays = cost.peak(program, lambda x: shards.get((x.shape, x.dtype), share * cost.nbytes(x)))
+    gradients = sum(shards.get((x.shape, x.dtype), 0) for x in arrays)
+    activations = Counter()
+    for x in arrays:
+        if (x.shape, x.dtype) not in shards:
+            activations[f"{x.dtype}[{','.join(map(str, x.shape))}]"] += share * cost.nbytes(x)
+    layer = _bytes(_largest_layer(traced.params, system.spec))
+    memory = {
         "parameters": _bytes(shard.params),
         "optimizer": _bytes(shard.opt),
         "extra": _bytes(shard.extra),
-        "gradients": _bytes(shard.params),
-        "activations": activations,
-        "flops": cost.flops(total),
+        "gradients": gradients,
+        "activations": sum(activations.values()),
+        "gathered": layer if sizes["fsdp"] > 1 else 0,
     }
+    return Needs(
+        memory,
+        dict(activations.most_common()),
+        _communication(_bytes(traced.params), sizes, system.micro_batches),
+    )
+
+
+def flops(system: System) -> int:
+    """Operations of a training step on all devices, in matrix products and convolutions."""
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    state = jax.eval_shape(system.init_state, key)
+    return cost.flops(jax.make_jaxpr(system.train_step)(state, system.batch, key))
+
+
+def _check_rows(system: System, ways: int) -> None:
+    """Raises UserError unless the rows of a batch can be split over devices and micro-batches."""
+    for x in jax.tree.leaves(system.batch):
+        rows, rest = divmod(x.shape[0], ways)
+        if rest:
+            raise UserError(
+                f"the mesh splits a batch {ways} ways, which does not divide its {x.shape[0]} "
+                "rows; change batch or the mesh"
+            )
+        if rows % system.micro_batches:
+            accepted = ", ".join(str(n) for n in range(1, rows + 1) if rows % n == 0)
+            raise UserError(
+                f"each device has {rows} rows of the batch, which accumulate "
+                f"{system.micro_batches} does not divide; set accumulate to one of {accepted}"
+            )
+
+
+def _communication(parameters: float, sizes: dict[str, int], micro_batches: int) -> dict:
+    """Bytes that each device sends in a step for its `parameters` bytes of parameters.
+
+    Each micro-batch gathers the parameters over `fsdp` for the forward and for the backward pass,
+    and sums its gradients over all devices that hold other rows. A ring sends (n - 1) / n of the
+    bytes for a gather or a scattered sum over n devices, and twice this for a whole sum.
+    """
+    rest = {axis: (n - 1) / n for axis, n in sizes.items()}
+    part = parameters / sizes["fsdp"]
+    sent = {
+        "gather_parameters": 2 * parameters * rest["fsdp"],
+        "sum_gradients": parameters * rest["fsdp"] + 2 * part * rest["data"],
+    }
+    return {kind: micro_batches * amount for kind, amount in sent.items()}
 
 
 def report(
@@ -102,26 +170,24 @@ def report(
     utilisation: share of the chip's peak that a step reaches.
     Raises UserError if the mesh does not have `devices` devices or does not divide the batch.
     """
-    sizes = mesh_sizes(mesh or f"fsdp={devices}")
-    if math.prod(sizes.values()) != devices:
-        raise UserError(
-            f"mesh {mesh} has {math.prod(sizes.values())} devices, --devices is {devices}"
-        )
-    needs = plan(system, sizes)
-    chip, flops = CHIPS[chip_name], needs.pop("flops")
-    memory = memory or chip.memory
-    total = sum(needs.values())
-    seconds = flops / (devices * chip.peak * utilisation)
+    sizes = mesh_of(devices, mesh)
+    needs, chip = plan(system, sizes), CHIPS[chip_name]
+    memory, total = memory or chip.memory, sum(needs.memory.values())
+    operations = flops(system)
+    seconds = operations / (devices * chip.peak * utilisation)
     axes = [f"{axis}={sizes[axis]}" for axis in MESH_AXES if sizes[axis] > 1]
     return {
         "config": name,
         "devices": devices,
         "chip": chip_name,
         "mesh": ",".join(axes) or "data=1",
-        "bytes_per_device": needs | {"total": total},
+        "parameters": spec.count(system.spec),
+        "bytes_per_device": needs.memory | {"total": total},
+        "activations": needs.activations,
+        "sent_per_device": needs.communication,
         "memory": memory,
         "fits": total <= memory,
-        "flops_per_step": flops,
+        "flops_per_step": operations,
         "seconds_per_step": seconds,
         "utilisation": utilisation,
         "per_second": {name: amount / seconds for name, amount in system.per_step.items()},
@@ -129,16 +195,37 @@ def report(
     }
 
 
+def mesh_of(devices: int, mesh: str) -> dict[str, int]:
+    """The size of every axis of `mesh`, which is by default `fsdp=DEVICES`.
+
+    Raises UserError if the mesh does not have `devices` devices.
+    """
+    sizes = mesh_sizes(mesh or f"fsdp={devices}")
+    if math.prod(sizes.values()) != devices:
+        raise UserError(
+            f"mesh {mesh} has {math.prod(sizes.values())} devices, --devices is {devices}"
+        )
+    return sizes
+
+
 def shown(planned: dict) -> str:
     """The plan of `report` as text for the terminal."""
     fits = "fits" if planned["fits"] else "DOES NOT FIT"
     parts = {name: x for name, x in planned["bytes_per_device"].items() if x}
     flops, seconds = planned["flops_per_step"], planned["seconds_per_step"]
+    arrays = list(planned["activations"].items())
+    sent = {name: x for name, x in planned["sent_per_device"].items() if x}
     rows = [
-        f"{planned['config']} on {planned['devices']} x {planned['chip']}, mesh {planned['mesh']}",
+        f"{planned['config']} on {planned['devices']} x {planned['chip']}, mesh {planned['mesh']}: "
+        f"{planned['parameters']:,} parameters",
         "",
         "bytes per device",
-        *(f"  {name:14}{_si(x):>10}B" for name, x in parts.items()),
+    ]
+    for name, x in parts.items():
+        rows.append(f"  {name:14}{_si(x):>10}B")
+        if name == "activations":
+            rows += [f"  {_si(x):>26}B  {array}" for array, x in arrays[:LARGEST]]
+    rows += [
         f"  {'memory':14}{_si(planned['memory']):>10}B: {fits}",
         "",
         f"one step        {_si(flops):>10}FLOP in matrix products, with recomputation",
@@ -146,8 +233,15 @@ def shown(planned: dict) -> str:
     ]
     for name, x in planned["per_second"].items():
         rows.append(f"{_si(x):>26}{name.replace('_', ' ')}/s")
+    for name, x in sent.items():
+        rows.append(f"{_si(x):>26}B  sent by each device to {name.replace('_', ' ')}")
+    if "tensor=" in planned["mesh"]:
+        rows.append(f"{'':28}and activations over tensor, which are not counted")
     for name, x in planned["footprint"].items():
         rows.append(f"{_si(x):>26}B  {name.replace('_', ' ')}")
+    if not planned["fits"]:
+        changes = " ".join(planned["changes"]) or "more devices, a smaller model or --mesh tensor=N"
+        rows += ["", f"to make it fit: {changes}"]
     return "\n".join(rows)
 
 

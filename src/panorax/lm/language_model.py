@@ -150,6 +150,7 @@ def system(
         report=lambda state, key: report(state.params, text(), key, cfg),
         files=lambda: text().files(),
         pretrained=pretrained if cfg.init_from else None,
+        micro_batches=cfg.accumulate,
         per_step={"tokens": cfg.batch * cfg.context},
         footprint=lambda: decoder.footprint(cfg.model, cfg.context),
     )

@@ -3,14 +3,17 @@
 The counts follow the traced program, including gradients and rematerialisation, into scans, calls
 and branches. `flops` counts matrix products and convolutions, two operations per multiply-add,
 without the zeros that dilation inserts into an image. Other operations are negligible.
+A branch whose condition follows from the shapes, such as a block of keys that is masked for all
+its queries, counts as taken or not taken; any other branch counts as its most expensive case.
 A `while` counts as one iteration, because its trip count is unknown.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import jax
+import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var
 
 REDUCTIONS = {
@@ -24,7 +27,16 @@ REDUCTIONS = {
     "argmin",
 }
 """primitives whose operands are fused into them"""
-CALLS = {"jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call"}
+CALLS = {
+    "jit",
+    "pjit",
+    "closed_call",
+    "core_call",
+    "custom_jvp_call",
+    "custom_vjp_call",
+    "checkpoint",
+    "remat2",
+}
 """primitives that are inlined"""
 MATERIALISES = {
     "dot_general",
@@ -48,22 +60,42 @@ MATERIALISES = {
 """primitives whose results are stored in memory"""
 
 
+EVALUATED = 2**24  # largest array, in elements, that is computed to decide a branch
+
+
 def flops(jaxpr: ClosedJaxpr) -> int:
     """Floating point operations of one call."""
-    return _flops(jaxpr.jaxpr)
+    count, _ = _flops(jaxpr, [None] * len(jaxpr.jaxpr.invars), {})
+    return count
+
+
+def nbytes(aval) -> int:
+    """Bytes of an array; keys count as 0."""
+    dtype = getattr(aval, "dtype", None)
+    if dtype is None or jax.dtypes.issubdtype(dtype, jax.dtypes.extended):
+        return 0
+    return aval.size * dtype.itemsize
 
 
 def peak_bytes(jaxpr: ClosedJaxpr) -> int:
-    """Peak memory of one call in bytes, excluding its arguments.
+    """Peak memory of one call in bytes, excluding its arguments."""
+    return sum(map(nbytes, peak(jaxpr)))
+
+
+def peak(jaxpr: ClosedJaxpr, size: Callable = nbytes) -> list[jax.ShapeDtypeStruct]:
+    """The arrays in memory when one call needs the most bytes, excluding its arguments.
 
     The results reuse the memory of the arguments, as in a training step that donates its state.
     A value lives from the equation that computes it to its last reader. Elementwise and reshape
     results are assumed fused, hence free, unless a matrix product, a scan or the caller reads them.
+    A scan updates its carry in place.
+    size: bytes of an array on one device, by its shape and dtype.
     """
-    return _peak(jaxpr.jaxpr, results=False)
+    values = _peak(jaxpr.jaxpr, size, results=False)
+    return [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in values]
 
 
-def _subs(eqn) -> list[Jaxpr]:
+def _subs(eqn) -> list[ClosedJaxpr]:
     """The jaxprs inside an equation."""
     values = [
         x
@@ -71,27 +103,96 @@ def _subs(eqn) -> list[Jaxpr]:
         for x in (value if isinstance(value, (tuple, list)) else (value,))
     ]
     return [
-        x.jaxpr if isinstance(x, ClosedJaxpr) else x
+        ClosedJaxpr(x, ()) if isinstance(x, Jaxpr) else x
         for x in values
         if isinstance(x, (ClosedJaxpr, Jaxpr))
     ]
 
 
-def _flops(jaxpr: Jaxpr) -> int:
-    total = 0
-    for eqn in jaxpr.eqns:
-        inside = [_flops(sub) for sub in _subs(eqn)]
-        if eqn.primitive.name == "dot_general":
-            total += _matmul_flops(eqn)
-        elif eqn.primitive.name == "conv_general_dilated":
-            total += _convolution_flops(eqn)
-        elif eqn.primitive.name == "scan":
-            total += eqn.params["length"] * sum(inside)
-        elif eqn.primitive.name == "cond":
-            total += max(inside)
-        else:
-            total += sum(inside)
-    return total
+def _flops(jaxpr: ClosedJaxpr, arguments: Sequence, known: dict) -> tuple[int, list]:
+    """Operations of `jaxpr`, and its results as far as they follow from `arguments`.
+
+    An argument or result that is not known is None.  known: results of earlier calls for scans.
+    """
+    inner, total = jaxpr.jaxpr, 0
+    env = dict(zip((*inner.constvars, *inner.invars), (*jaxpr.consts, *arguments)))
+    read = lambda v: v.val if isinstance(v, Literal) else env.get(v)
+    for eqn in inner.eqns:
+        count, results = _cost(eqn, [read(v) for v in eqn.invars], known)
+        total += count
+        env |= zip(eqn.outvars, results)
+    return total, [read(v) for v in inner.outvars]
+
+
+def _cost(eqn, values: list, known: dict) -> tuple[int, list]:
+    """Operations of an equation, and its results as far as they follow from `values`."""
+    name, subs = eqn.primitive.name, _subs(eqn)
+    if name in CALLS:
+        return _flops(subs[0], values, known)
+    if name == "scan":
+        return _scan_flops(eqn, subs[0], values, known)
+    if name == "cond" and values[0] is not None:
+        return _flops(subs[int(values[0])], values[1:], known)
+    unknown = [None] * len(eqn.outvars)
+    if name == "dot_general":
+        return _matmul_flops(eqn), unknown
+    if name == "conv_general_dilated":
+        return _convolution_flops(eqn), unknown
+    if subs:
+        inside = [_flops(sub, [None] * len(sub.jaxpr.invars), known)[0] for sub in subs]
+        return max(inside) if name == "cond" else sum(inside), unknown
+    return 0, _evaluated(eqn, values) or unknown
+
+
+def _scan_flops(eqn, body: ClosedJaxpr, values: list, known: dict) -> tuple[int, list]:
+    """Operations of a scan, and its results as far as they follow from `values`.
+
+    Iterations are counted one by one if the body has a branch, or no operations but results that a
+    branch may need; equal iterations are counted once.
+    """
+    n, consts = eqn.params["length"], eqn.params["num_consts"]
+    start = consts + eqn.params["num_carry"]
+    count, _ = _flops(body, [None] * len(values), known)
+    if count and not _branches(body):
+        return n * count, [None] * len(eqn.outvars)
+    total, carry, rows = 0, values[consts:start], []
+    xs = [None if x is None else np.asarray(x) for x in values[start:]]
+    order = range(n)[::-1] if eqn.params["reverse"] else range(n)
+    for i in order:
+        arguments = [*values[:consts], *carry, *(None if x is None else x[i] for x in xs)]
+        place = (
+            id(body.jaxpr),
+            *(None if x is None else np.asarray(x).tobytes() for x in arguments),
+        )
+        if place not in known:
+            known[place] = _flops(body, arguments, known)
+        count, results = known[place]
+        total += count
+        carry = results[: start - consts]
+        rows.append(results[start - consts :])
+    stacked = [
+        None if any(x is None for x in column) else np.stack([column[i] for i in order])
+        for column in zip(*rows)
+    ]
+    return total, [*carry, *stacked]
+
+
+def _branches(jaxpr: ClosedJaxpr) -> bool:
+    """True if `jaxpr` has a `cond`, at any depth."""
+    return any(
+        eqn.primitive.name == "cond" or any(map(_branches, _subs(eqn))) for eqn in jaxpr.jaxpr.eqns
+    )
+
+
+def _evaluated(eqn, values: list) -> list | None:
+    """The results of an equation on integers; None if a value is not known or an array is large."""
+    arrays = [v.aval for v in (*eqn.invars, *eqn.outvars)]
+    if any(x is None for x in values) or eqn.effects:
+        return None
+    if any(nbytes(a) == 0 or a.dtype.kind not in "iub" or a.size > EVALUATED for a in arrays):
+        return None
+    results = eqn.primitive.bind(*values, **eqn.params)
+    return results if eqn.primitive.multiple_results else [results]
 
 
 def _matmul_flops(eqn) -> int:
@@ -111,17 +212,19 @@ def _convolution_flops(eqn) -> int:
 class _Value:
     """One result of an equation; two values are equal only if they are the same object."""
 
-    bytes: int
+    aval: jax.core.ShapedArray
 
 
 @dataclass(frozen=True)
 class _Operation:
-    """An equation after calls are inlined, and the jaxprs of its scan, branches or remat."""
+    """An equation after calls are inlined, and the jaxprs of its scan or branches."""
 
     name: str
     reads: list[_Value]
     makes: list[_Value]
     inside: list[Jaxpr]
+    carried: list[tuple[_Value | None, _Value]] = field(default_factory=list)
+    """first and last value of each carry of a scan; None for a literal"""
 
     @property
     def materialises(self) -> bool:
@@ -132,46 +235,62 @@ def _operations(jaxpr: Jaxpr, env: dict[Var, _Value]) -> Iterator[_Operation]:
     """Yields the equations of `jaxpr` in order, and adds the values of its variables to `env`."""
     for eqn in jaxpr.eqns:
         reads = [
-            env.setdefault(v, _Value(_bytes(v))) if isinstance(v, Var) else None for v in eqn.invars
+            env.setdefault(v, _Value(v.aval)) if isinstance(v, Var) else None for v in eqn.invars
         ]
+        subs = [sub.jaxpr for sub in _subs(eqn)]
         if eqn.primitive.name in CALLS:
-            [called] = _subs(eqn)
+            [called] = subs
             inner = {
-                v: value if value is not None else _Value(0)
+                v: value if value is not None else _Value(jax.core.ShapedArray((), np.int32))
                 for v, value in zip(called.invars, reads)
             }
             yield from _operations(called, inner)
             env |= {
-                v: inner.setdefault(r, _Value(_bytes(r)))
-                if isinstance(r, Var)
-                else _Value(_bytes(v))
+                v: inner.setdefault(r, _Value(r.aval)) if isinstance(r, Var) else _Value(v.aval)
                 for v, r in zip(eqn.outvars, called.outvars)
             }
         else:
-            env |= {v: _Value(_bytes(v)) for v in eqn.outvars}
-            yield _Operation(
-                eqn.primitive.name,
-                [r for r in reads if r is not None],
-                [env[v] for v in eqn.outvars],
-                _subs(eqn),
-            )
+            env |= {v: _Value(v.aval) for v in eqn.outvars}
+            makes = [env[v] for v in eqn.outvars]
+            carried = []
+            if eqn.primitive.name == "scan":
+                first, n = eqn.params["num_consts"], eqn.params["num_carry"]
+                carried = list(zip(reads[first : first + n], makes))
+            reads = [r for r in reads if r is not None]
+            yield _Operation(eqn.primitive.name, reads, makes, subs, carried)
 
 
-def _peak(jaxpr: Jaxpr, results: bool = True) -> int:
-    """Peak bytes of `jaxpr`, whose results count if `results`."""
-    env = {v: _Value(_bytes(v)) for v in (*jaxpr.invars, *jaxpr.constvars)}
+def _peak(jaxpr: Jaxpr, size: Callable, results: bool, carry: int = 0) -> list[_Value]:
+    """The values in memory at the peak of `jaxpr`, its results among them if `results`.
+
+    The first `carry` results overwrite the first arguments if an elementwise operation makes them.
+    """
+    env = {v: _Value(v.aval) for v in (*jaxpr.invars, *jaxpr.constvars)}
     arguments = set(env.values())
     operations = list(_operations(jaxpr, env))
-    returned = {env[v] for v in jaxpr.outvars if isinstance(v, Var)} if results else set()
-    last_read, stored = _lifetimes(operations, returned)
-    live, peak, freed = 0, 0, {}
+    returned = [env.get(v) if results else None for v in jaxpr.outvars]
+    written = {v for op in operations if op.materialises for v in op.makes}
+    in_place = {v for v in returned[:carry] if v not in written}
+    last_read, stored = _lifetimes(operations, {*returned} - in_place - {None})
+    bytes_of = lambda values: sum(size(v.aval) for v in values)
+    live, held, most, peak = {}, 0, 0, []
+    freed = {}
     for n, op in enumerate(operations):
         made = [v for v in op.makes if v in stored and v not in arguments]
-        live += sum(v.bytes for v in made)
-        peak = max(peak, live + _scratch(op))
+        # a scan writes a carry into the memory of its first value, if nothing reads that later
+        reused = {last for first, last in op.carried if first in live and last_read[first] == n}
+        live |= dict.fromkeys(v for v in made if v not in reused)
+        held += bytes_of(v for v in made if v not in reused)
+        scratch = _scratch(op, size)
+        if held + bytes_of(scratch) > most:
+            most, peak = held + bytes_of(scratch), [*live, *scratch]
         for v in made:
             freed.setdefault(last_read.get(v, n), []).append(v)
-        live -= sum(v.bytes for v in freed.pop(n, ()))
+        live |= dict.fromkeys(v for v in made if v in reused)
+        held += bytes_of(v for v in made if v in reused)
+        for v in freed.pop(n, ()):
+            del live[v]
+            held -= size(v.aval)
     return peak
 
 
@@ -193,20 +312,8 @@ def _lifetimes(
     return last_read, stored
 
 
-def _scratch(op: _Operation) -> int:
-    """Bytes that the jaxprs inside an operation need beyond the results of the operation."""
-    inside = max((_peak(sub) for sub in op.inside), default=0)
-    if op.name == "scan":
-        return inside
-    returned = sum(_bytes(v) for sub in op.inside for v in sub.outvars)
-    return max(inside - returned, 0)
-
-
-def _bytes(v) -> int:
-    """Bytes of a variable; literals and keys count as 0."""
-    dtype = getattr(v.aval, "dtype", None)
-    if isinstance(v, Literal) or dtype is None:
-        return 0
-    if jax.dtypes.issubdtype(dtype, jax.dtypes.extended):
-        return 0
-    return v.aval.size * dtype.itemsize
+def _scratch(op: _Operation, size: Callable) -> list[_Value]:
+    """The values of the jaxprs inside an operation, beyond the results of the operation."""
+    carry = len(op.carried)
+    peaks = [_peak(sub, size, results=op.name == "scan", carry=carry) for sub in op.inside]
+    return max(peaks, key=lambda values: sum(size(v.aval) for v in values), default=[])

@@ -154,5 +154,6 @@ def system(
         batches=lambda step: source.batch(cfg.batch, cfg.run.seed, step),
         held_out=lambda: weighted(source.held_out(), cfg.batch),
         report=functools.partial(report, net=net, source=source, cfg=cfg),
+        micro_batches=cfg.accumulate,
         per_step={"images": cfg.batch},
     )
