@@ -1,6 +1,6 @@
 """Volume in many dimensions: the ball in the cube, the shell of the ball, the norm of a Gaussian.
 
-Command: panorax run theory/concentration (half a minute, mostly compilation)
+Command: panorax run theory/concentration
 Expect: the samples lie on the exact curves.
 """
 

@@ -1,6 +1,6 @@
 """Maps of the handwritten digits to the plane: principal components, t-SNE and UMAP.
 
-Command: panorax run theory/embedding (under a minute)
+Command: panorax run theory/embedding
 Expect: t-SNE and UMAP separate the ten classes into clusters, principal components do not.
 """
 

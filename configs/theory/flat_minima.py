@@ -1,6 +1,6 @@
 """Flat minima: small and large batches, warmup and SAM compared at the same training loss.
 
-Command: panorax run theory/flat_minima      about 3 minutes on one core
+Command: panorax run theory/flat_minima
 Expect: small batches and SAM end flatter, and do not generalise better.
 """
 

@@ -1,6 +1,6 @@
 """The Hessian spectrum of a network with 100,000 parameters during training on the digits.
 
-Command: panorax run theory/hessian_spectrum      about 2 minutes on one core
+Command: panorax run theory/hessian_spectrum
 Expect: much negative curvature at the start and little at the end. Nine eigenvalues, one fewer than
 classes, are outliers; all others are near zero.
 """

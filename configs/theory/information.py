@@ -1,6 +1,6 @@
 """Mutual information of Gaussians by KSG and by neural critics, and channel capacity.
 
-Command: panorax run theory/information      about 4 minutes on one core
+Command: panorax run theory/information
 Expect: all estimators are accurate up to 1 nat in one dimension. With more information or in more
 dimensions, each fails in its own way.
 """

@@ -1,6 +1,6 @@
 """The information bottleneck: computed and exact curves, and a variational bottleneck on digits.
 
-Command: panorax run theory/information_bottleneck      about 1 minute on one core
+Command: panorax run theory/information_bottleneck
 Expect: computed and exact curves coincide. Accuracy stays high up to a beta near 1, then collapses.
 """
 

@@ -1,6 +1,6 @@
 """The manifold hypothesis: intrinsic dimensions, narrow autoencoders, and fields of denoisers.
 
-Command: panorax run theory/manifold (about six minutes)
+Command: panorax run theory/manifold
 Expect: two dimensions for the swiss roll, about nine for the digits, and arrows onto the roll.
 """
 

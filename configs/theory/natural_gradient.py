@@ -1,6 +1,6 @@
 """Natural gradients and K-FAC: invariance, exact blocks, empirical Fisher, races on digits.
 
-Command: panorax run theory/natural_gradient (about seven minutes)
+Command: panorax run theory/natural_gradient
 """
 
 from panorax.core.claims import Claim

@@ -1,6 +1,6 @@
 """First-order optimisers in a long valley, and AdamW beside Adam with an L2 penalty on digits.
 
-Command: panorax run theory/optimizers      about 3 minutes on one core
+Command: panorax run theory/optimizers
 """
 
 from panorax.core.claims import Claim

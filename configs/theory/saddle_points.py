@@ -1,6 +1,6 @@
 """Saddle points: how rare minima are in many dimensions, and how noisy descent leaves saddles.
 
-Command: panorax run theory/saddle_points (about four minutes on one core)
+Command: panorax run theory/saddle_points
 Expect: the share of minima halves with each of the first dimensions and falls faster later;
 descent stays on saddles, descent with noise leaves them.
 """

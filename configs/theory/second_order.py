@@ -1,6 +1,6 @@
 """Newton, Newton-CG, BFGS, L-BFGS and a trust region beside scipy on standard problems.
 
-Command: panorax run theory/second_order      about 20 seconds on one core
+Command: panorax run theory/second_order
 """
 
 from panorax.core.claims import Claim

@@ -1,6 +1,6 @@
 """Persistent homology of shapes, digits and network layers; Cover's count of dichotomies.
 
-Command: panorax run theory/topology (about 75 seconds on one core)
+Command: panorax run theory/topology
 """
 
 from panorax.core.claims import Claim

@@ -1,6 +1,6 @@
 """Gaussian variational inference beside an exact posterior and HMC, and on a Bayesian network.
 
-Command: panorax run theory/variational_inference      about 20 seconds on one core
+Command: panorax run theory/variational_inference
 """
 
 from panorax.core.claims import Claim

@@ -5,7 +5,7 @@ Command: panorax run vision/cifar10 --data.path FOLDER
 
 FOLDER holds the data set in its binary format (`data_batch_1.bin` to `test_batch.bin`). On a CPU,
 set XLA_FLAGS=--xla_cpu_experimental_ynn_fusion_type= first: gradients of convolutions are then
-faster. Two CPU cores take about 20 minutes for all steps.
+faster.
 """
 
 from panorax.configs.vision.classifier import ORACLE as ORACLE

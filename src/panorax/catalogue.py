@@ -23,7 +23,9 @@ reported on stderr and skipped.
 """
 
 import ast
+import contextlib
 import functools
+import hashlib
 import importlib.util
 import json
 import sys
@@ -31,8 +33,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from panorax.core.config import GROUP
+from panorax.core.config import GROUP, cache_dir
 from panorax.core.errors import UserError
+from panorax.core.files import replace
 from panorax.core.names import nearest
 from panorax.core.sources import closure, digest, folder_of, imports, parsed, source_of
 
@@ -126,7 +129,10 @@ class Entry:
     def is_stale(self) -> bool:
         """True if code that a run reaches has changed since the recorded result was measured."""
         result = self.result()
-        return result is not None and result.get("sources") != digest(self.path, self.source)
+        if result is None:
+            return False
+        current = _digests().get(str(self.path)) or digest(self.path, self.source)
+        return result.get("sources") != current
 
 
 def root() -> Path:
@@ -162,6 +168,29 @@ def registered() -> tuple[Entry, ...]:
             line = UserError(f"entry point {point.name} = {point.value} of {GROUP}: {error}")
             print(f"panorax: {line}; it is skipped", file=sys.stderr)
     return tuple(entry for volume in volumes.values() for entry in volume)
+
+
+@functools.cache
+def _digests() -> dict[str, str]:
+    """The digest of the sources of every own entry with a record, by the path of its config.
+
+    Digests take longer than the rest of `panorax list`, so they are kept in the user's cache until
+    a source file changes.
+    """
+    folders = (Path(__file__).parent, root())
+    files = [(str(p), p.stat()) for folder in folders for p in sorted(folder.rglob("*.py"))]
+    state = hashlib.sha256(repr([(p, s.st_mtime_ns, s.st_size) for p, s in files]).encode())
+    store = cache_dir() / f"digests-{hashlib.sha256(str(folders).encode()).hexdigest()[:12]}.json"
+    with contextlib.suppress(OSError, ValueError):
+        kept = json.loads(store.read_text())
+        if kept["state"] == state.hexdigest():
+            return kept["digests"]
+    own = [entry for entry in (*entries(), *benchmarks()) if entry.is_own and entry.result()]
+    digests = {str(entry.path): digest(entry.path, entry.source) for entry in own}
+    with contextlib.suppress(OSError):  # without a cache the digests are computed each time
+        store.parent.mkdir(parents=True, exist_ok=True)
+        replace(store, json.dumps({"state": state.hexdigest(), "digests": digests}))
+    return digests
 
 
 def names() -> tuple[str, ...]:

@@ -1,5 +1,6 @@
-"""The system and the study that CONVENTIONS.md shows as code, run from a user's folder."""
+"""CONVENTIONS.md: its system and its study run from a user's folder, and tests keep its table."""
 
+import ast
 import json
 import re
 import sys
@@ -9,9 +10,10 @@ import pytest
 
 from panorax import cli
 from panorax.commands import experiment
-from panorax.testing import contract
+from panorax.testing import contract, tolerances
 
-PAGE = (Path(__file__).resolve().parents[2] / "CONVENTIONS.md").read_text()
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "CONVENTIONS.md").read_text()
 FILES = dict(re.findall(r"`(\w+\.py)`.*\n\n```python\n((?:.*\n)*?)```", PAGE))
 
 
@@ -105,3 +107,40 @@ def test_options_are_typed_and_parts_chosen(folder, capsys):
     assert cli.main([*command, *options]) == 0
     assert cli.main([*command, "0"]) == 2
     assert "batch must be at least 1" in capsys.readouterr().err
+
+
+# Comparisons of a kind that the table does not have, by file: the literal tolerances.
+OTHER_KINDS = {
+    "parity/test_parity_layers.py": {1e-4},  # sines of large angles
+    "lm/test_language_model.py": {5e-4, 1e-3},  # rotations by large angles; logits that must differ
+    "distributed/test_zero.py": {1e-6, 5e-3},  # arithmetic in the same order; counted bytes
+}
+
+
+def test_the_page_has_the_table_of_tolerances():
+    rows = re.findall(r"^\| `([A-Z]+)` \| .* \| ([\d.e-]+) \| ([\d.e-]+) \|$", PAGE, re.M)
+    kinds = {name: x for name, x in vars(tolerances).items() if name.isupper()}
+    assert {name: {"rtol": float(r), "atol": float(a)} for name, r, a in rows} == kinds
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            p
+            for folder in ("parity", "distributed", "lm")
+            for p in (ROOT / "tests" / folder).glob("*.py")
+        ),
+        Path(contract.__file__),
+    ],
+    ids=lambda path: path.stem,
+)
+def test_tolerances_come_from_the_table(path):
+    """Literal numbers as `rtol`, `atol`, `tolerance` or `abs`, also as defaults of arguments."""
+    names = ("rtol", "atol", "tolerance", "abs", "rel")
+    tree, found = ast.parse(path.read_text()), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg in names:
+            found |= {x.value for x in [node.value] if isinstance(x, ast.Constant) and x.value}
+    allowed = OTHER_KINDS.get(f"{path.parent.name}/{path.name}", set())
+    assert found <= allowed, f"{sorted(found - allowed)}: use panorax.testing.tolerances"

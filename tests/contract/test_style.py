@@ -147,6 +147,24 @@ def test_every_field_of_a_config_has_a_doc_that_stands_alone(path):
             assert first not in ("of", "in", "what", "that", "those", "whether", "where"), doc
 
 
+MEASURED = re.compile(
+    r"\b\d[\d.,]*\s*(ms|s|seconds?|minutes?|hours?)\b|\d\s*%"
+    r"|\b(half an?|an?|two|three|four|five|six|seven|eight|nine|ten)\s+(minutes?|hours?)\b"
+)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for p in SOURCES if {"bench", "engine", "configs"} & {p.parent.name, p.parents[1].name}],
+    ids=relative,
+)
+def test_times_and_shares_are_read_from_records_and_not_written_in_docstrings(path):
+    """A docstring that states a measured time differs from the next record."""
+    docs = [ast.get_docstring(TREES[path]) or ""]
+    docs += [ast.get_docstring(function) or "" for function in functions(TREES[path])]
+    assert [m.group() for doc in docs for m in MEASURED.finditer(doc)] == []
+
+
 def is_checked(node: ast.ClassDef) -> bool:
     return any(ast.unparse(decorator) == "checked" for decorator in node.decorator_list)
 

@@ -8,7 +8,7 @@ import optax
 import pytest
 
 from panorax.core import spec as core_spec
-from panorax.core.optim import AdamW, Muon, Optimizer, learning_rate, matrix_axes, optimizer
+from panorax.core.optim import SGD, AdamW, Muon, Optimizer, learning_rate, matrix_axes, optimizer
 from panorax.core.spec import P
 from panorax.core.step import update
 
@@ -88,3 +88,30 @@ def test_a_large_gradient_is_clipped():
     tx = optimizer(AdamW(clip=1.0, schedule="constant"), 10, spec)
     big, bigger = (tx.update({"w": jnp.full(4, x)}, tx.init(params), params)[1] for x in (1e3, 1e6))
     np.testing.assert_allclose(*(s[1][0].mu["w"] for s in (big, bigger)), rtol=1e-5)
+
+
+def updates_of(cfg, gradients):
+    """The updates of PARAMS for a sequence of gradients, one per step of ten."""
+    tx = optimizer(cfg, 10, SPEC)
+    state = tx.init(PARAMS)
+    for gradient in gradients:
+        updates, state = tx.update(gradient, state, PARAMS)
+        yield updates
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_sgd_has_momentum_of_its_kind(nesterov):
+    cfg = SGD(peak_lr=0.1, momentum=0.5, nesterov=nesterov, schedule="constant", clip=1e6)
+    one = jax.tree.map(jnp.ones_like, PARAMS)
+    moved = [float(u["scale"][0]) for u in updates_of(cfg, [one, one, one])]
+    momentum = np.array([1.0, 1.5, 1.75])  # m <- m / 2 + g
+    expected = 1 + 0.5 * momentum if nesterov else momentum
+    np.testing.assert_allclose(moved, -0.1 * expected, rtol=1e-6)
+
+
+def test_the_adam_part_of_muon_follows_the_schedule_at_its_own_rate():
+    """With a constant gradient, an update of Adam is the learning rate in size."""
+    cfg = Muon(peak_lr=0.2, adam_lr=0.01, b1=0.0, schedule="linear", final_lr=0.0, clip=1e6)
+    one = jax.tree.map(jnp.ones_like, PARAMS)
+    moved = [float(u["scale"][0]) for u in updates_of(cfg, [one] * 6)]
+    np.testing.assert_allclose(moved, [-0.01 * (1 - t / 10) for t in range(6)], rtol=1e-4)

@@ -23,12 +23,13 @@ from panorax.distributed.data_parallel import (
 from panorax.lm import language_model
 from panorax.nets.decoders import decoder, llama
 from panorax.parallel.measures import collectives, devices_in_a_row, executions
+from panorax.testing.tolerances import GRADIENT
 
 MODEL = llama.Model(vocab=32, d_model=16, n_layers=2, n_heads=2, n_kv_heads=1, d_ff=24)
 CFG = Config(model=MODEL, devices=8, accumulate=2, batch=16, context=8, steps=3)
 KEY = jax.random.key(0)
 STATE, TOKENS = start(CFG, KEY)
-close = functools.partial(chex.assert_trees_all_close, rtol=1e-4, atol=2e-6)
+close = functools.partial(chex.assert_trees_all_close, **GRADIENT)
 
 
 @functools.cache

@@ -26,6 +26,7 @@ from panorax.lm import language_model
 from panorax.nets.decoders import decoder, llama
 from panorax.ops.losses import cross_entropy
 from panorax.parallel.measures import bytes_on_a_device, collectives, devices_in_a_row, executions
+from panorax.testing.tolerances import DEVICES, GRADIENT, LAYER, SAME
 
 P = PartitionSpec
 MODEL = llama.Model(vocab=32, d_model=32, n_layers=2, n_heads=8, n_kv_heads=8, d_ff=40)
@@ -33,7 +34,7 @@ UNTIED = dataclasses.replace(MODEL, tied=False)
 GROUPED = dataclasses.replace(MODEL, n_kv_heads=2)
 KEY = jax.random.key(0)
 TOKENS = np.random.default_rng(0).integers(0, 32, (2, 9))
-close = functools.partial(chex.assert_trees_all_close, rtol=1e-4, atol=2e-6)
+close = functools.partial(chex.assert_trees_all_close, **GRADIENT)
 
 
 @functools.cache
@@ -114,8 +115,8 @@ def test_split_cross_entropy_equals_cross_entropy(seed, scale):
     logits, label = rng.normal(0, scale, (2, 3, 12)).astype(np.float32), rng.integers(0, 12, (2, 3))
     loss, grad = of_split_logits(logits, label)
     expected, expected_grad = of_whole_logits(logits, label)
-    np.testing.assert_allclose(loss, expected, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(grad, expected_grad, atol=1e-6)
+    np.testing.assert_allclose(loss, expected, **LAYER)
+    np.testing.assert_allclose(grad, expected_grad, **SAME)
 
 
 def test_each_token_is_embedded_by_the_device_that_holds_it():
@@ -136,7 +137,7 @@ def test_training_equals_training_on_one_device():
     on_one = jax.jit(functools.partial(train, loss=loss_on_one(MODEL), cfg=cfg))
     one, expected = on_one(params_of(MODEL), TOKENS)
     close(losses, expected)
-    chex.assert_trees_all_close(many, one, rtol=1e-3, atol=1e-5)
+    chex.assert_trees_all_close(many, one, **DEVICES)
     assert losses[-1] < losses[0]
 
 

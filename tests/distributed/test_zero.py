@@ -30,6 +30,7 @@ from panorax.distributed.zero import (
 from panorax.lm import language_model
 from panorax.nets.decoders import decoder, llama
 from panorax.parallel.measures import devices_in_a_row, executions
+from panorax.testing.tolerances import DEVICES, GRADIENT, NUMBER
 
 # rows of 496 and 1,904 numbers: 3 divides neither
 MODEL = llama.Model(vocab=30, d_model=16, n_layers=3, n_heads=2, n_kv_heads=1, d_ff=23)
@@ -67,9 +68,9 @@ def by_hand(rows):
 @pytest.mark.parametrize("stage", STAGES)
 def test_each_stage_equals_llama_and_adam_on_one_device(stage, n):
     run, (losses, grads, params) = trained(stage, n), by_hand(8 - 8 % n)
-    np.testing.assert_allclose(run.losses, losses, rtol=1e-4)
-    chex.assert_trees_all_close(run.grads, grads, rtol=1e-4, atol=2e-6)
-    chex.assert_trees_all_close(run.params, params, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(run.losses, losses, **GRADIENT)
+    chex.assert_trees_all_close(run.grads, grads, **GRADIENT)
+    chex.assert_trees_all_close(run.params, params, **DEVICES)
 
 
 @pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-6), ("bfloat16", 0)])
@@ -150,7 +151,7 @@ def test_adam_equals_optax_adam():
         opt = adam(opt, g, np.float32(t), CFG)
         updates, state = tx.update(g, state, y)
         y = optax.apply_updates(y, updates)
-    np.testing.assert_allclose(opt["master"], y, rtol=1e-6)
+    np.testing.assert_allclose(opt["master"], y, **NUMBER)
 
 
 def test_the_study_measures_what_it_claims():

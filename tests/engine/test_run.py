@@ -15,6 +15,7 @@ from panorax import cli
 from panorax.core import config
 from panorax.engine import run
 from panorax.engine.metrics import read_metrics
+from panorax.testing.tolerances import RUN
 
 STORIES = "\n".join(f"once upon a time {i} frogs sat on {i * i % 91} leaves" for i in range(400))
 SMALL = (
@@ -102,7 +103,7 @@ def test_a_run_is_resumed_on_another_mesh(tmp_path, story):
         == 0
     )
     whole, moved = state_of(tmp_path / "whole").params, state_of(tmp_path / "moved").params
-    chex.assert_trees_all_close(whole, moved, rtol=1e-7, atol=1e-5)
+    chex.assert_trees_all_close(whole, moved, **RUN)
 
 
 def test_many_devices_give_the_numbers_of_one(tmp_path, story):
@@ -117,7 +118,7 @@ def test_many_devices_give_the_numbers_of_one(tmp_path, story):
     one = state_of(tmp_path / "one").params
     for name in ("data", "fsdp", "tensor", "all"):
         many = state_of(tmp_path / name).params
-        chex.assert_trees_all_close(one, many, rtol=1e-7, atol=1e-5)
+        chex.assert_trees_all_close(one, many, **RUN)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, story, capsys):

@@ -20,6 +20,7 @@ from panorax.nets.decoders.llama import Model
 from panorax.ops import blockwise
 from panorax.ops.attention import attention, causal_mask
 from panorax.ops.positions import rope, rope_frequencies
+from panorax.testing.tolerances import CACHED, LAYER, NUMBER, SAME
 
 CFG = Model(vocab=17, d_model=16, n_layers=2, n_heads=4, n_kv_heads=2, d_ff=24)
 B, T = 3, 8
@@ -71,16 +72,16 @@ def test_later_tokens_change_no_earlier_logits(t, seed):
     changed = TOKENS.copy()
     changed[:, t:] = np.random.default_rng(seed).integers(0, CFG.vocab, (B, T - t))
     logits, after = (apply(PARAMS, tokens, cfg=CFG) for tokens in (TOKENS, changed))
-    np.testing.assert_allclose(logits[:, :t], after[:, :t], atol=1e-6)
+    np.testing.assert_allclose(logits[:, :t], after[:, :t], **SAME)
 
 
 @given(st.permutations(range(B)), st.integers(0, 1000))
 def test_rows_of_a_batch_are_independent(order, seed):
     order, whole = np.array(order), apply(PARAMS, TOKENS, cfg=CFG)
-    np.testing.assert_allclose(apply(PARAMS, TOKENS[order], cfg=CFG), whole[order], atol=1e-6)
+    np.testing.assert_allclose(apply(PARAMS, TOKENS[order], cfg=CFG), whole[order], **SAME)
     changed = np.random.default_rng(seed).integers(0, CFG.vocab, (B, T)).astype(np.int32)
     changed[0] = TOKENS[0]
-    np.testing.assert_allclose(apply(PARAMS, changed, cfg=CFG)[0], whole[0], atol=1e-6)
+    np.testing.assert_allclose(apply(PARAMS, changed, cfg=CFG)[0], whole[0], **SAME)
 
 
 @given(st.permutations((1, 1, 1, 5)) | st.permutations((3, 5)) | st.just((1,) * 8) | st.just((8,)))
@@ -91,7 +92,7 @@ def test_cached_logits_equal_the_full_pass(pieces):
         piece, cache = extend(PARAMS, tokens, np.full(B, n, np.int32), cache, cfg=CFG)
         logits.append(piece)
         start += n
-    np.testing.assert_allclose(np.concatenate(logits, 1), apply(PARAMS, TOKENS, cfg=CFG), atol=2e-5)
+    np.testing.assert_allclose(np.concatenate(logits, 1), apply(PARAMS, TOKENS, cfg=CFG), **CACHED)
     np.testing.assert_array_equal(cache.length, [T] * B)
 
 
@@ -102,7 +103,7 @@ def test_padding_of_ragged_prompts_changes_no_logits(lengths, padding):
     _, cache = extend(PARAMS, padded, lengths, decoder.empty_cache(CFG, B, 12), cfg=CFG)
     rows = np.arange(B)
     after, _ = extend(PARAMS, TOKENS[rows, lengths][:, None], np.ones(B, np.int32), cache, cfg=CFG)
-    np.testing.assert_allclose(after[:, 0], whole[rows, lengths], atol=2e-5)
+    np.testing.assert_allclose(after[:, 0], whole[rows, lengths], **CACHED)
 
 
 def test_blockwise_attention_changes_no_logits(monkeypatch):
@@ -111,17 +112,17 @@ def test_blockwise_attention_changes_no_logits(monkeypatch):
     whole = decoder.apply(PARAMS, tokens, windowed)
     assert not np.allclose(whole, decoder.apply(PARAMS, tokens, CFG), atol=1e-3)
     monkeypatch.setitem(blockwise.BLOCK, "cpu", 2)  # two tokens per block
-    np.testing.assert_allclose(decoder.apply(PARAMS, tokens, windowed), whole, atol=2e-5)
+    np.testing.assert_allclose(decoder.apply(PARAMS, tokens, windowed), whole, **CACHED)
     cache = decoder.empty_cache(windowed, B, 12)
     cached, _ = decoder.extend(PARAMS, tokens, jnp.full(B, T), cache, windowed)
-    np.testing.assert_allclose(cached, whole, atol=2e-5)
+    np.testing.assert_allclose(cached, whole, **CACHED)
 
 
 @pytest.mark.parametrize("change", [{"remat": "layers"}, {"unroll": 2}, {"tied": False}], ids=str)
 def test_remat_unrolling_and_an_untied_copy_change_no_logits(change):
     untied = {"head": PARAMS["embed"].T} if change == {"tied": False} else {}
     logits = apply(PARAMS | untied, TOKENS, cfg=dataclasses.replace(CFG, **change))
-    np.testing.assert_allclose(logits, apply(PARAMS, TOKENS, cfg=CFG), atol=1e-6)
+    np.testing.assert_allclose(logits, apply(PARAMS, TOKENS, cfg=CFG), **SAME)
 
 
 def test_bfloat16_logits_are_float32_and_close():
@@ -144,8 +145,8 @@ def test_evaluate_weighs_every_token_once():
     log_p = jax.nn.log_softmax(apply(PARAMS, rows[:, :-1], cfg=CFG))
     places = [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0)]
     nats = -sum(float(log_p[b, t, rows[b, t + 1]]) for b, t in places)
-    np.testing.assert_allclose(metrics["eval_loss"], nats / 5, rtol=1e-5)
-    np.testing.assert_allclose(metrics["eval_bits_per_byte"], nats / np.log(2) / 10, rtol=1e-5)
+    np.testing.assert_allclose(metrics["eval_loss"], nats / 5, **LAYER)
+    np.testing.assert_allclose(metrics["eval_bits_per_byte"], nats / np.log(2) / 10, **LAYER)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +165,7 @@ def test_loss_is_the_mean_cross_entropy_of_the_next_token():
     log_p_BTV = jax.nn.log_softmax(apply(PARAMS, TOKENS[:, :-1], cfg=CFG))
     expected = -np.mean(np.take_along_axis(np.asarray(log_p_BTV), TOKENS[:, 1:, None], -1))
     loss, _ = language_model.loss_fn(PARAMS, (), jnp.asarray(TOKENS), None, decoder.net(CFG))
-    np.testing.assert_allclose(loss, expected, rtol=1e-6)
+    np.testing.assert_allclose(loss, expected, **NUMBER)
 
 
 def test_remat_stores_fewer_residuals_and_changes_no_gradient():
@@ -179,4 +180,4 @@ def test_remat_stores_fewer_residuals_and_changes_no_gradient():
         residuals = jax.tree.leaves(jax.eval_shape(pull_back, PARAMS))
         sizes.append(sum(x.size for x in residuals))
     assert sizes[0] > sizes[1] > sizes[2]
-    chex.assert_trees_all_close(*gradients.values(), rtol=1e-7, atol=1e-6)
+    chex.assert_trees_all_close(*gradients.values(), **SAME)

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from panorax.testing.tolerances import LAYER
+
 GOLDEN = Path(__file__).parents[1] / "oracles" / "golden"
 
 
@@ -42,7 +44,7 @@ class Case:
         self.unread.discard(name)
         return json.loads(str(self._arrays[name]))
 
-    def check_vjp(self, f, inputs: tuple[str, ...], tolerance: float = 2e-6) -> None:
+    def check_vjp(self, f, inputs: tuple[str, ...], tolerance: float = LAYER["atol"]) -> None:
         """Checks f(inputs) against `out`, and its product with `cotangent` against `grad/<input>`.
 
         Errors are relative to the largest number of an array if it is above one.

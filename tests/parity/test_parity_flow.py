@@ -10,6 +10,7 @@ from panorax.core import spec as core_spec
 from panorax.generative.flow_matching import interpolate
 from panorax.nets import dit
 from panorax.ops import solvers
+from panorax.testing.tolerances import LAYER, MODEL, NUMBER
 
 
 @pytest.mark.parametrize(
@@ -34,16 +35,16 @@ def test_solvers_against_diffusers_with_time_reversed(golden, name, solver):
             return solver(velocity, x, jnp.stack([t0, t1]))
 
         np.testing.assert_allclose(
-            jax.jit(jax.vmap(step))(path[:-1], times[:-1], times[1:]), path[1:], atol=1e-5
+            jax.jit(jax.vmap(step))(path[:-1], times[:-1], times[1:]), path[1:], **LAYER
         )
         end = jax.jit(lambda x: solver(velocity, x, times))(path[0])
-        np.testing.assert_allclose(end, path[-1], atol=1e-5)
+        np.testing.assert_allclose(end, path[-1], **LAYER)
 
 
 def test_interpolation_between_noise_and_data(golden):
     with golden("flow/interpolation") as case:
         np.testing.assert_allclose(
-            interpolate(case["noise"], case["data"], 1 - case["level"]), case["out"], atol=1e-6
+            interpolate(case["noise"], case["data"], 1 - case["level"]), case["out"], **NUMBER
         )
 
 
@@ -60,14 +61,14 @@ def test_one_step_of_dormand_prince(golden):
         options = case.settings() | {"rtol": 0.0, "atol": 1e12}
         solution = jax.jit(lambda y: solvers.dopri5(lotka_volterra, y, **options))(case["start"])
         assert int(solution.evaluations) == 7
-        np.testing.assert_allclose(solution.x, case["out"], rtol=2e-6)
+        np.testing.assert_allclose(solution.x, case["out"], **NUMBER)
 
 
 def test_dormand_prince_to_the_end(golden):
     with golden("solvers/solution") as case:
         options = case.settings() | {"rtol": 1e-6, "atol": 1e-7}
         solve = jax.jit(lambda y: solvers.dopri5(lotka_volterra, y, **options).x)
-        np.testing.assert_allclose(solve(case["start"]), case["out"], rtol=2e-5)
+        np.testing.assert_allclose(solve(case["start"]), case["out"], **MODEL)
 
 
 def to_ours(theirs: dict, cfg: dit.Config) -> dict:
@@ -113,4 +114,4 @@ def test_diffusion_transformer(golden):
             image_BYXC = jnp.moveaxis(image_BCYX, 1, -1)
             return jnp.moveaxis(dit.apply(params, image_BYXC, time, label, cfg), -1, 1)
 
-        case.check_vjp(field, ("image", *weights), tolerance=5e-6)
+        case.check_vjp(field, ("image", *weights))

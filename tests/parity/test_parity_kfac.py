@@ -16,6 +16,7 @@ from panorax.maths.optimisation.kfac import (
     weights,
 )
 from panorax.ops.losses import cross_entropy
+from panorax.testing.tolerances import LAYER
 
 
 def layer_of(group, i):
@@ -82,6 +83,8 @@ def test_factors_and_products(golden, name):
         for i, layer in enumerate(params):
             theirs = in_our_order(case, i, layer)
             scale = [float(jnp.abs(m).max()) for m in (theirs.a, theirs.g, weights(products[i]))]
-            np.testing.assert_allclose(ours[i].a, theirs.a, atol=2e-6 * scale[0])
-            np.testing.assert_allclose(ours[i].g, theirs.g, atol=2e-6 * scale[1])
-            np.testing.assert_allclose(times[i], weights(products[i]), atol=5e-6 * scale[2])
+            np.testing.assert_allclose(ours[i].a, theirs.a, atol=LAYER["atol"] * scale[0])
+            np.testing.assert_allclose(ours[i].g, theirs.g, atol=LAYER["atol"] * scale[1])
+            np.testing.assert_allclose(
+                times[i], weights(products[i]), atol=LAYER["atol"] * scale[2]
+            )

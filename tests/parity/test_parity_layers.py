@@ -12,6 +12,7 @@ from panorax.ops.attention import attention, causal_mask, sliding_window_mask
 from panorax.ops.losses import cross_entropy, weighted_mean
 from panorax.ops.norms import group_norm, layer_norm, rms_norm
 from panorax.ops.positions import rope, rope_frequencies, sinusoidal
+from panorax.testing.tolerances import LAYER, NUMBER
 
 MASKS = {
     "attention/causal": causal_mask,
@@ -61,14 +62,14 @@ def test_group_norm(golden):
 def test_rope(golden, name):
     with golden(name) as case:
         frequencies = rope_frequencies(**case.settings())
-        np.testing.assert_allclose(frequencies, case["frequencies"], rtol=1e-6)
+        np.testing.assert_allclose(frequencies, case["frequencies"], **NUMBER)
 
         def rotate(q, k):
             turn = lambda x: heads_last(rope(heads_last(x), case["position"], frequencies))
             return jnp.concatenate([turn(q), turn(k)], 1)
 
         # float32 represents the angle at position 90 to 4e-6
-        case.check_vjp(rotate, ("q", "k"), tolerance=1e-5)
+        case.check_vjp(rotate, ("q", "k"), tolerance=2 * LAYER["atol"])
 
 
 def test_sinusoidal(golden):

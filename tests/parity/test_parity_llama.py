@@ -18,6 +18,7 @@ from panorax.interop import hf_config, hf_weights
 from panorax.nets.decoders import decoder
 from panorax.ops.losses import cross_entropy
 from panorax.parallel.sharding import make_mesh, parameter_shardings
+from panorax.testing.tolerances import MODEL, NUMBER
 
 CASES = (
     "families/llama",
@@ -63,9 +64,9 @@ def test_logits_loss_gradients_and_saved_folder(golden, name, tmp_path):
             return jax.value_and_grad(loss, has_aux=True)(params)
 
         (loss, logits), ours = forward_and_backward(params)
-        np.testing.assert_allclose(logits, case["logits"], rtol=1e-5, atol=2e-5)
-        np.testing.assert_allclose(loss, case["loss"], rtol=2e-6)
-        chex.assert_trees_all_close(ours, gradients, rtol=1e-4, atol=2e-6)
+        np.testing.assert_allclose(logits, case["logits"], **MODEL)
+        np.testing.assert_allclose(loss, case["loss"], **NUMBER)
+        chex.assert_trees_all_close(ours, gradients, **MODEL)
 
         saved = tmp_path / "saved"
         saved.mkdir()

@@ -12,6 +12,7 @@ from panorax.nets.decoders import decoder
 from panorax.ops.losses import next_token_loss
 from panorax.ops.low_rank import merged_tree
 from panorax.parallel.sharding import make_mesh, parameter_shardings
+from panorax.testing.tolerances import LAYER, SAME
 
 MATRICES = ("q", "k", "v", "o", "gate", "up", "down")
 
@@ -56,10 +57,10 @@ def test_logits_gradients_of_all_factors_and_merged_weights(golden, tmp_path):
 
         params = factors(case.group("factor"), net, model)
         gradients, logits = forward_and_backward(params)
-        np.testing.assert_allclose(logits, case["logits"], rtol=1e-5, atol=5e-6)
+        np.testing.assert_allclose(logits, case["logits"], **LAYER)
         theirs = factors(case.group("grad"), net, model)
-        chex.assert_trees_all_close(gradients, theirs, rtol=1e-7, atol=1e-6)
+        chex.assert_trees_all_close(gradients, theirs, **SAME)
 
         whole = merged_tree(lora.with_factors(base, params, adapter))
         theirs = parameters(tensors | case.group("merged"), model, tmp_path / "merged")
-        chex.assert_trees_all_close(whole, theirs, rtol=1e-7, atol=1e-6)
+        chex.assert_trees_all_close(whole, theirs, **SAME)

@@ -8,6 +8,7 @@ import optax
 from panorax.core.optim import AdamW, learning_rate, optimizer
 from panorax.core.spec import P
 from panorax.ops.losses import cross_entropy
+from panorax.testing.tolerances import LAYER, NUMBER
 
 
 def test_adamw_with_clipping_schedule_and_decay_mask(golden):
@@ -32,7 +33,7 @@ def test_adamw_with_clipping_schedule_and_decay_mask(golden):
         run = jax.jit(lambda carry: jax.lax.scan(step, carry, length=steps))
         _, (path, norms) = run((params, tx.init(params)))
         rate = learning_rate(cfg, steps)(jnp.arange(steps))
-        np.testing.assert_allclose(rate, case["rate"], rtol=1e-6, atol=1e-8)
-        np.testing.assert_allclose(norms, case["norm"], rtol=1e-5)
+        np.testing.assert_allclose(rate, case["rate"], **NUMBER)
+        np.testing.assert_allclose(norms, case["norm"], **LAYER)
         for name in params:
-            np.testing.assert_allclose(path[name], case[name], rtol=1e-5, atol=5e-6, err_msg=name)
+            np.testing.assert_allclose(path[name], case[name], **LAYER, err_msg=name)

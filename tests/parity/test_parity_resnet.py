@@ -9,8 +9,7 @@ import pytest
 from panorax.core import spec
 from panorax.nets.convolutional import resnet
 from panorax.ops.batch_norm import Running
-
-TOLERANCE = 5e-6
+from panorax.testing.tolerances import LAYER
 
 
 def channels_last(x_BCYX):
@@ -53,9 +52,9 @@ def config(settings):
 
 
 def close(ours, theirs):
-    """True if the error relative to the largest number, if above one, is within TOLERANCE."""
+    """True if the error relative to the largest number, if above one, is within LAYER."""
     scale = max(1.0, float(jnp.abs(theirs).max()))
-    return np.allclose(ours, theirs, rtol=0, atol=TOLERANCE * scale)
+    return np.allclose(ours, theirs, rtol=0, atol=LAYER["atol"] * scale)
 
 
 def message(ours, theirs):

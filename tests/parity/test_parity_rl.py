@@ -17,6 +17,7 @@ from panorax.rl import ppo
 from panorax.rl.environments import from_gymnax
 from panorax.rl.environments.environment import Box, Discrete, Observation
 from panorax.rl.policies import mlp
+from panorax.testing.tolerances import LAYER, MODEL
 
 DISTRIBUTIONS = {
     "distributions/categorical": (("logits",), Categorical),
@@ -53,7 +54,7 @@ def test_gae(golden):
         names = ("reward", "value", "next_value", "terminated", "truncated")
         rollout = [case[name] for name in names]
         advantage = jax.jit(functools.partial(gae, **case.settings()))(*rollout)
-        np.testing.assert_allclose(advantage, case["out"], rtol=1e-5, atol=2e-6)
+        np.testing.assert_allclose(advantage, case["out"], **LAYER)
 
 
 def policy_params(theirs: dict) -> dict:
@@ -89,8 +90,8 @@ def test_ppo_loss_and_gradients(golden, name, space):
         )
         loss_fn = lambda params: ppo.loss_fn(params, (), batch, None, policy, cfg)[0]
         our_loss, our_gradients = jax.jit(jax.value_and_grad(loss_fn))(params)
-        np.testing.assert_allclose(our_loss, case["loss"], rtol=1e-5)
-        chex.assert_trees_all_close(our_gradients, gradients, rtol=1e-4, atol=5e-6)
+        np.testing.assert_allclose(our_loss, case["loss"], **LAYER)
+        chex.assert_trees_all_close(our_gradients, gradients, **MODEL)
 
 
 STATES = {
@@ -122,5 +123,5 @@ def test_dynamics_against_gymnasium(golden, name):
         view, reward, terminated = episode(case["state"], case["action"])
         alive = np.asarray(case["alive"])
         np.testing.assert_array_equal(terminated[alive], case["terminated"][alive])
-        np.testing.assert_allclose(view[alive], case["view"][alive], atol=2e-5)
-        np.testing.assert_allclose(reward[alive], case["reward"][alive], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(view[alive], case["view"][alive], **MODEL)
+        np.testing.assert_allclose(reward[alive], case["reward"][alive], **MODEL)

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 
 from panorax.ops.sampling import Sampling, min_p, sample, top_k, top_p
+from panorax.testing.tolerances import NUMBER
 
 
 def test_warpers(golden):
@@ -16,7 +17,7 @@ def test_warpers(golden):
             "min_p": min_p(logits, settings["min_p"]),
         }
         for name, warped in ours.items():
-            np.testing.assert_allclose(warped, case[name], rtol=1e-6, err_msg=name)
+            np.testing.assert_allclose(warped, case[name], **NUMBER, err_msg=name)
 
         # the frequencies of samples show all warpers applied in order
         n = 4096

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from panorax.maths.clouds.umap import curve, fuzzy_graph
+from panorax.testing.tolerances import LAYER, NUMBER
 
 
 @pytest.mark.parametrize("name", ["neighborhoods/graph_5", "neighborhoods/graph_15"])
 def test_fuzzy_graphs(golden, name):
     with golden(name) as case:
         graph = fuzzy_graph(case["x"], **case.settings())
-        np.testing.assert_allclose(graph.toarray(), case["v"], atol=1e-5)
+        np.testing.assert_allclose(graph.toarray(), case["v"], **LAYER)
 
 
 @pytest.mark.parametrize(
@@ -24,4 +25,4 @@ def test_fuzzy_graphs(golden, name):
 )
 def test_curves(golden, name):
     with golden(name) as case:
-        np.testing.assert_allclose(curve(**case.settings()), case["ab"], rtol=1e-6)
+        np.testing.assert_allclose(curve(**case.settings()), case["ab"], **NUMBER)

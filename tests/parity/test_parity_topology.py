@@ -5,6 +5,7 @@ import pytest
 
 from panorax.maths.topology.diagrams import bottleneck
 from panorax.maths.topology.persistence import diagrams
+from panorax.testing.tolerances import NUMBER
 
 CLOUDS = (
     "topology/plane",
@@ -27,11 +28,11 @@ def test_diagrams(golden, name):
             ours, theirs = ours[ours[:, 1] - ours[:, 0] > SHORTEST], np.asarray(case[f"H{k}"])
             keys = ours.round(6)
             ours = ours[np.lexsort((keys[:, 1], keys[:, 0]))]
-            np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-7, err_msg=f"H{k}")
+            np.testing.assert_allclose(ours, theirs, **NUMBER, err_msg=f"H{k}")
 
 
 def test_bottleneck_distances(golden):
     with golden("topology/bottleneck") as case:
         one, other, theirs = case.group("one"), case.group("other"), np.asarray(case["distances"])
         for i, distance in enumerate(theirs):
-            np.testing.assert_allclose(bottleneck(one[str(i)], other[str(i)]), distance, rtol=1e-6)
+            np.testing.assert_allclose(bottleneck(one[str(i)], other[str(i)]), distance, **NUMBER)

@@ -2,12 +2,12 @@
 
 Both compute attention blockwise: `panorax.ops.blockwise` here, the flash kernel of
 `scaled_dot_product_attention` in PyTorch. Memory per token is then independent of the context, so
-the allocation of a step grows linearly. With all logits at once it would grow quadratically, to
-1 GB at 8,192 tokens for two heads and their gradients. The peak resident memory of the process
-shows this less clearly, because up to 4,096 tokens compilation needs more memory than training.
+the allocation of a step grows linearly. With all logits at once it would grow quadratically. The
+peak resident memory of the process shows this less clearly, because compilation needs more memory
+than training on short contexts.
 
-At 8,192 tokens attention takes nine tenths of the time. PyTorch's kernel keeps both cores busy; the
-small sequential products of ours use little more than one core.
+At long contexts attention takes most of the time. The record divides each rate by the CPU-seconds,
+which shows how many cores each program keeps busy.
 """
 
 from pathlib import Path

@@ -1,11 +1,10 @@
 """Start-up time of `panorax list`, compile time of lm/llama, and overhead of the training loop.
 
-`panorax list` imports neither jax nor a system. Of the seconds until a language model trains,
-tracing and lowering take a fifth and XLA the rest. The number of unrolled layers hardly matters:
-one trial took 2.5 s for four layers and 2.6 s for one.
+`panorax list` imports neither jax nor a system. Of the seconds until a language model trains, XLA
+takes most, and tracing and lowering take the rest.
 
 A program that runs once, such as the initialisation of the parameters, is compiled without
-optimisation (`panorax.engine.loop.Clock.once`), which halves its time. While a compiled chunk of
+optimisation (`panorax.engine.loop.Clock.once`), which is faster. While a compiled chunk of
 steps runs, the loop prepares the next batches and writes metrics and progress.
 """
 
@@ -97,7 +96,7 @@ def _compiled():
 
 
 def _system(steps: int):
-    """A language model whose step takes about 5 ms on two cores, and its Run."""
+    """A language model with short steps, which show the overhead of the loop, and its Run."""
     model = llama.Model(
         vocab=257, d_model=96, n_layers=2, n_heads=3, n_kv_heads=3, d_ff=256, unroll=2
     )

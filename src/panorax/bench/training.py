@@ -1,21 +1,12 @@
 """Training a Llama on the CPU beside the same model in PyTorch eager: tokens per second and memory.
 
-First losses of all contenders must agree. Share of a step's CPU time, over both cores, of forward
-pass, backward pass and AdamW, from the profiler's count of every operation of the compiled step:
+First losses of all contenders must agree. Products with weights, and with their gradients, take
+about half of a step's CPU time; attention products, transpositions of heads and time, and
+elementwise operations take most of the rest.
 
-                                                                nanogpt    larger    tiny
-    products with weights, and with their gradients               53 %       48 %     45 %
-    attention products, batched over heads                         8 %       16 %      9 %
-    transpositions of heads and time around them                  11 %       14 %     11 %
-    softmax (exponentials)                                         3 %        6 %      3 %
-    RMS norms (inverse square roots)                               4 %        4 %      4 %
-    row sums and row maxima                                        7 %        2 %      6 %
-    other elementwise: SwiGLU, rotary, losses, AdamW              13 %       11 %     23 %
-
-Weight gradients were once slow: summed over batch and time as two axes, they made XLA copy both
-factors transposed. `panorax.ops.dot` avoids the copies, which shortens a step by a tenth to a
-quarter. One compiled call per step is slower than a chunk of steps in one program; the training
-loop runs chunks.
+Weight gradients that are summed over batch and time as two axes make XLA copy both factors
+transposed. `panorax.ops.dot` avoids the copies. One compiled call per step is slower than a chunk
+of steps in one program; the training loop runs chunks.
 """
 
 from pathlib import Path

@@ -31,6 +31,7 @@ from panorax.engine.checkpoint import Checkpoints
 from panorax.engine.plan import plan
 from panorax.engine.run import run, with_shardings
 from panorax.parallel.sharding import make_mesh, mesh_sizes, placement
+from panorax.testing import tolerances
 
 CHUNK = 2  # steps per call of the compiled program that most checks share
 DEVICES = "data=2,fsdp=2,tensor=2"
@@ -214,7 +215,7 @@ class SystemContract:
         for i, state in enumerate(states):
             alone, _ = self._steps(state, self._batches())
             params = jax.tree.map(lambda x: x[i], together.params)
-            chex.assert_trees_all_close(params, alone.params, rtol=1e-3, atol=1e-4)
+            chex.assert_trees_all_close(params, alone.params, **tolerances.DEVICES)
 
     def eight_devices_equal_one(self):
         """Data, fully sharded and tensor parallelism together change parameters only by rounding.
@@ -223,7 +224,7 @@ class SystemContract:
         also covers the engine's keys, batches and checkpoints.
         """
         _, eight = self._smoke
-        chex.assert_trees_all_close(eight.params, self._trained[0].params, rtol=1e-3, atol=1e-4)
+        chex.assert_trees_all_close(eight.params, self._trained[0].params, **tolerances.DEVICES)
 
     def resumed_equals_uninterrupted(self):
         """Saving and restoring a checkpoint between two chunks changes no bit."""

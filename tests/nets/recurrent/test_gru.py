@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from panorax.core import spec
 from panorax.nets.recurrent.gru import gru, gru_spec
+from panorax.testing.tolerances import SAME
 
 PARAMS = spec.init(gru_spec(3, 4), jax.random.key(0))
 X = np.random.default_rng(0).normal(size=(2, 6, 3)).astype(np.float32)
@@ -22,7 +23,7 @@ def test_a_reset_removes_all_earlier_memory(resets):
             s = starts[-1]
             none = np.zeros((2, 6 - s), bool)
             _, fresh = run(PARAMS, np.zeros_like(H), X[:, s:], none)
-            np.testing.assert_allclose(memories[b, s:], fresh[b], atol=1e-6)
+            np.testing.assert_allclose(memories[b, s:], fresh[b], **SAME)
 
 
 @given(st.integers(1, 5))
@@ -31,8 +32,8 @@ def test_a_sequence_may_be_split_at_any_step(cut):
     last, memories = run(PARAMS, H, X, none)
     middle, first = run(PARAMS, H, X[:, :cut], none[:, :cut])
     end, second = run(PARAMS, middle, X[:, cut:], none[:, cut:])
-    np.testing.assert_allclose(np.concatenate([first, second], 1), memories, atol=1e-6)
-    np.testing.assert_allclose(end, last, atol=1e-6)
+    np.testing.assert_allclose(np.concatenate([first, second], 1), memories, **SAME)
+    np.testing.assert_allclose(end, last, **SAME)
     np.testing.assert_array_equal(last, memories[:, -1])
 
 
