@@ -19,12 +19,11 @@ MAY_EXCEED = 2.0
 ROOT = Path(__file__).resolve().parents[1]
 # Larger budgets of entries that are older than the budgets.
 LARGER = {
-    "generative/flow_matching_unet": 60.0,
-    "distributed/zero": 30.0,
-    "distributed/data_parallel": 20.0,
-    "distributed/tensor_parallel": 20.0,
-    "theory/autodiff": 20.0,
-    "lm/lora": 20.0,
+    "generative/flow_matching_unet": 30.0,
+    "lm/lora": 18.0,
+    "distributed/zero": 12.0,
+    "distributed/tensor_parallel": 12.0,
+    "distributed/data_parallel": 10.0,
 }
 
 

@@ -44,7 +44,7 @@ def processes():
             "panorax.engine.run",
             "panorax.lm.language_model",
             "panorax.configs.lm.llama",
-            "orbax.checkpoint.v1",
+            "orbax.checkpoint",
             "tyro",
             "tensorboardX",
         ]

@@ -53,7 +53,7 @@ def get_config() -> Config:
 def smoke() -> Config:
     return Config(
         net=DiT(patch=4, d_model=16, n_layers=1, n_heads=2, d_ff=16),
-        data=Digits(per_class=12, judge_steps=10),
+        data=Digits(per_class=2, judge_steps=4, euler_steps=(1, 2)),
         optim=AdamW(peak_lr=3e-3, schedule="constant"),
         run=Run(steps=8, chunk=4),
         batch=8,

@@ -47,7 +47,7 @@ def get_config() -> Config:
 def smoke() -> Config:
     return Config(
         model=Model(vocab=512, d_model=32, n_layers=2, n_heads=4, n_kv_heads=2, d_ff=64),
-        data=Text(tokenizer="bytes", at_most=8),
+        data=Text(tokenizer="bytes", at_most=6),
         optim=AdamW(peak_lr=1e-2, schedule="constant", warmup=2),
         run=Run(steps=8, chunk=4),
         batch=4,

@@ -79,12 +79,12 @@ def smoke() -> Config:
     return Config(
         model=Model(vocab=512, d_model=32, n_layers=2, n_heads=4, n_kv_heads=2, d_ff=64),
         base=Base(
-            data=Text(tokenizer="bytes", part="sources", at_most=8),
+            data=Text(tokenizer="bytes", part="sources", at_most=6),
             optim=constant,
             run=Run(steps=4, chunk=4),
         ),
         adapter=Adapter(rank=4, alpha=8.0, targets=("q", "o", "down")),
-        data=Text(part="reference", at_most=8),
+        data=Text(part="reference", at_most=5),
         optim=constant,
         run=Run(steps=8, chunk=4),
         full=constant,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from streams import Pieces
 
 from panorax.commands import generate as writing
 from panorax.core import spec as core_spec
@@ -101,18 +102,6 @@ def test_other_mistakes_are_one_line(tmp_path):
     ):
         with pytest.raises(UserError, match=message):
             asked(**arguments)
-
-
-class Pieces(io.StringIO):
-    """A stream that keeps every written piece."""
-
-    def __init__(self):
-        super().__init__()
-        self.pieces = []
-
-    def write(self, text):
-        self.pieces.append(text)
-        return super().write(text)
 
 
 @given(st.text(max_size=30), st.integers(1, 5))

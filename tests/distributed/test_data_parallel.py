@@ -15,6 +15,7 @@ from panorax.distributed.data_parallel import (
     data_parallel,
     data_parallel_by_pmap,
     differing_bytes,
+    replicated,
     start,
     study,
     train,
@@ -34,8 +35,10 @@ close = functools.partial(chex.assert_trees_all_close, **GRADIENT)
 
 @functools.cache
 def on(devices, accumulate):
+    """The update on this many devices, and the first state on each."""
     cfg = dataclasses.replace(CFG, devices=devices, accumulate=accumulate)
-    return data_parallel(cfg, devices_in_a_row(devices, "data"))
+    mesh = devices_in_a_row(devices, "data")
+    return data_parallel(cfg, mesh), replicated(STATE, mesh)
 
 
 @functools.cache
@@ -43,18 +46,23 @@ def by_hand():
     """Three updates of optax.adam on the mean of the loss over the whole batch."""
     tx = optax.adam(CFG.learning_rate)
     loss = lambda p: language_model.loss_fn(p, (), TOKENS, KEY, decoder.net(MODEL))[0]
-    gradient, params, opt, losses = jax.jit(jax.value_and_grad(loss)), STATE.params, STATE.opt, []
-    for _ in range(CFG.steps):
-        value, grads = gradient(params)
+
+    @jax.jit
+    def step(params, opt):
+        value, grads = jax.value_and_grad(loss)(params)
         updates, opt = tx.update(grads, opt, params)
-        params = optax.apply_updates(params, updates)
+        return value, optax.apply_updates(params, updates), opt
+
+    params, opt, losses = STATE.params, STATE.opt, []
+    for _ in range(CFG.steps):
+        value, params, opt = step(params, opt)
         losses.append(float(value))
     return params, np.array(losses)
 
 
-@pytest.mark.parametrize("devices, accumulate", [(1, 1), (1, 4), (2, 2), (8, 1), (8, 2)])
+@pytest.mark.parametrize("devices, accumulate", [(1, 4), (8, 1), (8, 2)])
 def test_any_number_of_devices_and_micro_batches_is_one_large_batch(devices, accumulate):
-    many, losses = train(on(devices, accumulate), STATE, TOKENS, KEY, CFG.steps)
+    many, losses = train(*on(devices, accumulate), TOKENS, KEY, CFG.steps)
     params, expected = by_hand()
     close(many.params, params)
     close(losses, expected)
@@ -62,9 +70,9 @@ def test_any_number_of_devices_and_micro_batches_is_one_large_batch(devices, acc
 
 
 def test_pmap_makes_the_same_updates():
-    mapped, losses = train(
-        data_parallel_by_pmap(CFG, devices_in_a_row(8, "data")), STATE, TOKENS, KEY, CFG.steps
-    )
+    mesh = devices_in_a_row(8, "data")
+    step = data_parallel_by_pmap(CFG, mesh)
+    mapped, losses = train(step, replicated(STATE, mesh), TOKENS, KEY, CFG.steps)
     params, expected = by_hand()
     close(mapped.params, params)
     close(losses, expected)
@@ -72,13 +80,14 @@ def test_pmap_makes_the_same_updates():
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_gradients_and_loss_are_all_reduced_once(accumulate):
-    found = collectives(on(8, accumulate).lower(STATE, TOKENS, KEY).compile().as_text())
+    step, state = on(8, accumulate)
+    found = collectives(step.lower(state, TOKENS, KEY).compile().as_text())
     assert executions(found, "all-reduce") == len(found) == 1
     assert sum(c.bytes for c in found) == sum(x.nbytes for x in jax.tree.leaves(STATE.params)) + 4
 
 
 def test_copies_stay_equal_and_differing_bytes_counts_a_difference():
-    many, _ = train(on(8, 2), STATE, TOKENS, KEY, CFG.steps)
+    many, _ = train(*on(8, 2), TOKENS, KEY, CFG.steps)
     assert differing_bytes((many.params, many.opt)) == 0
     mesh = devices_in_a_row(2, "data")
     at = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
@@ -94,7 +103,7 @@ def test_the_step_on_one_device_equals_the_language_model_step():
     )
     system = language_model.system(cfg)
     expected, _ = jax.jit(system.train_step)(
-        system.init_state(KEY).replace(params=STATE.params), TOKENS, KEY
+        jax.jit(system.init_state)(KEY).replace(params=STATE.params), TOKENS, KEY
     )
     step = jax.jit(functools.partial(train_step, cfg=CFG, accumulate=1))
     state, metrics = step(STATE, TOKENS, KEY)

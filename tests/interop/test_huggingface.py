@@ -1,7 +1,6 @@
 """Hugging Face folders from the command line: generate --model, run --init-from, export."""
 
 import dataclasses
-import io
 import json
 import os
 import subprocess
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from streams import Pieces
 
 from panorax import cli
 from panorax.core import config
@@ -92,20 +92,8 @@ def mistake(capsys, *args) -> str:
     return error
 
 
-class Terminal(io.StringIO):
-    """A stream that records its writes."""
-
-    def __init__(self):
-        super().__init__()
-        self.pieces = []
-
-    def write(self, text):
-        self.pieces.append(text)
-        return super().write(text)
-
-
 def test_a_text_streams_without_split_characters(parrot, monkeypatch):
-    terminal, prompt = Terminal(), "the cat sat on the "
+    terminal, prompt = Pieces(), "the cat sat on the "
     monkeypatch.setattr(sys, "stdout", terminal)
     assert cli.main(["generate", "--model", str(parrot), "--prompt", prompt, "--tokens", "60"]) == 0
     assert terminal.getvalue().startswith(prompt + SAYS * 3) and terminal.pieces[0] == prompt

@@ -31,7 +31,7 @@ PLANE = [
 ]
 PRELOADED = (
     "panorax.engine.run panorax.lm.language_model panorax.lm.report panorax.rl.ppo "
-    "panorax.generative.flow_matching orbax.checkpoint.v1 tyro tensorboardX"
+    "panorax.generative.flow_matching orbax.checkpoint tyro tensorboardX"
 ).split()
 
 

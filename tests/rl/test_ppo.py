@@ -9,6 +9,7 @@ import pytest
 
 from panorax.core.config import Run
 from panorax.core.optim import AdamW
+from panorax.core.state import State, System
 from panorax.core.step import scan_steps
 from panorax.rl import ppo
 from panorax.rl.environments import probes
@@ -37,9 +38,12 @@ def trained(name, **changes):
 
     @jax.jit
     def train(key):
-        return scan_steps(system.train_step, system.init_state(key), (), key, cfg.run.steps)[0]
+        start = system.init_state(key)
+        state, _ = scan_steps(system.train_step, start, (), key, cfg.run.steps)
+        total, n = system.evaluate(state, (), key)["eval_return"]
+        return state, total / n
 
-    state = train(KEY)
+    state, mean_return = train(KEY)
     envs = probes.environments(cfg.environment, cfg.n_envs)
 
     def respond(x):
@@ -49,8 +53,7 @@ def trained(name, **changes):
         _, pi, value = policy.apply(state.params, (), observation, jnp.zeros((n, 1), bool))
         return pi.mode()[:, 0], value[:, 0]
 
-    total, n = system.evaluate(state, (), KEY)["eval_return"]
-    return respond, float(total / n)
+    return respond, float(mean_return)
 
 
 @pytest.mark.parametrize(
@@ -85,9 +88,7 @@ def test_the_actor_learns_the_best_continuous_action():
 
 def test_only_a_policy_with_memory_solves_the_memory_probe():
     _, without = trained("memory")
-    _, recurrent = trained(
-        "memory", policy=gru.Config(), length=16, discount=0.9, run=Run(steps=300, chunk=300)
-    )
+    _, recurrent = trained("memory", policy=gru.Config(), length=16, discount=0.9)
     assert without < 0.8 and recurrent > 0.95
 
 
@@ -97,11 +98,18 @@ def test_zero_seeds_disable_the_report():
 
 
 def test_a_seed_of_the_report_trains_all_steps_of_the_run():
-    probe = probes.Config("constant")
-    cfg = dataclasses.replace(BASE, environment=probe, run=Run(steps=5, chunk=2))
-    system = ppo.system(cfg)
-    state, curves, _ = jax.jit(lambda key: train_seed(system, cfg.run, key))(KEY)
-    assert int(state.step) == 5 and curves["loss"].shape == (3,)
+    counter = System(
+        spec={},
+        init_state=lambda key: State((), (), (), jnp.int32(0)),
+        train_step=lambda state, batch, key: (
+            state.replace(step=state.step + 1),
+            {"loss": state.step},
+        ),
+        evaluate=lambda state, batch, key: {"eval_step": (state.step, 1)},
+    )
+    state, curves, evaluation = train_seed(counter, Run(steps=5, chunk=2), KEY)
+    assert int(state.step) == int(evaluation["eval_step"]) == 5
+    np.testing.assert_array_equal(curves["loss"], [0.5, 2.5, 4.0])
 
 
 def test_a_minibatch_needs_two_steps():

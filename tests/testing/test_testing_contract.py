@@ -41,7 +41,7 @@ def system(cfg: Config) -> System:
     tx = optimizer(AdamW(peak_lr=0.1, schedule="constant"), 4, net.spec)
 
     def loss_fn(params, extra, batch, key):
-        y, extra = net.apply(params, extra, batch)
+        y, _ = net.apply(params, (), batch)
         return jnp.mean(jnp.square(y - jnp.sum(batch, 1, keepdims=True))), (extra, {})
 
     def train_step(state, batch, key):
@@ -50,6 +50,8 @@ def system(cfg: Config) -> System:
         )
         if cfg.fault == "a step counted twice":
             return State(params, opt, extra, state.step + 2), metrics
+        if cfg.fault == "a weak type at the start":
+            return State(params, opt, extra * jnp.float32(0.5), state.step + 1), metrics
         if cfg.fault == "another dtype":
             return State(params, opt, extra, jnp.float32(state.step + 1)), metrics
         if cfg.fault == "nothing learned":
@@ -58,6 +60,8 @@ def system(cfg: Config) -> System:
 
     def init_state(key):
         params, extra = net.init(jax.random.key(0) if cfg.fault == "seed ignored" else key)
+        if cfg.fault == "a weak type at the start":
+            extra = jnp.asarray(1.0)
         return first_state(params, tx, extra)
 
     def batches(step):
@@ -105,6 +109,8 @@ def test_a_correct_system_keeps_the_contract(check):
         ("unnamed axis", "every_axis_of_every_parameter_has_a_name"),
         ("unnamed axis", "fsdp_splits_parameters_and_optimiser"),
         ("another dtype", "step_keeps_the_state_as_it_is"),
+        ("a weak type at the start", "step_keeps_the_state_as_it_is"),
+        ("a weak type at the start", "resumed_equals_uninterrupted"),
         ("a step counted twice", "same_seed_same_bits"),
         ("seed ignored", "same_seed_same_bits"),
         ("nothing learned", "one_batch_is_overfitted"),

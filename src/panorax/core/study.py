@@ -8,6 +8,7 @@ Notebooks and tests call `measured`.
 from collections.abc import Callable, Iterable, Mapping
 
 import jax
+import numpy as np
 
 from panorax.core.state import Result
 
@@ -17,6 +18,11 @@ Part = Callable[[jax.Array], Result]
 def keys_of(parts: Mapping[str, Part], key: jax.Array) -> dict[str, jax.Array]:
     """The key of each part, `fold_in(key, position)`; appending a part changes no other key."""
     return {name: jax.random.fold_in(key, i) for i, name in enumerate(parts)}
+
+
+def numpy_generator(key: jax.Array) -> np.random.Generator:
+    """NumPy's generator seeded by `key`, for a part that draws on the host."""
+    return np.random.default_rng(np.asarray(jax.random.key_data(key)))
 
 
 def measured(parts: Mapping[str, Part], key: jax.Array) -> Result:

@@ -24,7 +24,6 @@ from panorax.data.judges import Judge, classifier, draw_images, nearest, quality
 from panorax.data.readers import read_arrays
 from panorax.data.source import Source
 
-STEPS = (1, 2, 4, 8, 50)
 JUDGED = 5000  # largest number of training images, and of held-out images, in a judge
 LEVELS = (2 * (np.arange(256) / 255) - 1).astype(np.float32)  # value in [-1, 1] of each byte
 CIFAR10 = "cifar-10-batches-bin"
@@ -47,6 +46,8 @@ class Config:
     """number of judged samples of each class"""
     judge_steps: Count = 600
     """training steps of the classifier that judges samples"""
+    euler_steps: tuple[Count, ...] = (1, 2, 4, 8, 50)
+    """numbers of Euler steps of the judged samples, in ascending order"""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -147,14 +148,17 @@ def judge(draw, key: jax.Array, cfg: Config) -> Result:
     key_judge, key_draw = jax.random.split(key)
     judge = trained_judge(cfg, key_judge)
     label = jnp.repeat(jnp.arange(cfg.classes), cfg.per_class)
-    samples = {steps: draw(key_draw, label, steps) for steps in STEPS}
+    samples = {steps: draw(key_draw, label, steps) for steps in cfg.euler_steps}
     measured = {steps: quality(judge, x, label) for steps, x in samples.items()}
-    metrics = real_quality(judge) | nearest(judge, samples[STEPS[-1]])
+    metrics = real_quality(judge) | nearest(judge, samples[cfg.euler_steps[-1]])
     metrics |= family("accuracy_{}_steps", {steps: q.accuracy for steps, q in measured.items()})
     metrics |= family("frechet_{}_steps", {steps: q.frechet for steps, q in measured.items()})
     sets = {"held-out images": tuple(judge.held_out.values())}
     sets |= {f"{steps} Euler step{'s' * (steps > 1)}": (x, label) for steps, x in samples.items()}
-    drawn = {"samples.png": draw_images(sets, cfg.classes), "quality.png": draw_quality(metrics)}
+    drawn = {
+        "samples.png": draw_images(sets, cfg.classes),
+        "quality.png": draw_quality(metrics, cfg.euler_steps),
+    }
     return Result(metrics, drawn)
 
 
@@ -175,16 +179,17 @@ def _spread(x):
     return x if len(x) <= JUDGED else x[np.linspace(0, len(x) - 1, JUDGED).astype(int)]
 
 
-def draw_quality(metrics: dict[str, float]):
+def draw_quality(metrics: dict[str, float], euler_steps: tuple[int, ...]):
     """Accuracy and Frechet distance over the number of Euler steps, with lines for real images."""
     figure, (left, right) = figures.panels(2, sharex=True)
-    left.plot(STEPS, [metrics[f"accuracy_{steps}_steps"] for steps in STEPS], "o-", label="samples")
+    curve = lambda pattern: [metrics[pattern.format(steps)] for steps in euler_steps]
+    left.plot(euler_steps, curve("accuracy_{}_steps"), "o-", label="samples")
     left.axhline(metrics["judge_accuracy"], color="grey", ls=":", label="held-out images")
     left.set(title="samples of the requested class", ylabel="share", ylim=(0, 1.02))
-    right.plot(STEPS, [metrics[f"frechet_{steps}_steps"] for steps in STEPS], "o-", label="samples")
+    right.plot(euler_steps, curve("frechet_{}_steps"), "o-", label="samples")
     right.axhline(metrics["frechet_floor"], color="grey", ls=":", label="training images")
     right.set(title="distance from held-out images", ylabel="Frechet distance", yscale="log")
     for ax in (left, right):
-        ax.set(xlabel="Euler steps", xscale="log", xticks=STEPS, xticklabels=STEPS)
+        ax.set(xlabel="Euler steps", xscale="log", xticks=euler_steps, xticklabels=euler_steps)
         ax.minorticks_off()
     return figures.legends(figure)

@@ -21,7 +21,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 import optax
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int
 
 from panorax.core import figures
@@ -148,6 +148,11 @@ def differing_bytes(tree) -> int:
     return sum(map(differing, jax.tree.leaves(tree)))
 
 
+def replicated(state: State, mesh: Mesh) -> State:
+    """A copy of the state on each device, as an update returns it, so that one program serves."""
+    return jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
+
+
 def start(cfg: Config, key) -> tuple[State, Int[Array, "B T1"]]:
     """The first state and the batch."""
     key_init, key_data = jax.random.split(key)
@@ -164,10 +169,10 @@ def training(key, cfg: Config) -> Result:
     mesh = devices_in_a_row(cfg.devices, "data")
     state, tokens = start(cfg, key)
     on_one = jax.jit(functools.partial(train_step, cfg=cfg, accumulate=1))
-    run = lambda step: train(step, state, tokens, key, cfg.steps)
-    one, losses_one = run(on_one)
-    many, losses_many = run(data_parallel(cfg, mesh))
-    by_pmap, _ = run(data_parallel_by_pmap(cfg, mesh))
+    run = lambda step, state: train(step, state, tokens, key, cfg.steps)
+    one, losses_one = run(on_one, state)
+    many, losses_many = run(data_parallel(cfg, mesh), replicated(state, mesh))
+    by_pmap, _ = run(data_parallel_by_pmap(cfg, mesh), replicated(state, mesh))
     moved = distance(one.params, state.params)
     metrics = {
         "first_loss": float(losses_many[0]),
@@ -184,8 +189,9 @@ def training(key, cfg: Config) -> Result:
 def communication(key, cfg: Config) -> Result:
     """The collectives of the compiled update."""
     state, tokens = start(cfg, key)
-    step = data_parallel(cfg, devices_in_a_row(cfg.devices, "data"))
-    exchanged = collectives(step.lower(state, tokens, key).compile().as_text())
+    mesh = devices_in_a_row(cfg.devices, "data")
+    program = data_parallel(cfg, mesh).lower(replicated(state, mesh), tokens, key)
+    exchanged = collectives(program.compile().as_text())
     bytes_of_parameters = sum(x.nbytes for x in jax.tree.leaves(state.params))
     bytes_all_reduced = sum(c.bytes for c in exchanged if c.kind == "all-reduce")
     metrics = {

@@ -99,6 +99,7 @@ def parts(tree) -> dict:
     }
 
 
+@functools.partial(jax.jit, static_argnames=("n", "dtype"))
 def pack(params, n: int, dtype) -> dict[str, Array]:
     """Parameters as `outer` (m,) and `layers` (L, k), rows padded with zeros to a multiple of n."""
     row = lambda tree: jnp.concatenate([w.ravel().astype(dtype) for w in jax.tree.leaves(tree)])
@@ -283,11 +284,15 @@ def train(stage: int, mesh: Mesh, params, tokens, cfg: Config) -> Trained:
 
 def trees(packed, model: llama.Model) -> dict:
     """Packed arrays on any devices as trees of Llama's shapes on the host."""
-    outer, layers = jax.device_get((packed["outer"], packed["layers"]))
-    return {
-        "outer": unpack(outer, shapes(model)["outer"]),
-        "layers": jax.vmap(lambda row: unpack(row, shapes(model)["layers"]))(layers),
-    }
+    on_host = {name: np.asarray(packed[name]) for name in ("outer", "layers")}
+    return jax.device_get(_unpacked(on_host, model))
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _unpacked(packed, model: llama.Model) -> dict:
+    one_layer = lambda row: unpack(row, shapes(model)["layers"])
+    outer = unpack(packed["outer"], shapes(model)["outer"])
+    return {"outer": outer, "layers": jax.vmap(one_layer)(packed["layers"])}
 
 
 def formula(stage: int, n: int, itemsize: int) -> float:
@@ -356,10 +361,10 @@ def training_metrics(runs: dict[int, Trained], one: Trained, start) -> dict[str,
 
 def stages(key, cfg: Config) -> Result:
     """The same updates in all stages on many devices, and in stage 0 on one device."""
+    mesh = devices_in_a_row(cfg.devices, "data")
     key_init, key_data = jax.random.split(key)
     params = core_spec.init(llama.spec(cfg.model), key_init)
     tokens = jax.random.randint(key_data, (cfg.batch, cfg.context + 1), 0, cfg.model.vocab)
-    mesh = devices_in_a_row(cfg.devices, "data")
     runs = {stage: train(stage, mesh, params, tokens, cfg) for stage in STAGES}
     one = train(0, devices_in_a_row(1, "data"), params, tokens, cfg)
     metrics = {

@@ -34,6 +34,8 @@ class Checkpoints:
         context = ocp.Context()
         # If creating a directory fails, orbax's threads would wait 5 minutes for it, also at exit.
         context.asynchronous.create_directories_asynchronously = False
+        # Replicas divide the writing of large arrays; each slice of a small one would be a program.
+        context.array.saving.min_slice_bytes_for_replica_parallel = 1 << 20
         self._orbax = ocp.training.Checkpointer(
             self.directory,
             preservation_policy=ocp.training.preservation_policies.LatestN(self._keep),

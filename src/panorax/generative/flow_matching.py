@@ -175,7 +175,8 @@ def report(state: State, key: jax.Array, net: Net, source: Source, cfg: Config) 
     compiled = jax.jit(draw_samples, static_argnames=("steps", "guidance", "solver"))
 
     def draw(key, label_B, steps, guidance=cfg.guidance, solver=euler):
-        return compiled(state, key, label_B, steps=steps, guidance=guidance, solver=solver)
+        x = compiled(state, key, label_B, steps=steps, guidance=guidance, solver=solver)
+        return jax.device_get(x)  # one program on all devices at a time
 
     return source.judge(draw, key)
 

@@ -46,7 +46,8 @@ def report(state: State, key: jax.Array, gan: System, draw: Callable, cfg) -> Re
     class; mean_ and worst_ are the mean and the worst over the seeds.
     """
     key_judge, key_draw, key_seeds = jax.random.split(key, 3)
-    judge, draw = images.trained_judge(cfg.data, key_judge), jax.jit(draw)
+    judge, compiled = images.trained_judge(cfg.data, key_judge), jax.jit(draw)
+    draw = lambda *args: jax.device_get(compiled(*args))  # one program on all devices at a time
     label = np.repeat(np.arange(cfg.data.classes), cfg.data.per_class)
     x, gaussian = draw(state, key_draw, label), judges.class_gaussians(judge, label, cfg.run.seed)
     few = judges.few_images(judge, label, FEW, cfg.run.seed)

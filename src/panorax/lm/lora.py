@@ -198,11 +198,14 @@ def gaps(state: State, merged, net: Net, lora: Net, tokens_BT) -> dict[str, floa
 
     `start_gap` compares LoRA at b = 0 with the base, `merged_gap` LoRA with merged parameters.
     """
-    with_lora = jax.jit(lambda factors, base: lora.apply(factors, base, tokens_BT)[0])
-    without = jax.jit(lambda params: net.apply(params, (), tokens_BT)[0])
+    compiled_lora = jax.jit(lambda factors, base: lora.apply(factors, base, tokens_BT)[0])
+    compiled_net = jax.jit(lambda params: net.apply(params, (), tokens_BT)[0])
+    # one program on all devices at a time
+    with_lora = lambda factors, base: jax.device_get(compiled_lora(factors, base))
+    without = lambda params: jax.device_get(compiled_net(params))
 
     def gap(a_BTV, b_BTV):
-        return float(jnp.max(jnp.abs(a_BTV - b_BTV)) / jnp.max(jnp.abs(b_BTV)))
+        return float(np.max(np.abs(a_BTV - b_BTV)) / np.max(np.abs(b_BTV)))
 
     fresh = {name: x | {"b": jnp.zeros_like(x["b"])} for name, x in state.params.items()}
     return {

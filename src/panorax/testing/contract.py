@@ -115,7 +115,12 @@ class SystemContract:
 
     @functools.cached_property
     def _steps(self):
-        return jax.jit(self._chunk)
+        """The compiled chunk. It is traced once: every state that it is called with has one type.
+
+        The checks call it with drawn, loaded, returned and restored states.
+        """
+        chex.clear_trace_counter()  # chex counts by source line, over all systems
+        return jax.jit(chex.assert_max_traces(self._chunk, n=1))
 
     def _batches(self, start: int = 0):
         return stacked(self._system.batches, start, CHUNK)
@@ -210,11 +215,16 @@ class SystemContract:
         keys = jax.random.split(self._key, 2)
         states = [self._begin(key) for key in keys]
         jax.eval_shape(jax.vmap(self._system.init_state), keys)
-        both = jax.tree.map(lambda *x: jnp.stack(x), *states)
-        together, _ = jax.jit(jax.vmap(self._chunk, in_axes=(0, None)))(both, self._batches())
+
+        @jax.jit
+        def side_by_side(states, batches):
+            both = jax.tree.map(lambda *x: jnp.stack(x), *states)
+            return jax.vmap(self._chunk, in_axes=(0, None))(both, batches)[0].params
+
+        together = jax.device_get(side_by_side(states, self._batches()))
         for i, state in enumerate(states):
             alone, _ = self._steps(state, self._batches())
-            params = jax.tree.map(lambda x: x[i], together.params)
+            params = jax.tree.map(lambda x: x[i], together)
             chex.assert_trees_all_close(params, alone.params, **tolerances.DEVICES)
 
     def eight_devices_equal_one(self):

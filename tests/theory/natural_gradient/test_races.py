@@ -1,4 +1,5 @@
 import jax
+import numpy as np
 import optax
 
 from panorax.theory.natural_gradient.kfac_training import autoencoder
@@ -12,6 +13,7 @@ def test_race_reports_the_setting_with_the_fewest_steps():
     adam = outcomes["adam"]
     assert adam.setting == 1e-2 and adam.losses_NS.shape == (2, 20)
     assert adam.seconds > 0 and adam.steps <= 21
+    np.testing.assert_allclose(adam.last_loss, np.median(adam.losses_NS[:, -5:].mean(1)))
     result = race_result("toy", outcomes | {"sgd": adam._replace(setting=(0.5, 0.9))}, goal)
     assert result.metrics == {
         "toy_steps_adam": adam.steps,

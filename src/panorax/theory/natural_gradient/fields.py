@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from panorax.core import figures
 from panorax.core.state import Result
-from panorax.core.study import family
+from panorax.core.study import family, numpy_generator
 from panorax.maths.optimisation.fisher import (
     GAUSSIAN,
     empirical_fisher_matrix,
@@ -143,7 +143,7 @@ def fields(key, points: int) -> Result:
     All metrics but `empirical_over_fisher_right_noise` are measured at variance 4.
     """
     key_line, key_sampled = jax.random.split(key)
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key_line)))
+    rng = numpy_generator(key_line)
     lines = {"right": fitted(points, 1.0, rng), "wrong": fitted(points, 4.0, rng)}
     trace_ratio = {
         noise: jnp.trace(each.empirical(each.least)) / jnp.trace(each.fisher)

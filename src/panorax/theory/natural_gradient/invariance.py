@@ -23,7 +23,7 @@ from jax.flatten_util import ravel_pytree
 
 from panorax.core import figures
 from panorax.core.state import Result
-from panorax.core.study import family
+from panorax.core.study import family, numpy_generator
 from panorax.maths.optimisation.fisher import GAUSSIAN, fisher_matrix, natural_gradient
 from panorax.maths.optimisation.kfac import (
     block,
@@ -240,7 +240,7 @@ def block_gap(
 
 def invariance(key) -> Result:
     """Gaps of natural and plain gradients and of K-FAC in mapped parameters, in float64."""
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    rng = numpy_generator(key)
     with jax.enable_x64(True):
         affine = affine_gaps(rng, (3, 4, 2), 100)
         curved = curved_gaps(rng, (3, 4, 2), 100, RATES)
@@ -259,7 +259,7 @@ def invariance(key) -> Result:
 
 def fisher_blocks(key) -> Result:
     """Gaps between the blocks of K-FAC and of the Fisher matrix, in float64."""
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    rng = numpy_generator(key)
     with jax.enable_x64(True):
         gaps = {
             "one_layer": block_gap(rng, (4, 3), 50, jnp.tanh),

@@ -126,7 +126,7 @@ def train(
     return jax.lax.scan(step, (params, tx.init(params)), (rows_SB, keys_S))[1]
 
 
-def steps_to(losses: np.ndarray, target: float, window: int = 10) -> int:
+def steps_to(losses: np.ndarray, target: float, window: int) -> int:
     """The first step at which the mean of the last `window` losses is below the target.
 
     Returns len(losses) + 1 if there is no such step.
@@ -135,7 +135,7 @@ def steps_to(losses: np.ndarray, target: float, window: int = 10) -> int:
     return int(below[0]) + window if len(below) else len(losses) + 1
 
 
-def smoothed(losses: np.ndarray, window: int = 10) -> np.ndarray:
+def smoothed(losses: np.ndarray, window: int) -> np.ndarray:
     """Moving average of the losses. Raises ValueError for fewer losses than `window`."""
     if len(losses) < window:
         raise ValueError(f"a mean over {window} steps needs as many, got {len(losses)}")

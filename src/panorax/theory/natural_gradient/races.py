@@ -47,7 +47,7 @@ class Outcome(NamedTuple):
     steps: float
     """median over the seeds of the steps to the target"""
     last_loss: float
-    """median over the seeds of the mean of the last 10 losses, in nats; a NaN counts as infinite"""
+    """median over the seeds of the mean of the last `window` losses, in nats; NaN is infinite"""
     setting: Any
     """number, or pair of rate and momentum"""
     losses_NS: np.ndarray
@@ -62,7 +62,7 @@ def outcome(run: Callable, setting, drawn: Sequence, goal: Goal) -> Outcome:
     losses = np.stack([np.asarray(run(value, *of_seed)) for of_seed in drawn])
     seconds = (time.process_time() - before) / losses.size
     steps = np.median([steps_to(of_seed, goal.loss, goal.window) for of_seed in losses])
-    last = [np.nan_to_num(smoothed(of_seed)[-1], nan=np.inf) for of_seed in losses]
+    last = [np.nan_to_num(smoothed(of_seed, goal.window)[-1], nan=np.inf) for of_seed in losses]
     return Outcome(float(steps), float(np.median(last)), setting, losses, seconds)
 
 

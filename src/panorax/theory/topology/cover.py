@@ -6,11 +6,11 @@ Source: Cover 1965; Minsky & Papert 1969; Muroga 1971.
 
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from panorax.core import figures
 from panorax.core.state import Result
+from panorax.core.study import numpy_generator
 from panorax.maths.estimates import share_interval
 from panorax.maths.topology import separability
 
@@ -68,7 +68,7 @@ def boolean_metrics(bits: int) -> dict[str, float]:
 
 def cover(key, few: int, dimensions: tuple[int, ...], trials: int, bits: int) -> Result:
     """All dichotomies of `few` points, sampled dichotomies of more points, Boolean functions."""
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    rng = numpy_generator(key)
     missed = missed_counts(rng, few)
     shares = {
         d: [sampled_share(rng, round(ratio * d), d, trials) for ratio in RATIOS] for d in dimensions

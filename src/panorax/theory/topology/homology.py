@@ -7,12 +7,11 @@ Source: Adamaszek & Adams 2017; Chazal, de Silva & Oudot 2014; Bobrowski, Kahle 
 
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from panorax.core import figures
 from panorax.core.state import Result
-from panorax.core.study import family
+from panorax.core.study import family, numpy_generator
 from panorax.data import datasets
 from panorax.maths.clouds import shapes as clouds_of
 from panorax.maths.topology.diagrams import (
@@ -67,7 +66,7 @@ def lasting_metrics(by_shape: dict[str, list[np.ndarray]]) -> dict[str, float]:
 
 def shapes(key, circle: int, eight: int, sphere: int, torus: int) -> Result:
     """Diagrams of four shapes; the arguments are their numbers of points."""
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    rng = numpy_generator(key)
     clouds = {
         "circle": clouds_of.regular_circle(circle),
         "eight": clouds_of.figure_eight(rng, eight),
@@ -106,7 +105,7 @@ def compared(x: np.ndarray, y: np.ndarray, bound: float) -> list[Comparison]:
 
 def stability(key, clouds: int) -> Result:
     """Diagrams of clouds of 40 points, of displaced points, and of every second point."""
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    rng = numpy_generator(key)
     moved, halved = [], []
     for _ in range(clouds):
         x = rng.standard_normal((40, 2))
