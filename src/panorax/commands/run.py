@@ -35,6 +35,12 @@ def add(commands) -> None:
         help="Hugging Face folder whose model, weights and tokenizer a language model starts from",
     )
     sub.add_argument(
+        "--ignore-key",
+        action="append",
+        default=[],
+        help="unknown key of the folder's config.json without effect; may be repeated",
+    )
+    sub.add_argument(
         "--record",
         action="store_true",
         help="write the result beside the config, as its record in the catalogue",
@@ -58,8 +64,13 @@ def main(args) -> int:
 
     name, module, cfg = experiment.load(args.system, args.smoke)
     if args.init_from:
-        cfg = _started_from(cfg, args.init_from)
+        cfg = _started_from(cfg, args.init_from, args.ignore_key)
+        experiment.name_ignored(args.init_from, args.ignore_key)
+    elif args.ignore_key:
+        raise UserError("--ignore-key is for --init-from: it names keys of a folder's config.json")
     cfg = config.override(cfg, args.overrides, f"panorax run {name}")
+    if not any(option.startswith("--model.vocab") for option in args.overrides):
+        cfg = getattr(config.module_of(cfg), "with_vocabulary", lambda cfg: cfg)(cfg)
     if args.record and args.smoke:
         raise UserError("--record with --smoke: a smoke run measures nothing; leave out --smoke")
     devices = max(getattr(cfg, "devices", 1), math.prod(mesh_sizes(args.mesh).values()))
@@ -83,7 +94,7 @@ def main(args) -> int:
     return 0
 
 
-def _started_from(cfg, folder: Path):
+def _started_from(cfg, folder: Path, ignored: list[str]):
     """`cfg` with the model, weights and tokenizer of a Hugging Face folder."""
     implementation = config.module_of(cfg)
     if not hasattr(implementation, "started_from"):
@@ -91,4 +102,4 @@ def _started_from(cfg, folder: Path):
             "--init-from starts language models from Hugging Face folders; "
             f"this is a config of {implementation.__name__}"
         )
-    return implementation.started_from(cfg, folder)
+    return implementation.started_from(cfg, folder, ignored)
