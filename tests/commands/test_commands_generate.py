@@ -1,5 +1,6 @@
 """Prompts from the command line and from files; growing texts in whole characters."""
 
+import dataclasses
 import io
 import json
 
@@ -16,19 +17,21 @@ from panorax.core.errors import UserError
 from panorax.data.tokenizer import Bytes
 from panorax.nets.decoders import llama
 from panorax.nets.decoders.generate import stream
+from panorax.ops.positions import DynamicNTKRope
 from panorax.ops.sampling import Sampling
 
 TOKENS = Bytes()
 CFG = llama.Model(vocab=257, d_model=16, n_layers=1, n_heads=2, n_kv_heads=1, d_ff=8)
 PARAMS = jax.tree.map(lambda x: 5 * x, core_spec.init(llama.spec(CFG), jax.random.key(1)))
-MODEL = writing.LanguageModel(PARAMS, CFG, TOKENS, Sampling(temperature=0.0))
+MODEL = writing.LanguageModel(PARAMS, CFG, TOKENS, Sampling(temperature=0.0), None)
 
 
 class Talking(Bytes):
-    """Bytes with a chat template: one line for each message."""
+    """Bytes with a chat template: one line for each message, and the names of tools."""
 
-    def chat(self, messages):
-        return self.encode("".join(f"{m['role']}:{m['content']}\n" for m in messages))
+    def chat(self, messages, tools):
+        lines = [f"{m['role']}:{m.get('content')}" for m in messages]
+        return self.encode("\n".join(lines + [tool["name"] for tool in tools or ()]) + "\n")
 
 
 def asked(texts=(), files=(), tokens=TOKENS, chat=False, system=None):
@@ -44,12 +47,14 @@ def test_prompts_come_from_options_and_then_from_files(tmp_path):
         json.dumps({"prompt": "é\u2028\x85b"}, ensure_ascii=False),
         "",
         '{"messages": [{"role": "user", "content": "hi", "name": "x"}]}',
+        '{"messages": [{"role": "assistant", "tool_calls": [{}]}], "tools": [{"name": "add"}]}',
     ]
     (tmp_path / "b.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     files = [tmp_path / "a.txt", tmp_path / "b.jsonl"]
     assert asked(["x", "y"], files[:1]) == [("x", "x"), ("y", "y"), ("one\ntwo\n", "one\ntwo\n")]
     text = "é\u2028\x85b"
-    assert asked([], files[1:], Talking()) == [(text, text), ("", "user:hi\n")]
+    conversations = [("", "user:hi\n"), ("", "assistant:None\nadd\n")]
+    assert asked([], files[1:], Talking()) == [(text, text), *conversations]
     assert asked() == [("", "")] and asked(chat=True) == []
     assert writing.prompts(["x"], [], TOKENS, False, None)[0][1][0] == TOKENS.end
 
@@ -74,6 +79,7 @@ def test_the_system_message_comes_before_the_message_of_the_user(tmp_path):
         ("a.jsonl", b'{"text": "a"}', "line 1: "),
         ("a.jsonl", b'{"messages": "hi"}', "line 1: "),
         ("a.jsonl", b'{"messages": [{"role": "user"}]}', "line 1: "),
+        ("a.jsonl", b'{"messages": [{"role": "user", "content": "a"}], "tools": "b"}', "line 1: "),
         (
             "a.jsonl",
             b'{"messages": [{"role": "user", "content": [{"type": "image"}]}]}',
@@ -131,6 +137,27 @@ def test_a_batch_equals_its_prompts_alone():
     prompts = ["a", "longer prompt", "é🙂"]
     alone = "".join(written([prompt], 8).getvalue() for prompt in prompts)
     assert written(prompts, 8).getvalue() == written(prompts, 2).getvalue() == alone
+
+
+def test_texts_beyond_the_context_slide_and_say_so(capsys):
+    model = MODEL._replace(context=32)
+    prompts = writing.prompts(
+        ["ab", "a longer prompt than the other one is"], [], TOKENS, False, None
+    )
+    out = Pieces()
+    writing.write(model, prompts, new=60, batch=2, seed=0, out=out)
+    message = capsys.readouterr().err
+    assert "are more than the 32 that the model was trained to read" in message
+    assert "continues from the last 16" in message and message.count("\n") == 1
+    alone = Pieces()
+    for prompt in prompts:
+        writing.write(model, [prompt], new=60, batch=2, seed=0, out=alone)
+    assert alone.getvalue() == out.getvalue()
+    assert not capsys.readouterr().out
+    writing.write(model, prompts[:1], new=20, batch=2, seed=0, out=out)
+    dynamic = dataclasses.replace(CFG, rope=DynamicNTKRope(context=32))
+    writing.write(model._replace(cfg=dynamic), prompts[:1], new=60, batch=2, seed=0, out=out)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_single_prompt_is_printed_while_it_grows():

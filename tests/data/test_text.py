@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from panorax.core.errors import UserError
 from panorax.data import corpus, text, tokenizer
+from panorax.data.readers import read_documents
 from panorax.lm import baselines
 
 STORIES = [f"story {i}\n\n" + " ".join(f"word{(i * j) % 97}" for j in range(60)) for i in range(40)]
@@ -61,6 +62,62 @@ def test_a_single_document_is_cut_at_a_line_end(tmp_path):
     file.write_text("line\n" * 100)
     split = corpus.load(str(file), 0.1)
     assert split.train == ("line\n" * 90,) and split.held_out == ("line\n" * 10,)
+
+
+def test_a_folder_with_train_and_val_files_is_split_by_name(tmp_path):
+    for name in ("train", "val", "test"):
+        (tmp_path / f"{name}.txt").write_text(f"the {name} part\n" * 9)
+    split = corpus.load(str(tmp_path), 0.04)
+    assert split == corpus.Corpus(("the train part\n" * 9,), ("the val part\n" * 9,))
+    chosen = corpus.load(str(tmp_path), 0.04, held_out_path=str(tmp_path / "test.txt"))
+    assert chosen.held_out == ("the test part\n" * 9,)
+    assert sorted(text[:9] for text in chosen.train) == ["the train", "the val p"]
+    (tmp_path / "train.txt").rename(tmp_path / "story.txt")
+    assert len(corpus.load(str(tmp_path), 0.04).train) == 2
+    with pytest.raises(UserError, match="all text of .* is also in"):
+        corpus.load(str(tmp_path), 0.04, held_out_path=str(tmp_path))
+
+
+def test_each_line_of_a_jsonl_file_is_a_document(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "one\\u2028é", "id": 3}\n\n{"text": "two"}\n')
+    (tmp_path / "b.txt").write_text('{"text": "raw"}')
+    assert read_documents(str(tmp_path)) == ["one\u2028é", "two", '{"text": "raw"}']
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("a.jsonl", '{"text": "a"}\n{"story": "b"}', "a.jsonl, line 2: expected"),
+        ("a.jsonl", '{"text": 3}', "a.jsonl, line 1: expected"),
+        ("a.jsonl", '{"text": "\\ud83d"}', "a.jsonl, line 1: expected"),
+        ("a.jsonl", "plain", "a.jsonl, line 1: expected"),
+        ("a.npy", "x", "a.npy is a .npy file, and token ids are not read"),
+        ("train.bin", "x", "train.bin is a .bin file, and token ids are not read"),
+    ],
+)
+def test_data_that_is_no_text_is_refused_by_name(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content)
+    for path in (tmp_path, tmp_path / name):
+        with pytest.raises(UserError, match=message) as error:
+            read_documents(str(path))
+        assert str(error.value).isprintable()
+
+
+def test_the_summary_counts_tokens_and_documents_of_both_parts(tmp_path):
+    (tmp_path / "train.txt").write_text("a" * 1500)
+    (tmp_path / "val.txt").write_text("b" * 30)
+    tokens = text.dataset(text.Text(path=str(tmp_path), tokenizer="bytes"), 257)
+    assert tokens.summary() == (
+        "data: 1,502 training tokens in 1 documents, 32 held-out tokens in 1 documents; "
+        "Bytes tokenizer of 257 tokens"
+    )
+
+
+def test_the_vocabulary_is_the_number_of_ids_that_the_tokenizer_needs(tmp_path):
+    (tmp_path / "train.txt").write_text("abc")
+    (tmp_path / "val.txt").write_text("xyz")
+    size = lambda kind: text.vocabulary(text.Text(path=str(tmp_path), tokenizer=kind))
+    assert (size("bytes"), size("characters"), size("byte-pairs")) == (257, 3 + 2, None)
 
 
 def test_held_out_batches_count_each_token_and_all_bytes(tmp_path):

@@ -85,6 +85,16 @@ def test_evaluations_and_checkpoints_have_their_own_schedules(tmp_path):
     ) == [6, 10]
 
 
+def test_evaluations_are_made_at_the_steps_that_are_asked_for(tmp_path):
+    state, _ = run(tmp_path, 24, chunk=4, eval_every=10, save_every=7)
+    records = read_metrics(tmp_path / "metrics.jsonl")
+    steps = {
+        split: [r["step"] for r in records if r["split"] == split] for split in ("train", "eval")
+    }
+    assert steps == {"train": [4, 8, 10, 14, 18, 20, 24], "eval": [10, 20, 24]}
+    assert float(state.params["sum"]) == sum(range(24))
+
+
 def test_a_finished_run_is_only_evaluated(tmp_path):
     (tmp_path / "a").mkdir()
     done, _ = run(tmp_path / "a", 4)

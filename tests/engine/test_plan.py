@@ -77,6 +77,7 @@ def test_micro_batches_share_the_activations_and_communicate_for_each():
     bytes_of_parameters = 4 * whole.memory["parameters"]
     assert whole.communication["gather_parameters"] == 2 * 0.75 * bytes_of_parameters
     assert split.communication["sum_gradients"] == 4 * 0.75 * bytes_of_parameters
+    assert split.communication["gather_parameters"] == 4 * whole.communication["gather_parameters"]
 
 
 @pytest.mark.parametrize("cfg", [PPO, LM, digits.get_config()], ids=["ppo", "llama", "digits"])

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 from streams import Pieces
+from weights import SIZES, drawn
 
+import panorax
 from panorax import cli
 from panorax.core import config
 from panorax.core import spec as core_spec
@@ -25,6 +27,7 @@ from panorax.interop import hf_config, hf_text, hf_weights, huggingface
 from panorax.lm import language_model
 from panorax.nets.decoders import decoder, gemma, llama, qwen
 from panorax.ops.positions import Llama3Rope
+from panorax.ops.sampling import Sampling
 from panorax.parallel.sharding import make_mesh, parameter_shardings
 from panorax.testing.tolerances import GRADIENT, LAYER
 
@@ -202,7 +205,9 @@ def test_an_invalid_file_of_generate_is_one_line(small, tmp_path, capsys):
     assert "has no config.json" in prompted(tmp_path / "empty")
     assert "bad.jsonl, line 1" in file("bad.jsonl")
     assert "nowhere.txt cannot be read" in file("nowhere.txt")
-    assert "--mesh and --dtype are for --model" in error("--workdir", small, "--dtype=bfloat16")
+    assert "--mesh, --dtype and --ignore-key are for --model" in error(
+        "--workdir", small, "--dtype=bfloat16"
+    )
     (small / "tokenizer_config.json").write_text('{"eos_token": "<|end|>"}')
     assert "no chat template" in error("--model", small, "--chat", "--prompt", "a")
     (small / "model.safetensors").unlink()
@@ -368,6 +373,75 @@ def test_a_tuned_folder_is_exported_with_its_tokenizer(small, story, tmp_path, c
     assert generated(capsys, "--model", out, *options)
     stored = load_file(out / "model.safetensors")
     assert {x.dtype for x in stored.values()} == {np.dtype(jnp.bfloat16)}
+
+
+def test_an_export_keeps_the_settings_of_the_folder(small, story, tmp_path):
+    settings = {
+        "config": {"max_position_embeddings": 4096, "pad_token_id": 4, "bos_token_id": 0},
+        "tokenizer_config": {"model_max_length": 8192, "padding_side": "left"},
+        "generation_config": {"do_sample": True, "top_p": 0.9, "repetition_penalty": 1.1},
+    }
+    for name, added in settings.items():
+        path = small / f"{name}.json"
+        old = json.loads(path.read_text()) if path.exists() else {"eos_token_id": [1, 3]}
+        path.write_text(json.dumps(old | added))
+    workdir, out = tmp_path / "a", tmp_path / "out"
+    assert start(workdir, "--init-from", small, *story) == 0
+    assert cli.main(["export", "--workdir", str(workdir), "--to", str(out)]) == 0
+    written = {name: json.loads((out / f"{name}.json").read_text()) for name in settings}
+    for name, kept in settings.items():
+        assert written[name].items() >= kept.items(), name
+    assert written["generation_config"]["eos_token_id"] == [1, 3]
+    assert hf_text.sampling(out) == hf_text.sampling(small)
+    assert huggingface.context(out) == 4096
+
+
+def test_an_export_of_a_new_model_has_its_context_and_sampling(tmp_path):
+    tokens = tokenizer.BytePairs.train(["the cat sat on the mat"], 280)
+    cfg = llama.Model(**SIZES | {"vocab": 280}, rope=Llama3Rope())
+    sampling = Sampling(temperature=0.7, top_p=0.95, suppress_tokens=(3,))
+    huggingface.save(tmp_path / "a", drawn(cfg), cfg, tokens, 64, None, sampling)
+    read = lambda name: json.loads((tmp_path / "a" / f"{name}.json").read_text())
+    assert read("config")["max_position_embeddings"] == 64
+    assert read("tokenizer_config")["model_max_length"] == 64
+    assert read("config")["bos_token_id"] == read("generation_config")["bos_token_id"] == tokens.end
+    assert hf_text.sampling(tmp_path / "a") == sampling
+    greedy = Sampling(temperature=0.0, no_repeat_ngram_size=3)
+    huggingface.save(str(tmp_path / "b"), drawn(cfg), cfg, tokens, 64, None, greedy)
+    assert hf_text.sampling(str(tmp_path / "b")) == greedy
+
+
+def test_a_folder_is_loaded_and_saved_from_python(small, tmp_path):
+    params, cfg, tokens = panorax.load(str(small))
+    assert cfg == QWEN and tokens.prompt("the cat") == hf_text.tokenizer(small).prompt("the cat")
+    chex.assert_trees_all_equal(params, hf_weights.load(str(small), QWEN))
+    panorax.save(str(tmp_path / "copy"), params, cfg, tokens, context=64)
+    copied, *rest = panorax.load(tmp_path / "copy", mesh="tensor=2")
+    chex.assert_trees_all_equal(jax.device_get(copied), jax.device_get(params))
+    assert rest[0] == cfg and rest[1].ends == tokens.ends
+    half, half_cfg, _ = panorax.load(small, "bfloat16")
+    assert half["embed"].dtype == half_cfg.dtype == "bfloat16"
+    with pytest.raises(AttributeError, match="no attribute 'lode'"):
+        panorax.lode  # noqa: B018
+
+
+def test_unknown_keys_are_ignored_by_name_and_named(small, story, tmp_path, capsys):
+    path = small / "config.json"
+    extra = {"unsloth_fixed": True, "transformers.js_config": {}, "_commit_hash": None}
+    path.write_text(json.dumps(json.loads(path.read_text()) | extra))
+    command = ["generate", "--model", small, "--prompt", "the cat", "--tokens", "2"]
+    ignored = [x for key in extra for x in ("--ignore-key", key)]
+    error = mistake(capsys, *command)
+    assert "_commit_hash, transformers.js_config, unsloth_fixed" in error and ignored[1] in error
+    assert cli.main([*map(str, command), *ignored]) == 0
+    named = f"config.json: ignored {', '.join(extra)}"
+    assert named in capsys.readouterr().err
+    options = ["--init-from", small, *ignored, *story]
+    assert start(tmp_path / "a", *options) == 0 and named in capsys.readouterr().err
+    assert "no unknown key hidden_act" in mistake(capsys, *command, "--ignore-key", "hidden_act")
+    assert "are for --model" in mistake(
+        capsys, "generate", "--workdir", tmp_path / "a", "--ignore-key", "a"
+    )
 
 
 @pytest.mark.parametrize(

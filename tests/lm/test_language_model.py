@@ -11,18 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from panorax import cli
 from panorax.core import spec as core_spec
 from panorax.core.state import State
 from panorax.core.step import evaluated
 from panorax.lm import language_model
-from panorax.nets.decoders import decoder, llama
+from panorax.nets.decoders import decoder, gemma, llama
 from panorax.nets.decoders.llama import Model
 from panorax.ops import blockwise
 from panorax.ops.attention import attention, causal_mask
 from panorax.ops.positions import rope, rope_frequencies
 from panorax.testing.tolerances import CACHED, LAYER, NUMBER, SAME
 
-CFG = Model(vocab=17, d_model=16, n_layers=2, n_heads=4, n_kv_heads=2, d_ff=24)
+SIZES = dict(vocab=17, d_model=16, n_layers=2, n_heads=4, n_kv_heads=2, d_ff=24)
+CFG = Model(**SIZES)
 B, T = 3, 8
 TOKENS = np.random.default_rng(0).integers(0, CFG.vocab, (B, T)).astype(np.int32)
 POSITION = np.broadcast_to(np.arange(T), (B, T))
@@ -181,3 +183,68 @@ def test_remat_stores_fewer_residuals_and_changes_no_gradient():
         sizes.append(sum(x.size for x in residuals))
     assert sizes[0] > sizes[1] > sizes[2]
     chex.assert_trees_all_close(*gradients.values(), **SAME)
+
+
+def test_embeddings_are_read_in_place_of_ids():
+    for family in (llama, gemma):
+        cfg = family.Model(**SIZES)
+        params = core_spec.init(family.spec(cfg), jax.random.key(1))
+        embedded = params["embed"][TOKENS]
+        np.testing.assert_array_equal(
+            decoder.apply(params, embedded, cfg), decoder.apply(params, jnp.asarray(TOKENS), cfg)
+        )
+
+
+def test_a_mask_and_positions_hide_padding_before_a_text():
+    padded = jnp.asarray(np.pad(TOKENS, ((0, 0), (3, 0))))
+    place = jnp.arange(T + 3)[None]
+    mask = jnp.broadcast_to(place[:, None, :] >= 3, (1, T + 3, T + 3))
+    logits = decoder.apply(
+        PARAMS, padded, CFG, position_BT=jnp.maximum(place - 3, 0), mask_BTS=mask
+    )
+    whole = apply(PARAMS, TOKENS, cfg=CFG)
+    np.testing.assert_allclose(logits[:, 3:], whole, atol=2e-5)
+
+
+def test_documents_in_one_row_are_independent_under_a_mask():
+    document = jnp.array([[0, 0, 0, 1, 1, 1, 1, 1]])
+    position = jnp.array([[0, 1, 2, 0, 1, 2, 3, 4]])
+    mask = document[:, None] == document[:, :, None]
+    tokens = jnp.asarray(TOKENS)
+    packed = decoder.apply(PARAMS, tokens, CFG, position_BT=position, mask_BTS=mask)
+    parts = [decoder.apply(PARAMS, part, CFG) for part in (tokens[:, :3], tokens[:, 3:])]
+    np.testing.assert_allclose(packed, jnp.concatenate(parts, 1), atol=2e-5)
+
+
+def test_positions_of_each_row_shift_its_logits_nowhere():
+    shifted = jnp.arange(T)[None] + jnp.array([[0], [7], [100]])
+    logits = decoder.apply(PARAMS, jnp.asarray(TOKENS), CFG, position_BT=shifted)
+    np.testing.assert_allclose(logits, apply(PARAMS, TOKENS, cfg=CFG), atol=5e-4)
+
+
+def test_an_id_outside_the_vocabulary_makes_the_loss_nan_in_the_tests():
+    wrong = jnp.asarray(TOKENS).at[0, 2].set(CFG.vocab)
+    loss, _ = language_model.loss_fn(PARAMS, (), wrong, None, decoder.net(CFG))
+    assert np.isnan(loss)
+
+
+@pytest.mark.parametrize(
+    "options, vocab",
+    [
+        ("--data.tokenizer=bytes", 257),
+        ("--data.tokenizer=characters", 6),
+        ("--data.tokenizer=byte-pairs", 512),
+        ("--data.tokenizer=bytes --model.vocab=300", 300),
+    ],
+)
+def test_the_vocabulary_follows_the_tokenizer_unless_it_is_given(
+    tmp_path, monkeypatch, options, vocab
+):
+    (tmp_path / "train.txt").write_text("abcd")
+    (tmp_path / "val.txt").write_text("x")
+    configs = []
+    monkeypatch.setattr("panorax.engine.run.run", lambda *args: configs.append(args[2]) or 1 / 0)
+    command = f"run lm/llama --smoke --workdir {tmp_path}/a --data.path {tmp_path} {options}"
+    with pytest.raises(ZeroDivisionError):
+        cli.main(command.split())
+    assert configs[0].model.vocab == vocab

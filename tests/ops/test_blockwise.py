@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panorax.ops.attention import attention, sliding_window_mask
-from panorax.ops.blockwise import NEVER, blockwise_attention, causal_attention
+from panorax.ops.blockwise import BLOCK, NEVER, blockwise_attention, causal_attention
 
 SIZES = ((5, 5, 4, 2), (13, 13, 4, 4), (1, 9, 2, 1), (7, 12, 4, 2))  # T, S, H, G
 RANGE = jnp.arange(13)[None]
@@ -74,11 +74,25 @@ def test_half_precision_is_kept():
     assert_close((dense, blocked), 0.03)
 
 
-def test_a_query_without_visible_key_returns_zero():
-    q, k, v, _ = inputs(0, 5, 5, 4, 2)
-    query, key = jnp.zeros((1, 5), jnp.int32), jnp.arange(1, 6)[None]
-    out = blockwise_attention(q, k, v, query, key, NEVER, SCALE, blocks=(4, 3))
-    np.testing.assert_array_equal(out, np.zeros_like(out))
+def test_a_query_without_visible_key_returns_zero_and_has_no_gradient():
+    query, key = jnp.array([[0, 0, 3, 3, 3]]), jnp.arange(1, 6)[None]
+    pair = both(*inputs(0, 5, 5, 4, 2), query, key, NEVER)
+    assert_close(pair)
+    for out, (dq, dk, dv) in pair:
+        np.testing.assert_array_equal(out[:, :2], 0)
+        np.testing.assert_array_equal(dq[:, :2], 0)
+        assert np.all(np.isfinite(dk)) and np.any(out[:, 2:]) and np.any(dv)
+
+
+def test_only_attention_of_one_block_has_forward_mode_derivatives(monkeypatch):
+    q, k, v, d = inputs(0, 13, 13, 4, 4)
+    forward = lambda f: jax.jvp(lambda q: f(q, k, v, RANGE, RANGE, NEVER), (q,), (d,))
+    _, tangent = forward(causal_attention)
+    step = lambda h: causal_attention(q + h * d, k, v, RANGE, RANGE, NEVER)
+    np.testing.assert_allclose(tangent, (step(1e-2) - step(-1e-2)) / 2e-2, atol=2e-3)
+    monkeypatch.setitem(BLOCK, "cpu", 4)
+    with pytest.raises(TypeError, match="forward-mode"):
+        forward(causal_attention)
 
 
 def test_large_logits_give_finite_gradients():

@@ -50,6 +50,12 @@ def trainable(name: str, cfg, purpose: str) -> ModuleType:
     return implementation
 
 
+def name_ignored(folder: Path, keys: list[str]) -> None:
+    """Prints the keys of a Hugging Face folder's config.json that are ignored."""
+    if keys:
+        print(f"panorax: {folder}/config.json: ignored {', '.join(keys)}", file=sys.stderr)
+
+
 def start_jax(devices: int = 1) -> None:
     """Caches compiled programs across processes, and splits a CPU into `devices` devices.
 

@@ -21,12 +21,20 @@ def add(commands) -> None:
 
 
 def main(args) -> int:
-    from panorax.engine import run as runs
+    from panorax.data.readers import read_object
     from panorax.interop import huggingface
 
     experiment.start_jax()
     model = of_run(args)
-    context = runs.config_of(args.workdir).context
-    huggingface.save(args.to, model.params, model.cfg, model.tokenizer, context, args.dtype)
+    huggingface.save(
+        args.to,
+        model.params,
+        model.cfg,
+        model.tokenizer,
+        model.context,
+        args.dtype,
+        model.sampling,
+        read_object(args.workdir / huggingface.METADATA, optional=True),
+    )
     print(f"written to {args.to}")
     return 0

@@ -12,13 +12,25 @@ from panorax.commands import experiment
 from panorax.core import config
 from panorax.core.errors import UserError
 
+
+def token_ids(text: str) -> tuple[int, ...]:
+    """Token ids of a text such as 3,17."""
+    return tuple(int(number) for number in text.split(","))
+
+
 SAMPLING = {
     "temperature": (float, "sampling temperature, 0 takes the argmax"),
     "top-k": (int, "number of most probable tokens to sample from, 0 is all"),
     "top-p": (float, "probability mass of the most probable tokens to sample from, 1 is all"),
+    "repetition-penalty": (float, "divisor of the logits of tokens of the text so far, 1 is off"),
+    "no-repeat-ngram-size": (
+        int,
+        "length of token sequences that are never repeated, 0 is off",
+    ),
+    "suppress-tokens": (token_ids, "ids of tokens that are never sampled, such as 3,17"),
     "min-p": (float, "smallest probability to sample, as a share of the largest, 0 is all"),
 }
-LINE = '{"prompt": text} or {"messages": [{"role": ..., "content": ...}]}'
+LINE = '{"prompt": text} or {"messages": [{"role": ..., "content": ...}], "tools": [...]}'
 
 
 class Prompt(NamedTuple):
@@ -38,7 +50,16 @@ class LanguageModel(NamedTuple):
     """config of the decoder"""
     tokenizer: Any
     sampling: Any
-    """default sampling: temperature, top-k, top-p, min-p"""
+    """default sampling"""
+    context: int | None
+    """most tokens that the model was trained to read, None if it is not known"""
+
+
+class Conversation(NamedTuple):
+    """Messages of a conversation, and schemas of the functions that the model may call."""
+
+    messages: list[dict]
+    tools: list[dict] | None
 
 
 def add(commands) -> None:
@@ -78,15 +99,22 @@ def add(commands) -> None:
     sub.add_argument(
         "--mesh", default="", help="devices to split a folder's model over, such as tensor=4"
     )
+    sub.add_argument(
+        "--ignore-key",
+        action="append",
+        default=[],
+        help="unknown key of config.json that does not affect the computation; may be repeated",
+    )
     sub.add_argument("--seed", type=int, default=0, help="seed of sampling")
 
 
 def main(args) -> int:
     from panorax.parallel.sharding import mesh_sizes
 
-    if args.workdir and (args.mesh or args.dtype):
+    if args.workdir and (args.mesh or args.dtype or args.ignore_key):
         raise UserError(
-            "--mesh and --dtype are for --model; a run is loaded on one device in its own dtype"
+            "--mesh, --dtype and --ignore-key are for --model; a run is loaded on one device in "
+            "its own dtype"
         )
     experiment.start_jax(math.prod(mesh_sizes(args.mesh).values()))
     model = of_run(args) if args.workdir else _of_folder(args)
@@ -109,7 +137,9 @@ def main(args) -> int:
 def of_run(args) -> LanguageModel:
     """The language model of the run in `args.workdir`. Raises UserError if it has none."""
     from panorax.data import tokenizer
+    from panorax.data.readers import read_object
     from panorax.engine import run as runs
+    from panorax.interop import huggingface
 
     cfg = runs.config_of(args.workdir)
     implementation = config.module_of(cfg)
@@ -120,21 +150,19 @@ def of_run(args) -> LanguageModel:
     state = runs.restore(args.workdir, implementation.system(cfg).init_state)
     params, model, sampling = implementation.decoder_of(state, cfg)
     text = (args.workdir / "tokenizer.json").read_text()
-    return LanguageModel(params, model, tokenizer.from_json(text), sampling)
+    started_from = read_object(args.workdir / huggingface.METADATA, optional=True).get("config", {})
+    context = max(cfg.context, started_from.get("max_position_embeddings") or 0)
+    return LanguageModel(params, model, tokenizer.from_json(text), sampling, context)
 
 
 def _of_folder(args) -> LanguageModel:
     """The language model of the Hugging Face folder `args.model`."""
-    from panorax.interop import hf_text, hf_weights, huggingface
-    from panorax.nets.decoders import decoder
-    from panorax.parallel.sharding import make_mesh, parameter_shardings
+    from panorax.interop import hf_text, huggingface
 
-    cfg, tokenizer = huggingface.model(args.model), hf_text.tokenizer(args.model)
-    shardings = parameter_shardings(decoder.spec(cfg), make_mesh(args.mesh))
-    params = hf_weights.load(args.model, cfg, shardings, args.dtype)
-    dtype = "bfloat16" if params["embed"].dtype == "bfloat16" else "float32"
-    cfg = dataclasses.replace(cfg, dtype=dtype)
-    return LanguageModel(params, cfg, tokenizer, hf_text.sampling(args.model))
+    loaded = huggingface.load(args.model, args.dtype, args.mesh, args.ignore_key)
+    experiment.name_ignored(args.model, args.ignore_key)
+    sampling, context = hf_text.sampling(args.model), huggingface.context(args.model)
+    return LanguageModel(*loaded, sampling, context)
 
 
 def prompts(
@@ -143,23 +171,25 @@ def prompts(
     """Tokenises prompts: `texts`, then `files`.
 
     A text file is one prompt. A .jsonl file has one prompt per line: {"prompt": text} or
-    {"messages": [...]}. With `chat`, a text is the message of a user. `system`, if not None, is the
-    system message of every conversation. Without texts and files, the result is one empty prompt,
-    or no prompt with `chat`. Raises UserError for a file or a prompt that cannot be read.
+    {"messages": [...]}, with "tools": [...] for functions that the model may call. With `chat`, a
+    text is the message of a user. `system`, if not None, is the system message of every
+    conversation. Without texts and files, the result is one empty prompt, or no prompt with `chat`.
+    Raises UserError for a file or a prompt that cannot be read.
     """
     entries = [*texts, *(entry for file in files for entry in _read(file))]
     if not entries and not chat:
         entries = [""]
     instruction = [{"role": "system", "content": system}] if system else []
 
-    def encoded(entry: str | list[dict]) -> Prompt:
+    def encoded(entry: str | Conversation) -> Prompt:
         if isinstance(entry, str) and not chat:
             entry.encode()  # raises UnicodeEncodeError for half of a surrogate pair
             return Prompt(entry, tokenizer.prompt(entry))
         if not hasattr(tokenizer, "chat"):
             raise UserError("this model has no chat template: give plain prompts")
-        messages = [{"role": "user", "content": entry}] if isinstance(entry, str) else entry
-        return Prompt("", tokenizer.chat([*instruction, *messages]))
+        if isinstance(entry, str):
+            entry = Conversation([{"role": "user", "content": entry}], None)
+        return Prompt("", tokenizer.chat([*instruction, *entry.messages], entry.tools))
 
     try:
         return [encoded(entry) for entry in entries]
@@ -169,7 +199,7 @@ def prompts(
         ) from error
 
 
-def _read(file: Path) -> Iterator[str | list[dict]]:
+def _read(file: Path) -> Iterator[str | Conversation]:
     """The prompts of a file."""
     try:
         text = file.read_text(encoding="utf-8")
@@ -190,11 +220,21 @@ def _read(file: Path) -> Iterator[str | list[dict]]:
             raise UserError(f"{file}, line {n}: expected {LINE}") from error
 
 
-def _entry(entry: dict) -> str | list[dict]:
-    """The prompt or the messages of a line. Raises KeyError or TypeError for anything else."""
+def _entry(entry: dict) -> str | Conversation:
+    """The prompt or the conversation of a line. Raises KeyError or TypeError for anything else.
+
+    The content of a message is a text; a message with "tool_calls" needs none.
+    """
     if "prompt" in entry:
         return entry["prompt"] + ""
-    return [{"role": m["role"] + "", "content": m["content"] + ""} for m in entry["messages"]]
+    messages, tools = [{**message} for message in entry["messages"]], entry.get("tools")
+    for message in messages:
+        if message.get("content") is not None or not message.get("tool_calls"):
+            message["content"] + ""
+        message["role"] + ""
+    if tools is not None:
+        tools = [{**tool} for tool in tools]
+    return Conversation(messages, tools)
 
 
 def write(
@@ -202,14 +242,26 @@ def write(
 ) -> None:
     """Prints every prompt with its continuation of at most `new` tokens, `batch` prompts at a time.
 
-    A batch of one prompt is printed as it is generated. The key of a batch is `fold_in(key, i)`
-    with the key of `seed` and the index i of its first prompt.
+    A batch of one prompt is printed as it is generated. A line on stderr says if texts become
+    longer than the model's context. The key of a batch is `fold_in(key, i)` with the key of `seed`
+    and the index i of its first prompt.
     """
     import jax
 
     from panorax.nets.decoders.generate import stream
+    from panorax.ops.positions import DynamicNTKRope
 
     out, key = out or sys.stdout, jax.random.key(seed)
+    longest = max(len(ids) for _, ids in prompts) + new
+    # dynamic scaling fits the positions to any length
+    context = None if isinstance(model.cfg.rope, DynamicNTKRope) else model.context
+    if context and longest > context:
+        print(
+            f"panorax: {longest} tokens, prompt and new ones, are more than the {context} that "
+            f"the model was trained to read; it continues from the last {context // 2} whenever "
+            "its context is full",
+            file=sys.stderr,
+        )
     for start in range(0, len(prompts), batch):
         shown, ids = zip(*prompts[start : start + batch])
         texts = stream(
@@ -220,6 +272,7 @@ def write(
             new=new,
             cfg=model.cfg,
             sampling=model.sampling,
+            context=context,
         )
         if len(ids) == 1:
             write_growing(shown[0], (row[0] for row in texts), out)

@@ -39,6 +39,12 @@ def add(commands) -> None:
         help="Hugging Face folder whose model, weights and tokenizer a language model starts from",
     )
     sub.add_argument(
+        "--ignore-key",
+        action="append",
+        default=[],
+        help="unknown key of the folder's config.json without effect; may be repeated",
+    )
+    sub.add_argument(
         "--record",
         action="store_true",
         help="write the result beside the config, as its record in the catalogue",
@@ -76,8 +82,13 @@ def main(args) -> int:
         directory = directory or runs.newest_directory(name)
         cfg, mesh = _continued(directory, name, cfg, mesh)
     if args.init_from:
-        cfg = _started_from(cfg, args.init_from)
+        cfg = _started_from(cfg, args.init_from, args.ignore_key)
+        experiment.name_ignored(args.init_from, args.ignore_key)
+    elif args.ignore_key:
+        raise UserError("--ignore-key is for --init-from: it names keys of a folder's config.json")
     cfg = config.override(cfg, args.overrides, f"panorax run {name}")
+    if not args.resume and not any(x.startswith("--model.vocab") for x in args.overrides):
+        cfg = getattr(config.module_of(cfg), "with_vocabulary", lambda cfg: cfg)(cfg)
     if args.record:
         _check_record(args, runs.deviations(module, cfg, directory))
     if not args.distributed:
@@ -128,7 +139,7 @@ def _check_record(args, deviating: dict[str, tuple]) -> None:
         )
 
 
-def _started_from(cfg, folder: Path):
+def _started_from(cfg, folder: Path, ignored: list[str]):
     """`cfg` with the model, weights and tokenizer of a Hugging Face folder."""
     implementation = config.module_of(cfg)
     if not hasattr(implementation, "started_from"):
@@ -136,4 +147,4 @@ def _started_from(cfg, folder: Path):
             "--init-from starts language models from Hugging Face folders; "
             f"this is a config of {implementation.__name__}"
         )
-    return implementation.started_from(cfg, folder)
+    return implementation.started_from(cfg, folder, ignored)

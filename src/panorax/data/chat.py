@@ -11,15 +11,20 @@ from panorax.core.errors import UserError
 
 
 def render(
-    template: str | None, messages: Sequence[dict[str, str]], special: dict[str, str]
+    template: str | None,
+    messages: Sequence[dict],
+    special: dict[str, str],
+    tools: Sequence[dict] | None = None,
 ) -> str:
     """The text of `messages`, followed by the opening of the assistant's answer.
 
-    messages: a sequence of {"role": ..., "content": ...}.
+    messages: a sequence of {"role": ..., "content": ...}, with other keys such as "tool_calls".
     special: texts of the special tokens by name, such as {"bos_token": "<s>"}.
+    tools: JSON schemas of the functions that the model may call.
     Raises UserError if `template` is None, fails, or refuses the conversation.
     """
-    from jinja2 import TemplateError
+    from jinja2 import TemplateError, nodes
+    from jinja2.ext import Extension
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     if template is None:
@@ -28,11 +33,29 @@ def render(
     def refuse(message):
         raise TemplateError(message)
 
-    def to_json(x, indent=None):
-        return json.dumps(x, ensure_ascii=False, indent=indent)
+    def to_json(x, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
+        return json.dumps(
+            x, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+        )
+
+    class Generation(Extension):
+        """`{% generation %} ... {% endgeneration %}` around the assistant's texts."""
+
+        tags = {"generation"}
+
+        def parse(self, parser):
+            line = next(parser.stream).lineno
+            body = parser.parse_statements(["name:endgeneration"], drop_needle=True)
+            call = self.call_method("_text", [], lineno=line)
+            return nodes.CallBlock(call, [], [], body).set_lineno(line)
+
+        def _text(self, caller) -> str:
+            return caller()
 
     sandbox = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.loopcontrols", Generation],
     )
     sandbox.filters["tojson"] = to_json
     sandbox.globals |= {
@@ -41,7 +64,11 @@ def render(
     }
     try:
         text = sandbox.from_string(template).render(
-            messages=list(messages), add_generation_prompt=True, **special
+            messages=list(messages),
+            tools=tools,
+            documents=None,
+            add_generation_prompt=True,
+            **special,
         )
         text.encode()  # raises on lone surrogates
         return text

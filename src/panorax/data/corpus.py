@@ -9,7 +9,8 @@ import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
-from panorax.data.readers import read_documents
+from panorax.core.errors import UserError
+from panorax.data.readers import read_documents, split_folder
 
 SKIP = {
     "test",
@@ -32,16 +33,32 @@ class Corpus:
 
 
 def load(
-    path: str | None, held_out: float, at_most: int | None = None, part: str = "all"
+    path: str | None,
+    held_out: float,
+    at_most: int | None = None,
+    part: str = "all",
+    held_out_path: str | None = None,
 ) -> Corpus:
-    """Reads documents, removes duplicates, and holds out about the share `held_out` of the text.
+    """Reads documents, removes duplicates, and holds out `held_out_path` or a share of the text.
 
     path: file or folder; None for the part `part` of the default corpus.
+    held_out: share of the text that is held out if there is no held-out file.
     at_most: largest number of documents, of which the first are used; None for all.
-    Documents are held out in the order of the SHA-256 of their text, independent of their names. A
-    single document is cut at a line end. Raises UserError if `path` cannot be read.
+    held_out_path: file or folder of the held-out documents, which are left out of training. By
+    default a folder with files such as train.txt and val.txt is split into these files.
+    For a share, documents are held out in the order of the SHA-256 of their text, independent of
+    their names, and a single document is cut at a line end. Raises UserError if a path cannot be
+    read, or if nothing is left to train on.
     """
+    if path is not None and held_out_path is None:
+        path, held_out_path = split_folder(path) or (path, None)
     documents = deduplicate((PARTS[part]() if path is None else read_documents(path))[:at_most])
+    if held_out_path is not None:
+        chosen = deduplicate(read_documents(held_out_path)[:at_most])
+        train = [text for text in documents if text not in {*chosen}]
+        if not train:
+            raise UserError(f"all text of {path or part} is also in {held_out_path}")
+        return Corpus(tuple(train), tuple(chosen))
     if len(documents) == 1:
         text = documents[0]
         length = int(len(text) * (1 - held_out))

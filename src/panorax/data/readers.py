@@ -12,6 +12,11 @@ import numpy as np
 
 from panorax.core.errors import UserError
 
+TOKENS = (".npy", ".npz", ".bin", ".pt", ".safetensors")
+"""suffixes of files that usually hold token ids or weights"""
+TRAIN, HELD_OUT = ("train", "training"), ("val", "valid", "validation", "dev", "test")
+"""names, without suffix, of the parts of a split corpus"""
+
 
 def read_tokens(path: str) -> np.ndarray:
     """A tokenised corpus of any size: a memory-mapped 1-D integer array from an `.npy` file."""
@@ -71,8 +76,9 @@ def read_object(path: Path, optional: bool = False) -> dict:
 def read_documents(path: str) -> list[str]:
     """Texts of a UTF-8 file, or of all files below a folder in the order of their names.
 
-    Empty files are skipped, and in a folder files whose name starts with a dot. Raises UserError if
-    the path is missing, has no text, or has a file that is not UTF-8.
+    Each line of a .jsonl file is the document in its field "text". Empty files are skipped, and in
+    a folder files whose name starts with a dot. Raises UserError if the path is missing, has no
+    text, or has a file that is not UTF-8 text.
     """
     texts = [text for _, text in _texts(Path(path)) if text.strip()]
     if not texts:
@@ -85,9 +91,45 @@ def _texts(path: Path) -> Iterator[tuple[Path, str]]:
         raise UserError(f"data path {path} does not exist")
     visible = (p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
     for file in [path] if path.is_file() else sorted(visible):
+        if file.suffix in TOKENS:
+            raise UserError(
+                f"{file} is a {file.suffix} file, and token ids are not read, because they lack "
+                'their tokenizer: give UTF-8 text, or .jsonl lines with a field "text"'
+            )
         try:
-            yield file, file.read_text(encoding="utf-8")
+            text = file.read_text(encoding="utf-8")
+            if file.suffix == ".jsonl":
+                yield from ((file, line) for line in _lines(file, text))
+            else:
+                yield file, text
         except UnicodeDecodeError as error:
             raise UserError(f"{file} is not UTF-8 text (byte {error.start})") from error
         except OSError as error:
             raise UserError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _lines(file: Path, text: str) -> Iterator[str]:
+    """The field "text" of each line of a .jsonl file."""
+    # str.splitlines would also split at characters that JSON strings may contain.
+    for n, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                document = json.loads(line)["text"] + ""
+                document.encode()  # raises UnicodeEncodeError for half of a surrogate pair
+                yield document
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                raise UserError(f'{file}, line {n}: expected {{"text": text}}') from error
+
+
+def split_folder(path: str) -> tuple[str, str] | None:
+    """The training and held-out parts of a folder with files such as train.txt and val.txt.
+
+    None for any other path. Subfolders of these names count too. Of several held-out parts, the
+    first of HELD_OUT is used, so that a test part stays unread beside a validation part.
+    """
+    parts = {p.stem.lower(): p for p in sorted(Path(path).iterdir())} if Path(path).is_dir() else {}
+    train, held_out = (
+        next((str(parts[name]) for name in names if name in parts), None)
+        for names in (TRAIN, HELD_OUT)
+    )
+    return (train, held_out) if train and held_out else None

@@ -20,13 +20,17 @@ class Text:
     """A corpus and its tokenizer."""
 
     path: str | None = None
-    """UTF-8 text file, or folder of such files; None for the default corpus"""
+    """UTF-8 text file, .jsonl file with a "text" field in each line, or folder of such files; None
+    for the default corpus"""
     part: Literal["all", "sources", "reference"] = "all"
     """part of the default corpus: the standard library's sources, the language reference, or all"""
     tokenizer: Literal["bytes", "characters", "byte-pairs"] = "byte-pairs"
     """tokenizer, trained on the training documents, with at most model.vocab tokens"""
     held_out: PositiveShare = 0.04
-    """share of the text that is held out, in whole documents"""
+    """share of the text that is held out, in whole documents, without a held-out file"""
+    held_out_path: str | None = None
+    """file or folder of the held-out text; None for the share, or for the val.txt beside a
+    train.txt in the folder of the text"""
     at_most: Count | None = None
     """largest number of documents; None for all"""
 
@@ -61,6 +65,19 @@ class Tokens:
             "data.json": json.dumps(facts, indent=2) + "\n",
         }
 
+    def summary(self) -> str:
+        """One line: tokens and documents of both parts, and the tokenizer."""
+        sizes = zip(
+            ("training", "held-out"),
+            (self.train, self.held_out),
+            (self.corpus.train, self.corpus.held_out),
+        )
+        parts = [
+            f"{len(ids):,} {name} tokens in {len(texts):,} documents" for name, ids, texts in sizes
+        ]
+        kind, size = type(self.tokenizer).__name__, self.tokenizer.vocab_size
+        return f"data: {', '.join(parts)}; {kind} tokenizer of {size:,} tokens"
+
     def held_out_batches(
         self, batch: int, length: int, stride: int
     ) -> Iterator[dict[str, np.ndarray]]:
@@ -81,7 +98,7 @@ def dataset(cfg: Text, vocab: int, pretrained=None) -> Tokens:
     pretrained: tokenizer; None trains `cfg.tokenizer` on the training documents.
     Raises UserError if the text cannot be read or needs more than `vocab` tokens.
     """
-    documents = corpus.load(cfg.path, cfg.held_out, cfg.at_most, cfg.part)
+    documents = load(cfg)
     tokens = pretrained or tokenizer.train(cfg.tokenizer, documents.train, vocab)
     if tokens.vocab_size > vocab:
         raise UserError(
@@ -94,6 +111,19 @@ def dataset(cfg: Text, vocab: int, pretrained=None) -> Tokens:
         return np.array([*ids, tokens.end], np.int32)
 
     return Tokens(encode(documents.train), encode(documents.held_out), documents, tokens)
+
+
+def load(cfg: Text) -> corpus.Corpus:
+    """Reads and splits the documents."""
+    return corpus.load(cfg.path, cfg.held_out, cfg.at_most, cfg.part, cfg.held_out_path)
+
+
+def vocabulary(cfg: Text) -> int | None:
+    """Size of the vocabulary that the tokenizer of a text needs; None if it may have any size."""
+    if cfg.tokenizer == "byte-pairs":
+        return None
+    texts = load(cfg).train if cfg.tokenizer == "characters" else ()
+    return tokenizer.train(cfg.tokenizer, texts, 0).vocab_size
 
 
 def joined(documents: tuple[str, ...]) -> bytes:

@@ -158,12 +158,13 @@ class Pretrained:
     def prompt(self, text: str) -> list[int]:
         return self.library.encode(text).ids
 
-    def chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
+    def chat(self, messages: Sequence[dict], tools: Sequence[dict] | None = None) -> list[int]:
         """Ids of a conversation up to the start of the assistant's answer.
 
+        tools: JSON schemas of the functions that the model may call.
         Raises UserError if there is no template or the template refuses the conversation.
         """
-        return self.encode(chat.render(self.template, messages, dict(self.special)))
+        return self.encode(chat.render(self.template, messages, dict(self.special), tools))
 
     def decode(self, ids: Sequence[int]) -> str:
         return self.library.decode([int(i) for i in ids])

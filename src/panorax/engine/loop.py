@@ -128,7 +128,10 @@ def fit(
     vote = processes.Vote()
     with Interrupts() as interrupts, jax.set_mesh(place.replicated.mesh):
         while step < run.steps and not (stop := vote(interrupts.received)):
-            n = min(run.chunk, run.steps - step)
+            until_evaluation = (
+                run.eval_every - step % run.eval_every if run.eval_every else run.steps
+            )
+            n = min(run.chunk, run.steps - step, until_evaluation)
             state, metrics = train(state, step, n)
             if pending:
                 record(*pending)

@@ -177,6 +177,8 @@ def check_data(system: System, directory: Path, ways: int, mesh: str) -> None:
             with files.writing(directory):
                 directory.mkdir(parents=True, exist_ok=True)
                 rundir.keep(directory, texts)
+            if summary := system.summary():
+                print(summary, flush=True)
         if any(x.shape[0] % ways for x in jax.tree.leaves(system.batch)):
             raise UserError(
                 f"--mesh {mesh} splits a batch {ways} ways, which does not divide its rows; "

@@ -6,7 +6,7 @@ to affect the computation; any other key is an error. Absent keys have the defau
 `rope_parameters`. The newer one is written.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from panorax.core.errors import UserError
 from panorax.interop.hf_keys import Keys
@@ -61,9 +61,10 @@ REQUIRED = ("factor", "low_freq_factor", "high_freq_factor")
 MOST_LAYERS = 4096  # more layers mean a damaged config
 
 
-def read(config: dict) -> llama.Model:
+def read(config: dict, ignore: Sequence[str] = ()) -> llama.Model:
     """The model that a config.json describes.
 
+    ignore: unknown keys that do not affect the computation.
     Raises UserError that names the key if a key is missing, has a wrong value, or is not supported.
     """
     keys = Keys(config)
@@ -74,7 +75,7 @@ def read(config: dict) -> llama.Model:
         model = READERS[kind](keys)
     except ValueError as error:  # sizes that do not fit each other
         raise UserError("config.json: " + _renamed(str(error), "model.", SIZES)) from error
-    keys.done(WITHOUT_EFFECT)
+    keys.done(WITHOUT_EFFECT, frozenset(ignore))
     return model
 
 
@@ -86,7 +87,7 @@ def _renamed(message: str, prefix: str, names: dict[str, str]) -> str:
 
 
 def write(model: llama.Model, context: int) -> dict:
-    """The config.json of a model trained on sequences of `context` tokens.
+    """The config.json of a model that reads sequences of up to `context` tokens.
 
     Raises UserError if no Hugging Face family is equivalent to `model`.
     """
@@ -101,10 +102,18 @@ def write(model: llama.Model, context: int) -> dict:
         "head_dim": model.head_size,
         "model_type": kind,
         "architectures": [ARCHITECTURES[kind]],
-        "max_position_embeddings": getattr(model.rope, "context", context),
+        "max_position_embeddings": max_position(model.rope, context),
         "rope_parameters": _write_rope(model.rope),
     }
     return written | WRITERS[kind](model)
+
+
+def max_position(rope: Rope, context: int) -> int:
+    """`max_position_embeddings` of a model that reads up to `context` tokens.
+
+    Dynamic scaling starts at this length, so that it cannot be another one.
+    """
+    return rope.context if isinstance(rope, DynamicNTKRope) else context
 
 
 def _write_rope(rope: Rope) -> dict:

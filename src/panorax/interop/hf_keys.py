@@ -72,8 +72,18 @@ class Keys:
         shown = reprlib.repr(value)
         return UserError(f"{self._where}: {name} {shown} is not supported, only {accepted}")
 
-    def done(self, without_effect: Set[str] = frozenset()) -> None:
-        """Raises UserError if keys are left that are not in `without_effect`."""
-        unknown = sorted(self._left.keys() - without_effect)
-        if unknown:
-            raise UserError(f"{self._where} has unknown keys: {', '.join(unknown)}")
+    def done(self, without_effect: Set[str] = frozenset(), ignore: Set[str] = frozenset()) -> None:
+        """Raises UserError if keys are left that are neither in `without_effect` nor in `ignore`.
+
+        A key of `ignore` that is not left is an error too: it is absent, or it has an effect.
+        """
+        unknown = self._left.keys() - without_effect
+        if known := sorted(ignore - unknown):
+            raise UserError(
+                f"{self._where} has no unknown key {known[0]}; --ignore-key takes those"
+            )
+        if unknown := sorted(unknown - ignore):
+            raise UserError(
+                f"{self._where} has unknown keys: {', '.join(unknown)}; if they do not affect what "
+                f"the model computes, add --ignore-key {' --ignore-key '.join(unknown)}"
+            )

@@ -10,11 +10,12 @@ from panorax.data.tokenizer import END, Pretrained
 from panorax.ops.sampling import Sampling
 
 
-def tokenizer(directory: Path) -> Pretrained:
+def tokenizer(directory: str | Path) -> Pretrained:
     """The tokenizer of a folder, with its end-of-text ids and its chat template.
 
     Raises UserError if tokenizer.json is missing or damaged, or if no file names an end of text.
     """
+    directory = Path(directory)
     tokens = _library_tokenizer(directory / "tokenizer.json")
     config = read_object(directory / "tokenizer_config.json", optional=True)
     special = _special_tokens(config)
@@ -70,6 +71,17 @@ def settings(tokens) -> dict:
     return {"bos_token": END, "eos_token": END}
 
 
+def ids(tokens) -> dict[str, int]:
+    """Ids of the tokens that start and pad a text, as in config.json."""
+    if not isinstance(tokens, Pretrained):
+        return {"bos_token_id": tokens.end}
+    texts = dict(tokens.special)
+    found = {
+        name: tokens.library.token_to_id(texts.get(f"{name}_token", "")) for name in ("bos", "pad")
+    }
+    return {f"{name}_token_id": number for name, number in found.items() if number is not None}
+
+
 def library(tokens):
     """A `tokenizers.Tokenizer` that encodes a text as `tokens.prompt` does."""
     if isinstance(tokens, Pretrained):
@@ -83,22 +95,46 @@ def library(tokens):
     return copy
 
 
-def sampling(directory: Path) -> Sampling:
+PENALTIES = {"repetition_penalty": float, "no_repeat_ngram_size": int, "suppress_tokens": tuple}
+FILTERS = {"temperature": float, "top_k": int, "top_p": float, "min_p": float}
+
+
+def sampling(directory: str | Path) -> Sampling:
     """Sampling settings of generation_config.json; greedy without them, top-k 50 by default.
 
     Raises UserError if a setting is not a number or is out of range.
     """
-    config = read_object(directory / "generation_config.json", optional=True)
-    if not config.get("do_sample"):
-        return Sampling(temperature=0.0)
-    kinds = {"temperature": float, "top_k": int, "top_p": float, "min_p": float}
-    values = {"top_k": 50} | {name: config[name] for name in kinds if config.get(name) is not None}
+    path = Path(directory) / "generation_config.json"
+    config = read_object(path, optional=True)
+    samples = bool(config.get("do_sample"))
+    kinds = PENALTIES | (FILTERS if samples else {})
+    default = {"top_k": 50} if samples else {"temperature": 0.0}
+    given = {name: config[name] for name in kinds if config.get(name) is not None}
     try:
-        if wrong := [name for name, x in values.items() if type(x) not in (int, kinds[name])]:
-            raise UserError(f"{wrong[0]} must be a number, got {reprlib.repr(values[wrong[0]])}")
-        return Sampling(**{name: kinds[name](x) for name, x in values.items()})
+        return Sampling(
+            **default | {name: _setting(name, x, kinds[name]) for name, x in given.items()}
+        )
     except (UserError, OverflowError) as error:
-        raise UserError(f"{directory / 'generation_config.json'}: {error}") from error
+        raise UserError(f"{path}: {error}") from error
+
+
+def _setting(name: str, value, kind: type):
+    """One setting as a number or a tuple of ids. Raises UserError for another type."""
+    if kind is tuple:
+        if not isinstance(value, list) or not all(type(x) is int for x in value):
+            raise UserError(f"{name} must be a list of ids, got {reprlib.repr(value)}")
+    elif type(value) not in (int, kind):
+        raise UserError(f"{name} must be a number, got {reprlib.repr(value)}")
+    return kind(value)
+
+
+def sampling_settings(cfg: Sampling) -> dict:
+    """The settings of generation_config.json that `sampling` reads as `cfg`."""
+    names = [*PENALTIES, *(FILTERS if cfg.temperature else ())]
+    values = {name: getattr(cfg, name) for name in names}
+    kept = {name: x for name, x in values.items() if x != getattr(Sampling(), name)}
+    top_k = {"top_k": cfg.top_k} if cfg.temperature else {}  # 50 is the default of transformers
+    return {"do_sample": cfg.temperature > 0} | top_k | kept
 
 
 def _template(directory: Path, config: dict) -> str | None:

@@ -23,6 +23,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from panorax.core import spec as core_spec
 from panorax.interop.hf_tensors import INDEX, SINGLE, Folder
 from panorax.nets.decoders import decoder
+from panorax.parallel.sharding import make_mesh, parameter_shardings
 
 TOP = {
     "embed": ("model.embed_tokens.weight", "V D -> VD"),
@@ -69,15 +70,16 @@ def table(cfg) -> dict[str, list[tuple[str, str]]]:
     return {ours: [TOP[ours]] for ours in spec if ours != "layers"} | stacked
 
 
-def load(directory: Path, cfg, shardings, dtype=None):
+def load(directory: str | Path, cfg, shardings=None, dtype=None):
     """Parameters of the model `cfg` from a folder.
 
-    shardings: a tree of NamedSharding.
+    shardings: a tree of NamedSharding; None for one device.
     dtype: dtype of all parameters; None keeps the stored dtypes.
     All names and shapes are checked before a tensor is read. Raises UserError that names the tensor
     or file if one is missing, damaged, unknown, or of another shape.
     """
-    folder, names = Folder(directory), table(cfg)
+    shardings = shardings or parameter_shardings(decoder.spec(cfg), make_mesh())
+    folder, names = Folder(Path(directory)), table(cfg)
     declared = _flat(decoder.spec(cfg), is_leaf=lambda x: isinstance(x, core_spec.P))
     for ours, tensors in names.items():
         shape = declared[ours].shape[1:] if ours.startswith("layers/") else declared[ours].shape

@@ -12,6 +12,8 @@ Source: Bengio et al. 2003; Radford et al. 2018.
 
 import dataclasses
 import functools
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -26,7 +28,7 @@ from panorax.core.ranges import Count, checked
 from panorax.core.state import State, System, first_state
 from panorax.core.step import update
 from panorax.data.batches import windows
-from panorax.data.text import Text, dataset
+from panorax.data.text import Text, dataset, vocabulary
 from panorax.interop import hf_text, hf_weights, huggingface
 from panorax.lm.report import report
 from panorax.nets.decoders import decoder, gemma, llama, qwen
@@ -56,6 +58,8 @@ class Config:
     """micro-batches per batch, processed one after another to save memory"""
     init_from: str | None = None
     """Hugging Face folder with the initial weights and the tokenizer; None for random weights"""
+    ignore_key: tuple[str, ...] = ()
+    """unknown keys of that folder's config.json that do not affect what the model computes"""
     sampling: Sampling = Sampling(temperature=0.7, top_p=0.95)
     """sampling of the texts in the final report"""
 
@@ -67,9 +71,32 @@ class Config:
             )
 
 
-def started_from(cfg: Config, directory: Path) -> Config:
-    """`cfg` with the model, initial weights and tokenizer of a Hugging Face folder."""
-    return dataclasses.replace(cfg, model=huggingface.model(directory), init_from=str(directory))
+def started_from(cfg: Config, directory: Path, ignore: Sequence[str] = ()) -> Config:
+    """`cfg` with the model, initial weights, tokenizer and sampling of a Hugging Face folder.
+
+    ignore: unknown keys of its config.json that do not affect the computation.
+    """
+    return dataclasses.replace(
+        cfg,
+        model=huggingface.model(directory, ignore),
+        init_from=str(directory),
+        ignore_key=tuple(ignore),
+        sampling=hf_text.sampling(directory),
+    )
+
+
+def with_vocabulary(cfg: Config) -> Config:
+    """`cfg` with the vocabulary that its tokenizer needs, unless that may have any size."""
+    return sized(cfg, None if cfg.init_from else vocabulary(cfg.data))
+
+
+def sized(cfg: Config, vocab: int | None) -> Config:
+    """`cfg` with a model of `vocab` tokens; None keeps its vocabulary."""
+    return (
+        cfg
+        if vocab is None
+        else dataclasses.replace(cfg, model=dataclasses.replace(cfg.model, vocab=vocab))
+    )
 
 
 def decoder_of(state: State, cfg: Config):
@@ -129,12 +156,18 @@ def system(
             cfg.data, cfg.model.vocab, cfg.init_from and hf_text.tokenizer(Path(cfg.init_from))
         )
 
+    def kept_files():
+        if not cfg.init_from:
+            return text().files()
+        metadata = json.dumps(huggingface.metadata(cfg.init_from), indent=2) + "\n"
+        return text().files() | {huggingface.METADATA: metadata}
+
     def init_state(key):
         params, extra = net.init(key)
         return first_state(params, tx, extra)
 
     def pretrained(shardings: State):
-        huggingface.refuse_another_model(cfg.model, Path(cfg.init_from))
+        huggingface.refuse_another_model(cfg.model, Path(cfg.init_from), cfg.ignore_key)
         return {
             "params": hf_weights.load(Path(cfg.init_from), cfg.model, shardings.params, jnp.float32)
         }
@@ -148,7 +181,8 @@ def system(
         batches=lambda step: windows(text().train, cfg.batch, cfg.context + 1, cfg.run.seed, step),
         held_out=lambda: text().held_out_batches(cfg.batch, cfg.context, cfg.stride),
         report=lambda state, key: report(state.params, text(), key, cfg),
-        files=lambda: text().files(),
+        summary=lambda: text().summary(),
+        files=kept_files,
         pretrained=pretrained if cfg.init_from else None,
         micro_batches=cfg.accumulate,
         per_step={"tokens": cfg.batch * cfg.context},

@@ -18,6 +18,7 @@ Source: Hu et al. 2021, arXiv:2106.09685.
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -37,7 +38,7 @@ from panorax.core.step import evaluated, scan_steps, stacked
 from panorax.core.study import family
 from panorax.data import tokenizer
 from panorax.data.batches import windows
-from panorax.data.text import Text, dataset
+from panorax.data.text import Text, dataset, vocabulary
 from panorax.lm import language_model
 from panorax.lm.report import report as baselines_and_samples
 from panorax.nets.decoders import decoder
@@ -91,9 +92,14 @@ class Config(language_model.Config):
     """optimiser of the full fine-tuning"""
 
 
-def started_from(cfg: Config, directory: Path) -> Config:
+def started_from(cfg: Config, directory: Path, ignore: Sequence[str] = ()) -> Config:
     """`cfg` with a Hugging Face folder as the base, without the comparison."""
-    return dataclasses.replace(language_model.started_from(cfg, directory), compare=False)
+    return dataclasses.replace(language_model.started_from(cfg, directory, ignore), compare=False)
+
+
+def with_vocabulary(cfg: Config) -> Config:
+    """`cfg` with the vocabulary of the base's tokenizer, unless it may have any size."""
+    return language_model.sized(cfg, None if cfg.init_from else vocabulary(cfg.base.data))
 
 
 def decoder_of(state: State, cfg: Config):
@@ -248,6 +254,11 @@ def system(
             return {"extra": base.pretrained(shardings.replace(params=shardings.extra))["params"]}
         return {"extra": trained(base, cfg.base.run, shardings.step.mesh)}
 
+    def files():
+        of_base = base.files()
+        kept = {"base_data.json" if name == "data.json" else name: x for name, x in of_base.items()}
+        return kept | text().files()
+
     def report(state: State, key: jax.Array) -> Result:
         merged, *_ = decoder_of(state, cfg)
         samples = baselines_and_samples(merged, text(), key, cfg)
@@ -260,7 +271,8 @@ def system(
         language_model.system(cfg, lora, tx),
         batches=lambda i: windows(text().train, cfg.batch, cfg.context + 1, cfg.run.seed, i),
         held_out=lambda: text().held_out_batches(cfg.batch, cfg.context, cfg.stride),
-        files=lambda: text().files() | {"base_data.json": base.files()["data.json"]},
+        summary=lambda: text().summary(),
+        files=files,
         report=report,
         extra_axes=core_spec.axes(net.spec),
         pretrained=pretrained,

@@ -15,9 +15,10 @@ def attention(
 ) -> Float[Array, "B T H K"]:
     """softmax(scale q k^T) v; each group of H / G query heads shares one key/value head.
 
-    mask_BTS: True if the query may attend to the key. A query without any such key returns the mean
-    of all values.  scale: by default 1 / sqrt(K).  cap: soft cap of the logits (see `soft_cap`).
-    Logits and softmax are computed in float32. Raises ValueError if G does not divide H.
+    mask_BTS: True if the query may attend to the key. A query without any such key returns 0.
+    scale: by default 1 / sqrt(K).  cap: soft cap of the logits (see `soft_cap`).
+    Logits and softmax are computed in float32. It can be differentiated in forward and in reverse
+    mode. Raises ValueError if G does not divide H.
     Source: Vaswani et al. 2017; Ainslie et al. 2023 (grouped heads).
     """
     B, T, H, K = q_BTHK.shape
@@ -31,7 +32,8 @@ def attention(
     logits_BGRTS = soft_cap(logits_BGRTS * (K**-0.5 if scale is None else scale), cap)
     logits_BGRTS = jnp.where(mask_BTS[:, None, None], logits_BGRTS, jnp.finfo(jnp.float32).min)
     weights_BGRTS = jax.nn.softmax(logits_BGRTS, -1).astype(v_BSGK.dtype)
-    return jnp.einsum("BGRTS,BSGK->BTGRK", weights_BGRTS, v_BSGK).reshape(B, T, H, K)
+    out_BTHK = jnp.einsum("BGRTS,BSGK->BTGRK", weights_BGRTS, v_BSGK).reshape(B, T, H, K)
+    return jnp.where(jnp.any(mask_BTS, -1)[:, :, None, None], out_BTHK, 0)
 
 
 def soft_cap(x: Float[Array, "*shape"], cap: float | None) -> Float[Array, "*shape"]:

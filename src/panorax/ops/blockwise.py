@@ -49,7 +49,8 @@ def causal_attention(
     """`blockwise_attention`, or `attention` with a mask if the queries or the keys fit one block.
 
     Arguments are those of `blockwise_attention`; `scale` is by default 1 / sqrt(K). Blocks are
-    larger if the batch has few rows and heads, so that each block does the same work.
+    larger if the batch has few rows and heads, so that each block does the same work. Forward-mode
+    differentiation (`jax.jvp`, `jax.hessian`) works only for one block; use `attention` instead.
     """
     (B, T, H, K), S, size = q_BTHK.shape, k_BSGK.shape[1], block_size()
     qkv = (q_BTHK, k_BSGK, v_BSGK)

@@ -8,26 +8,30 @@ from jaxtyping import Array, Float, Int, Num
 from panorax.core.ranges import Count, Positive, checked
 
 
-def rope_frequencies(head_dim: int, theta: float | Float[Array, ""]) -> Float[Array, " half"]:
+def rope_frequencies(head_dim: int, theta: float | Float[Array, "*rows"]):
     """Frequencies theta^(-2i / head_dim), i = 0 .. head_dim / 2 - 1, in radians per position.
 
-    Source: Su et al. 2021, section 3.2.2.
+    Returns (*rows, head_dim / 2), a row for each theta. Source: Su et al. 2021, section 3.2.2.
     """
-    return theta ** (-jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim)
+    exponents = -jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim
+    return theta**exponents if jnp.ndim(theta) == 0 else theta[..., None] ** exponents[None]
 
 
 def rope(
     x_BTHK: Float[Array, "B T H K"],
     position_BT: Int[Array, "B T"],
-    frequencies: Float[Array, " half"],
+    frequencies: Float[Array, "*#B half"],
 ) -> Float[Array, "B T H K"]:
     """Rotates each pair (x_i, x_{i + K/2}) by the angle position * frequency_i.
+
+    frequencies: radians per position, the same for all rows or one set for each row.
 
     The product q.k then depends only on the difference of positions. Pairs are half-split, as in
     Hugging Face weights. The paper and Meta's weights interleave pairs, which permutes the rows of
     the q and k projections. Angles and rotations are float32; the result has the dtype of x.
     """
-    angle = position_BT[:, :, None, None].astype(jnp.float32) * frequencies[None, None, None, :]
+    frequencies = frequencies.reshape(-1, 1, 1, frequencies.shape[-1])
+    angle = position_BT[:, :, None, None].astype(jnp.float32) * frequencies
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     a, b = jnp.split(x_BTHK.astype(jnp.float32), 2, axis=-1)
     return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], -1).astype(x_BTHK.dtype)
@@ -43,8 +47,11 @@ class Rope:
     theta: Positive = 10_000.0
     """base of the frequencies"""
 
-    def frequencies(self, head_dim: int, length) -> Float[Array, " half"]:
-        """Radians per position of each pair, in a text of `length` tokens (int or traced)."""
+    def frequencies(self, head_dim: int, length) -> Float[Array, "*#B half"]:
+        """Radians per position of each pair, in a text of `length` tokens (int or traced).
+
+        length: for all rows, or for each row (B,).
+        """
         return rope_frequencies(head_dim, self.theta)
 
     @property
@@ -73,7 +80,8 @@ class DynamicNTKRope(Rope):
 
         theta' = theta * (factor * length / context - (factor - 1))^(K / (K - 2))
 
-    Cached keys keep the rotation by the theta' at which they were computed.
+    Each row of a batch has the theta' of its own length. Cached keys keep the rotation by the
+    theta' at which they were computed.
     Source: Peng et al. 2023, arXiv:2309.00071, section 3.3.
     """
 
@@ -82,7 +90,7 @@ class DynamicNTKRope(Rope):
     context: Count = 2048
     """length of the pre-training context, in tokens"""
 
-    def frequencies(self, head_dim: int, length) -> Float[Array, " half"]:
+    def frequencies(self, head_dim: int, length) -> Float[Array, "*#B half"]:
         length = jnp.maximum(length, self.context).astype(jnp.float32)
         stretch = self.factor * length / self.context - (self.factor - 1)
         return rope_frequencies(head_dim, self.theta * stretch ** (head_dim / (head_dim - 2)))

@@ -1,19 +1,26 @@
-"""Sampling of tokens from logits, with temperature, top-k, top-p and min-p.
+"""Sampling of tokens from logits, with penalties of the text so far and filters.
 
-Each filter sets the logits of excluded tokens to -inf.
+Each filter sets the logits of excluded tokens to -inf. A text so far is given as `tokens` (B, S),
+of which the first `length` (B,) of each row count.
 """
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from panorax.core.ranges import NonNegative, PositiveShare, Share, Whole, checked
+from panorax.core.ranges import NonNegative, Positive, PositiveShare, Share, Whole, checked
 
 
 @checked
 class Sampling:
     """Options of sampling, applied in the order of the fields."""
 
+    repetition_penalty: Positive = 1.0
+    """divisor of positive logits, and factor of negative ones, for tokens of the text so far"""
+    no_repeat_ngram_size: Whole = 0
+    """length of the sequences of tokens that are never repeated; 0 allows all"""
+    suppress_tokens: tuple[Whole, ...] = ()
+    """ids of tokens that are never sampled"""
     temperature: NonNegative = 1.0
     """divisor of the logits; 0 takes the argmax"""
     top_k: Whole = 0
@@ -22,6 +29,37 @@ class Sampling:
     """probability mass of the most probable tokens kept; 1 keeps all"""
     min_p: Share = 0.0
     """smallest probability kept, as a share of the largest probability; 0 keeps all"""
+
+
+def repetition_penalty(
+    logits: Float[Array, "B V"], tokens: Int[Array, "B S"], length: Int[Array, " B"], penalty: float
+) -> Float[Array, "B V"]:
+    """Divides the positive logits of tokens of the text by `penalty`, and multiplies negative ones.
+
+    Source: Keskar et al. 2019, arXiv:1909.05858, section 4.1.
+    """
+    seen = _marked(tokens, jnp.arange(tokens.shape[1])[None] < length[:, None], logits.shape[1])
+    return jnp.where(seen, jnp.where(logits < 0, logits * penalty, logits / penalty), logits)
+
+
+def no_repeat_ngrams(
+    logits: Float[Array, "B V"], tokens: Int[Array, "B S"], length: Int[Array, " B"], n: int
+) -> Float[Array, "B V"]:
+    """Excludes each token that would end a sequence of `n` tokens that the text already has."""
+    (B, S), end = tokens.shape, length[:, None]
+    row, start = jnp.arange(B)[:, None], jnp.arange(S)[None]
+    repeats = start + n <= end  # the sequence that starts here is complete
+    for i in range(n - 1):
+        last = tokens[row, jnp.maximum(end - (n - 1) + i, 0)]
+        repeats &= tokens[row, jnp.minimum(start + i, S - 1)] == last
+    repeated = tokens[row, jnp.minimum(start + n - 1, S - 1)]
+    return jnp.where(_marked(repeated, repeats, logits.shape[1]), -jnp.inf, logits)
+
+
+def _marked(tokens: Int[Array, "B S"], counted: Bool[Array, "#B S"], vocab: int):
+    """True for the tokens of each row that are `counted`, (B, V)."""
+    row = jnp.arange(tokens.shape[0])[:, None]
+    return jnp.zeros((tokens.shape[0], vocab), bool).at[row, tokens].max(counted)
 
 
 def top_k(logits: Float[Array, "*batch V"], k: int) -> Float[Array, "*batch V"]:
@@ -47,8 +85,24 @@ def min_p(logits: Float[Array, "*batch V"], p: float) -> Float[Array, "*batch V"
     return jnp.where(logits < threshold, -jnp.inf, logits)
 
 
+def penalised(
+    logits: Float[Array, "B V"], tokens: Int[Array, "B S"], length: Int[Array, " B"], cfg: Sampling
+) -> Float[Array, "B V"]:
+    """Logits after the penalties of the text so far, and without suppressed tokens."""
+    if cfg.repetition_penalty != 1:
+        logits = repetition_penalty(logits, tokens, length, cfg.repetition_penalty)
+    if cfg.no_repeat_ngram_size:
+        logits = no_repeat_ngrams(logits, tokens, length, cfg.no_repeat_ngram_size)
+    if cfg.suppress_tokens:
+        logits = logits.at[:, jnp.array(cfg.suppress_tokens)].set(-jnp.inf)
+    return logits
+
+
 def sample(logits: Float[Array, "*batch V"], key: jax.Array, cfg: Sampling) -> Int[Array, "*batch"]:
-    """Samples one token per row of logits. `cfg` is static; unused filters cost nothing."""
+    """Samples one token per row of logits, after temperature and filters.
+
+    `cfg` is static; unused filters cost nothing.
+    """
     if cfg.temperature == 0:
         return jnp.argmax(logits, -1)
     logits = logits.astype(jnp.float32) / cfg.temperature

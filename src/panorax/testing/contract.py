@@ -28,7 +28,7 @@ from panorax.core.step import keys_of as run_keys
 from panorax.core.step import scan_steps, stacked
 from panorax.core.study import joined, keys_of
 from panorax.engine.checkpoint import Checkpoints
-from panorax.engine.plan import plan
+from panorax.engine.plan import flops, plan
 from panorax.engine.run import run, with_shardings
 from panorax.parallel.sharding import make_mesh, mesh_sizes, placement
 from panorax.testing import tolerances
@@ -177,10 +177,11 @@ class SystemContract:
         assert "loss" in metrics and all(m.shape == () for m in metrics.values())
 
     def is_planned_at_full_size(self):
-        """At full size, the plan has a positive size for every part; `extra` may be 0."""
-        needs = plan(self._full, mesh_sizes("fsdp=2"))
-        assert needs["parameters"] <= 4 * count(self._full.spec) < 2.2 * needs["parameters"]
-        assert all(x > 0 for part, x in needs.items() if part != "extra") and needs["extra"] >= 0
+        """At full size, the plan has parameters, optimiser state, activations and operations."""
+        memory = plan(self._full, mesh_sizes("fsdp=2")).memory
+        assert memory["parameters"] <= 4 * count(self._full.spec) < 2.2 * memory["parameters"]
+        assert memory["optimizer"] > 0 and memory["gradients"] + memory["activations"] > 0
+        assert all(x >= 0 for x in memory.values()) and flops(self._full) > 0
 
     def every_axis_of_every_parameter_has_a_name(self):
         """At full size, no axis of a parameter is None."""

@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import jax
@@ -11,6 +12,7 @@ from panorax.data.tokenizer import Bytes
 from panorax.nets.decoders import decoder, llama
 from panorax.nets.decoders.generate import decode, generate, stream
 from panorax.nets.decoders.llama import Model
+from panorax.ops.positions import DynamicNTKRope
 from panorax.ops.sampling import Sampling
 
 CFG = Model(vocab=257, d_model=16, n_layers=2, n_heads=4, n_kv_heads=2, d_ff=24)
@@ -83,6 +85,86 @@ def test_a_stream_grows_to_the_text_of_generate():
 def test_batched_prompts_generate_the_same_text_as_single_prompts():
     prompts = ["a", "longer prompt", ""]
     assert generated(prompts, 5) == [generated([prompt], 5)[0] for prompt in prompts]
+
+
+def test_a_full_context_continues_from_its_second_half():
+    """Beyond the context, each token is the argmax after the window that the row then has."""
+    options = {"cfg": CFG, "sampling": GREEDY, "chunk": 4, "context": 12}
+    prompts = [[256, 3, 4], [256, 5, 6, 7, 8]]
+    pieces = decode(params(), prompts, KEY, new=20, ends=(999,), **options)
+    tokens = np.concatenate(list(pieces), 1)
+    assert tokens.shape == (2, 20)
+    for prompt, row in zip(prompts, tokens):
+        window = list(prompt)
+        for n, token in enumerate(row):
+            if n % 4 == 0 and len(window) + 4 > 12:
+                window = window[-6:]
+            logits = decoder.apply(params(), jnp.array([window]), CFG)[0, -1]
+            assert int(token) == int(np.argmax(logits))
+            window.append(int(token))
+
+
+def test_a_row_that_is_done_stays_done_when_its_batch_slides():
+    prompts = [[256, 3], [256, 5]]
+    options = {"cfg": CFG, "sampling": GREEDY, "chunk": 4, "context": 12}
+    free = np.concatenate(list(decode(params(), prompts, KEY, new=30, ends=(999,), **options)), 1)
+    end = next(int(token) for token in free[0] if token not in free[1])
+    first = int(np.argmax(free[0] == end))
+    tokens = np.concatenate(
+        list(decode(params(), prompts, KEY, new=30, ends=(998, end), **options)), 1
+    )
+    assert (tokens[0, first + 1 :] == 998).all() and tokens.shape == (2, 30)
+    np.testing.assert_array_equal(tokens[1], free[1])
+
+
+def test_a_context_that_suffices_changes_nothing():
+    prompts = [[256, 3, 4], [256, 5]]
+    options = {"cfg": CFG, "sampling": Sampling(), "chunk": 4}
+    free, bounded = (
+        np.concatenate(
+            list(decode(params(), prompts, KEY, new=9, ends=(999,), **options, **more)), 1
+        )
+        for more in ({}, {"context": 12})
+    )
+    np.testing.assert_array_equal(free, bounded)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_logits_that_are_not_finite_are_refused(value):
+    broken = params() | {"norm": params()["norm"].at[0].set(value)}
+    options = {"cfg": CFG, "sampling": GREEDY, "ends": (999,), "new": 4}
+    with pytest.raises(UserError, match="logits are not finite"):
+        list(decode(broken, [[256, 3]], KEY, **options))
+
+
+def test_penalties_change_the_tokens_as_they_say():
+    def drawn(**options):
+        sampling = Sampling(temperature=0.0, **options)
+        pieces = decode(
+            params(), [[256, 3, 4]], KEY, new=40, ends=(999,), cfg=CFG, sampling=sampling
+        )
+        return [256, 3, 4, *np.concatenate(list(pieces), 1)[0].tolist()]
+
+    free = drawn()
+    pairs = drawn(no_repeat_ngram_size=2)
+    assert len({*zip(pairs, pairs[1:])}) == len(pairs) - 1
+    assert len({*zip(free, free[1:])}) < len(free) - 1
+    banned = tuple(set(free[3:]))
+    assert not set(drawn(suppress_tokens=banned)[3:]) & set(banned)
+    assert len({*drawn(repetition_penalty=5.0)}) > len({*free})
+    with pytest.raises(UserError, match="suppressed token 300 is above the vocabulary 257"):
+        sampling = Sampling(suppress_tokens=(300,))
+        list(stream(params(), [[3]], TOKENS, KEY, new=1, cfg=CFG, sampling=sampling))
+
+
+def test_dynamic_rope_scales_each_row_by_its_own_length():
+    cfg = dataclasses.replace(CFG, rope=DynamicNTKRope(factor=4.0, context=4))
+    prompts = [[256, 3], [256, *range(40)]]
+    options = {"cfg": cfg, "sampling": GREEDY, "ends": (999,), "new": 20}
+    together = np.concatenate(list(decode(params(), prompts, KEY, **options)), 1)
+    for row, prompt in zip(together, prompts):
+        alone = np.concatenate(list(decode(params(), [prompt], KEY, **options)), 1)
+        np.testing.assert_array_equal(row, alone[0])
 
 
 def test_an_empty_list_of_prompts_is_rejected():

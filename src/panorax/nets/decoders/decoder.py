@@ -18,12 +18,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from panorax.core import struct
 from panorax.core.config import module_of
 from panorax.core.layout import split_batch, whole_rows
 from panorax.core.net import Net, stateless
+from panorax.ops.attention import attention, sliding_window_mask
 from panorax.ops.blockwise import NEVER, causal_attention
 from panorax.ops.positions import rope
 
@@ -46,18 +47,39 @@ def net(cfg) -> Net:
     return stateless(spec(cfg), functools.partial(apply, cfg=cfg))
 
 
-def apply(params, tokens_BT: Int[Array, "B T"], cfg) -> Float[Array, "B T V"]:
-    """Logits of the next token after each position, given the tokens up to that position."""
-    family, (B, T) = module_of(cfg), tokens_BT.shape
-    position_BT = jnp.broadcast_to(jnp.arange(T)[None, :], (B, T))
+def apply(
+    params,
+    tokens_BT: Int[Array, "B T"] | Float[Array, "B T D"],
+    cfg,
+    *,
+    position_BT: Int[Array, "#B T"] | None = None,
+    mask_BTS: Bool[Array, "#B T T"] | None = None,
+) -> Float[Array, "B T V"]:
+    """Logits of the next token after each position, given the tokens up to that position.
+
+    tokens_BT: ids, or embeddings (B, T, D) in their place, such as `params["embed"][ids]`; Gemma
+    scales embeddings by sqrt(D) before its first layer. An id outside the vocabulary is clipped.
+    position_BT: position of each token; by default 0 .. T - 1. A token attends to positions up to
+    its own, within its window.
+    mask_BTS: True if the query may also attend to the key in this respect, such as a key that is no
+    padding or of the same document.
+    Texts of more than one block (see `panorax.ops.blockwise`) have only reverse-mode derivatives,
+    unless a mask is given, which computes all logits at once.
+    """
+    family, (B, T) = module_of(cfg), tokens_BT.shape[:2]
+    rows = 1 if position_BT is None else B
+    position_BT = jnp.broadcast_to(jnp.arange(T) if position_BT is None else position_BT, (B, T))
     rotate = rotation(position_BT, T, cfg)
 
     def step(x_BTD, layer_and_window):
         layer, window = layer_and_window
 
         def attend(q, k, v, **options):
-            position_1T = position_BT[:1]
-            return causal_attention(q, k, v, position_1T, position_1T, window, **options), None
+            if mask_BTS is not None:
+                mask = sliding_window_mask(position_BT, position_BT, window) & mask_BTS
+                return attention(q, k, v, mask, **options), None
+            of_rows = position_BT[:rows]
+            return causal_attention(q, k, v, of_rows, of_rows, window, **options), None
 
         x_BTD, _ = family.block(x_BTD, layer, rotate, attend, cfg)
         return split_batch(x_BTD), None
@@ -112,7 +134,7 @@ def extend(params, tokens_BT: Int[Array, "B T"], new_B: Int[Array, " B"], cache:
     position_BT = cache.length[:, None] + jnp.arange(T)[None, :]
     _, _, G, S, _ = cache.k.shape
     slot_1S = jnp.arange(S)[None, :]
-    rotate = rotation(position_BT, jnp.max(cache.length + new_B), cfg)
+    rotate = rotation(position_BT, cache.length + new_B, cfg)
     slots_BGT = (
         jnp.arange(B)[:, None, None],
         jnp.arange(G)[None, :, None],
@@ -140,7 +162,10 @@ def extend(params, tokens_BT: Int[Array, "B T"], new_B: Int[Array, " B"], cache:
 
 
 def rotation(position_BT, length, cfg):
-    """The function that rotates queries or keys at `position_BT` in a text of `length` tokens."""
+    """The function that rotates queries or keys at `position_BT` in a text of `length` tokens.
+
+    length: number of tokens of all rows, or of each row (B,).
+    """
     frequencies = cfg.rope.frequencies(cfg.head_size, length)
     return lambda x_BTHK: rope(x_BTHK, position_BT, frequencies) * cfg.rope.magnitude
 

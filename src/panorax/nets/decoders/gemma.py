@@ -57,9 +57,11 @@ def norm(x, w, cfg: Model):
     return rms_norm(x, 1.0 + w, cfg.norm_eps)
 
 
-def embed(params, tokens_BT: Int[Array, "B T"], cfg: Model) -> Float[Array, "B T D"]:
+def embed(
+    params, tokens_BT: Int[Array, "B T"] | Float[Array, "B T D"], cfg: Model
+) -> Float[Array, "B T D"]:
     """The embedding times sqrt(D), with sqrt(D) rounded to the compute dtype as in Gemma's code."""
-    return params["embed"][tokens_BT].astype(cfg.dtype) * jnp.asarray(cfg.d_model**0.5, cfg.dtype)
+    return llama.embed(params, tokens_BT, cfg) * jnp.asarray(cfg.d_model**0.5, cfg.dtype)
 
 
 def block(x_BTD, layer, rotate, attend, cfg: Model):

@@ -108,9 +108,18 @@ def spec(cfg: Model):
     }
 
 
-def embed(params, tokens_BT: Int[Array, "B T"], cfg: Model) -> Float[Array, "B T D"]:
-    """Embeddings of the tokens, the input of the first layer."""
-    return params["embed"][tokens_BT].astype(cfg.dtype)
+OUT_OF_RANGE = None
+"""mode of `x.at[ids].get` for ids outside the vocabulary: None clips them. The tests set "fill",
+which makes their embeddings NaN."""
+
+
+def embed(
+    params, tokens_BT: Int[Array, "B T"] | Float[Array, "B T D"], cfg: Model
+) -> Float[Array, "B T D"]:
+    """Embeddings of the tokens, the input of the first layer; embeddings themselves are kept."""
+    if jnp.issubdtype(tokens_BT.dtype, jnp.floating):
+        return tokens_BT.astype(cfg.dtype)
+    return params["embed"].at[tokens_BT].get(mode=OUT_OF_RANGE).astype(cfg.dtype)
 
 
 def project(h_BTD, layer, cfg: Model):
