@@ -3,17 +3,15 @@
 import json
 
 from panorax.commands import experiment
-from panorax.core import config
 from panorax.core.errors import UserError
 
 
 def add(commands) -> None:
-    sub = commands.add_parser(
+    sub = commands.add_parser_with_config(
         "plan",
         "compute the memory and time that a step needs on a cluster, from shapes alone; "
         "also takes the options of the system's config",
     )
-    sub.add_argument("system", help="an entry such as lm/llama, or a Python file")
     sub.add_argument("--devices", type=int, default=1, help="number of devices")
     sub.add_argument(
         "--mesh", default="", help="mesh such as fsdp=8,tensor=8; default: fsdp=DEVICES"
@@ -32,10 +30,13 @@ def add(commands) -> None:
 
 
 def main(args) -> int:
+    if args.system is None:
+        print(args.parser.format_help())
+        return 0 if args.help else 2
     from panorax.engine import plan as plans
 
     name, _, cfg = experiment.load(args.system)
-    cfg = config.override(cfg, args.overrides, f"panorax plan {name}")
+    cfg = experiment.configured(args, name, cfg)
     implementation = experiment.trainable(name, cfg, "plan")
     if args.chip not in plans.CHIPS or args.devices < 1 or not 0 < args.utilisation <= 1:
         raise UserError(

@@ -8,20 +8,13 @@ from panorax.commands import experiment
 from panorax.core import config
 from panorax.core.errors import UserError
 
-USAGE = """\
-usage: panorax run CONFIG|FILE.py [--smoke] [--workdir DIR] [--resume] [--record]
-                   [--mesh data=N,fsdp=N] [--distributed] [OPTIONS]
-
-`panorax run CONFIG --help` lists the options of a config. Configs:"""
-
 
 def add(commands) -> None:
-    sub = commands.add_parser(
+    sub = commands.add_parser_with_config(
         "run",
-        "run a system, a study or a config file; --help after its name lists every option",
-        add_help=False,
+        "train a system or measure a study, of Panorax or your own; "
+        "--help after its name lists every option",
     )
-    sub.add_argument("system", nargs="?")
     sub.add_argument("--smoke", action="store_true", help="run the smallest size, in seconds")
     sub.add_argument("--workdir", type=Path, help="directory of the run; default: runs/NAME/TIME")
     sub.add_argument(
@@ -39,6 +32,7 @@ def add(commands) -> None:
         action="store_true",
         help="write the result beside the config, as its record in the catalogue",
     )
+    sub.add_argument("--pdf", action="store_true", help="write every figure as PDF too")
     sub.add_argument("--mesh", default="", help="devices to split over, such as data=2,fsdp=2")
     sub.add_argument(
         "--distributed",
@@ -49,8 +43,8 @@ def add(commands) -> None:
 
 def main(args) -> int:
     if args.system is None:
-        print(USAGE, *catalogue.names(), sep="\n  ")
-        return 0 if {"--help", "-h"} & {*args.overrides} else 2
+        print(args.parser.format_help(), "configs:", *catalogue.names(), sep="\n  ")
+        return 0 if args.help else 2
     from panorax.core.claims import Verdict
     from panorax.engine import run as runs
     from panorax.parallel import processes
@@ -59,7 +53,7 @@ def main(args) -> int:
     name, module, cfg = experiment.load(args.system, args.smoke)
     if args.init_from:
         cfg = _started_from(cfg, args.init_from)
-    cfg = config.override(cfg, args.overrides, f"panorax run {name}")
+    cfg = experiment.configured(args, name, cfg)
     if args.record and args.smoke:
         raise UserError("--record with --smoke: a smoke run measures nothing; leave out --smoke")
     devices = max(getattr(cfg, "devices", 1), math.prod(mesh_sizes(args.mesh).values()))
@@ -69,7 +63,8 @@ def main(args) -> int:
         args.speaks = processes.is_first()
     choose = runs.newest_directory if args.resume else runs.default_directory
     directory = args.workdir or Path(processes.first(lambda: str(choose(name))))
-    record = runs.run(name, module, cfg, directory, args.resume, args.mesh)
+    formats = ("png", "pdf") if args.pdf else ("png",)
+    record = runs.run(name, module, cfg, directory, args.resume, args.mesh, formats)
     if not args.speaks:
         return 0
     seconds, compiling = record["wall_seconds"], record["compile_seconds"]
