@@ -5,6 +5,10 @@ ORACLES = $(patsubst tests/oracles/requirements/%.txt,%,$(wildcard tests/oracles
 
 run: .venv/installed  ## train a small Llama on text that comes with Python
 	$(RUN) lm/llama
+	@echo "Type next:"
+	@echo "  source .venv/bin/activate"
+	@echo "  panorax generate --workdir $$(ls -d runs/lm-llama/* | tail -1) --prompt 'def '"
+	@echo "  panorax run lm/llama --data.path FILE_OR_FOLDER_OF_YOUR_TEXTS"
 
 test: .venv/tested  ## run all tests
 	.venv/bin/python -m pytest -n 2 --dist loadscope --max-worker-restart=0

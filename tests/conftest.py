@@ -10,6 +10,10 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import shutil
+import subprocess
+import sys
+import tarfile
 from pathlib import Path
 
 CHEAP = ["--xla_backend_optimization_level=0"]
@@ -84,3 +88,47 @@ def programs_end_with_their_group(request):
 def key():
     """A key for one test."""
     return jax.random.key(0)
+
+
+def _built(tree: Path, hook: str, folder: Path) -> Path:
+    """The archive that a hook of setuptools, such as `build_wheel`, makes from a source tree."""
+    program = f"from setuptools import build_meta; build_meta.{hook}({str(folder)!r})"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tree, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    [archive] = folder.iterdir()
+    return archive
+
+
+@pytest.fixture(scope="session")
+def source_tree(tmp_path_factory):
+    """A copy of the source tree, without caches, environments and runs."""
+    tree = tmp_path_factory.mktemp("source") / "panorax"
+    unwanted = (
+        ".venv*",
+        ".git",
+        ".cache",
+        "runs",
+        "build",
+        "*.egg-info",
+        "__pycache__",
+        ".hypothesis",
+        ".*_cache",
+    )
+    shutil.copytree(Path(__file__).parents[1], tree, ignore=shutil.ignore_patterns(*unwanted))
+    return tree
+
+
+@pytest.fixture(scope="session")
+def source_archive(source_tree, tmp_path_factory):
+    """The source distribution of the tree."""
+    return _built(source_tree, "build_sdist", tmp_path_factory.mktemp("sdist"))
+
+
+@pytest.fixture(scope="session")
+def wheel(source_archive, tmp_path_factory):
+    """The wheel of the source distribution."""
+    folder = tmp_path_factory.mktemp("unpacked")
+    with tarfile.open(source_archive) as archive:
+        archive.extractall(folder, filter="data")
+    [tree] = folder.iterdir()
+    return _built(tree, "build_wheel", tmp_path_factory.mktemp("wheel"))

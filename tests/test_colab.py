@@ -1,6 +1,7 @@
-"""Every notebook runs from its first cell to its last at smoke size, with the library alone."""
+"""Every notebook runs from its second cell to its last at smoke size, with the library alone."""
 
 import ast
+import configparser
 import os
 import re
 from pathlib import Path
@@ -10,9 +11,11 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+import panorax
 from panorax import catalogue
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "colab").glob("*.ipynb"))
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "colab").glob("*.ipynb"))
 LOOK = r'\w+ = look\("(\w+)"\)'
 
 
@@ -51,10 +54,49 @@ def test_notebook_imports_panorax_and_jax_alone(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_installs_the_locked_versions_and_is_kept_without_outputs(path):
+def test_notebook_is_kept_without_outputs_and_its_links_lead_to_files(path):
+    """The first cell installs the release of this version from the address of setup.cfg."""
+    notebook = nbformat.read(path, 4)
+    assert not any(cell.get("outputs") for cell in notebook.cells)
     [install] = cells(path, installs=True)
-    assert "--constraint ../requirements.lock" in install.source
-    assert not any(cell.get("outputs") for cell in nbformat.read(path, 4).cells)
+    assert install == next(cell for cell in notebook.cells if cell.cell_type == "code")
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    address, version = setup["metadata"]["url"], f"v{panorax.__version__}"
+    assert f'address = "{address}"' in install.source
+    assert install.source.count(version) == 2 and '--constraint "{lock}"' in install.source
+    text = "".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    links = re.findall(r"\]\((.*?)\)", text)
+    files = [link.removeprefix(f"{address}/blob/{version}/") for link in links]
+    assert files and all((ROOT / file).is_file() for file in files), files
+
+
+@pytest.mark.parametrize("kind", ["wheel", "checkout"])
+def test_first_cell_installs_what_the_environment_variable_names(
+    kind, wheel, source_tree, tmp_path, monkeypatch
+):
+    """In an empty folder, without an index; dependencies are those of the running Python."""
+    lock = source_tree / "requirements.lock"
+    (wheel.parent / lock.name).write_bytes(lock.read_bytes())
+    installs = {
+        "PANORAX": str(wheel if kind == "wheel" else source_tree),
+        "PIP_TARGET": str(tmp_path / "site"),
+        "PYTHONPATH": str(tmp_path / "site"),
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip reads 0 as: no isolation
+    }
+    for name, value in installs.items():
+        monkeypatch.setenv(name, value)
+    for name in ("empty", "site"):
+        (tmp_path / name).mkdir()
+    notebook = nbformat.read(NOTEBOOKS[0], 4)
+    notebook.cells = cells(NOTEBOOKS[0], installs=True)
+    notebook.cells.append(nbformat.v4.new_code_cell("import panorax; print(panorax.__file__)"))
+    place = {"metadata": {"path": str(tmp_path / "empty")}}
+    NotebookClient(notebook, timeout=120, resources=place).execute()
+    [printed] = notebook.cells[-1].outputs
+    assert Path(printed["text"].strip()).is_relative_to(tmp_path / "site"), notebook.cells[0]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -27,7 +27,7 @@ def get_config() -> Config:
         epochs=10,
         minibatches=4,
         discount=0.99,
-        lambda_=0.95,
+        gae_lambda=0.95,
         run=Run(steps=400, chunk=10),
     )
 

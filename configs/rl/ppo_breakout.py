@@ -30,7 +30,7 @@ def get_config() -> Config:
         epochs=4,
         minibatches=8,
         discount=0.99,
-        lambda_=0.95,
+        gae_lambda=0.95,
         entropy_weight=0.01,
         seeds=3,
     )

@@ -28,7 +28,7 @@ def get_config() -> Config:
         epochs=10,
         minibatches=8,
         discount=0.95,
-        lambda_=0.95,
+        gae_lambda=0.95,
         reward_scale=0.1,
         normalize=True,
         seeds=3,

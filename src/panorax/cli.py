@@ -4,9 +4,21 @@ import argparse
 import os
 import sys
 
-from panorax.commands import bench, check, export, generate, plan, records, run, show
+import panorax
+from panorax.commands import (
+    bench,
+    check,
+    experiment,
+    export,
+    generate,
+    plan,
+    records,
+    run,
+    show,
+)
 from panorax.commands import list as list_
 from panorax.core.errors import Interrupted, UserError
+from panorax.core.names import nearest_option
 
 COMMANDS = {
     "list": list_,
@@ -34,7 +46,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     args.speaks = True
     if args.overrides and args.command not in TAKE_OPTIONS_OF_A_CONFIG:
-        parser.error(f"unknown argument {args.overrides[0]}")
+        unknown = args.overrides[0].partition("=")[0]
+        hint = nearest_option(unknown, experiment.flags(args.parser))
+        args.parser.error(f"unknown argument {unknown}{hint}")
     try:
         return args.command.main(args)
     except UserError as error:
@@ -86,7 +100,25 @@ class _Commands:
         sub = self.parsers.add_parser(
             name, help=text, description=text, allow_abbrev=False, **options
         )
-        sub.set_defaults(command=COMMANDS[name])
+        sub.set_defaults(command=COMMANDS[name], parser=sub)
+        return sub
+
+    def add_parser_with_config(self, name: str, text: str) -> argparse.ArgumentParser:
+        """Adds a command that also takes the options of a config, which its help includes."""
+        usage = f"panorax {name} CONFIG|FILE.py [OPTIONS] [OPTIONS OF THE CONFIG]"
+        sub = self.add_parser(name, text, usage=usage, add_help=False)
+        sub.add_argument(
+            "system",
+            nargs="?",
+            metavar="CONFIG",
+            help="an entry of `panorax list` such as lm/llama, or a Python file with get_config()",
+        )
+        sub.add_argument(
+            "-h",
+            "--help",
+            action="store_true",
+            help="show this text; after the name of a config, also every option of the config",
+        )
         return sub
 
 
@@ -95,11 +127,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="panorax", description="The AI stack as pure functions in JAX.", allow_abbrev=False
     )
+    version = f"panorax {panorax.__version__}"
+    parser.add_argument("--version", action="version", version=version, help="print the version")
     commands = _Commands(parser)
     for module in COMMANDS.values():
         module.add(commands)
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

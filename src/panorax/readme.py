@@ -2,9 +2,11 @@
 
 The README has one row per volume and one per comparison. The page of a volume, beside its configs,
 has one row per entry: headline claim, measured value, kept claims, seconds and hardware. The
-figures of the records follow.
+figures of the records follow. `configs/panorama.png`, the picture of the README, shows some of
+these figures.
 """
 
+import io
 import re
 from pathlib import Path
 
@@ -27,6 +29,12 @@ TITLES = {
     "distributed": "Distributed training",
     "hardware": "Hardware and kernels",
 }
+EXTRAS = {"rl": "rl"}  # volumes that need an extra of setup.cfg
+PANORAMA = (  # records in rows of the picture of the README
+    ("theory/manifold-field_roll", "generative/gan-samples", "theory/information-ksg"),
+    ("theory/embedding-tsne",),
+    ("theory/variational_inference-logistic", "theory/variational_inference-network"),
+)
 
 
 def volumes() -> dict[str, list[catalogue.Entry]]:
@@ -44,7 +52,8 @@ def volume_table() -> str:
     for volume, entries in volumes().items():
         names = ", ".join(f"`{entry.name.partition('/')[2]}`" for entry in entries)
         link = f"[{TITLES[volume]}](configs/{volume}/README.md)"
-        lines.append(f"| {link}, `{volume}/` | {names} | {_kept(*entries)} |")
+        extra = f"; needs `pip install -e '.[{EXTRAS[volume]}]'`" if volume in EXTRAS else ""
+        lines.append(f"| {link}, `{volume}/`{extra} | {names} | {_kept(*entries)} |")
     return "\n".join(lines)
 
 
@@ -56,6 +65,7 @@ def page(volume: str, entries: list[catalogue.Entry]) -> str:
         "Written by `python -m panorax.readme` from the configs of this folder and their records.",
         f"`panorax run {entries[0].name}` runs one; `panorax show {entries[0].name}` prints its "
         "paper, equation, options and all claims.",
+        *([f"The extra is `pip install -e '.[{EXTRAS[volume]}]'`."] if volume in EXTRAS else []),
         "",
         "| command | what | headline | measured | claims kept | time, hardware |",
         "|---|---|---|---|---|---|",
@@ -157,6 +167,31 @@ def pages(root: Path) -> dict[Path, str]:
     return texts
 
 
+def panorama(root: Path, width: int = 900, gap: int = 8) -> bytes:
+    """The picture of the README as a PNG: rows of recorded figures, each `width` pixels wide."""
+    from PIL import Image
+
+    rows, y = [], 0
+    for names in PANORAMA:
+        files = [root / "configs" / f"{name}.png" for name in names]
+        images = [Image.open(io.BytesIO(file.read_bytes())).convert("RGB") for file in files]
+        height = (width - gap * (len(images) - 1)) / sum(im.width / im.height for im in images)
+        sizes = [(round(im.width / im.height * height), round(height)) for im in images]
+        rows.append((y, [im.resize(size, Image.LANCZOS) for im, size in zip(images, sizes)]))
+        y += round(height) + gap
+    picture = Image.new("RGB", (width, y - gap), "white")
+    for y, images in rows:
+        x = 0
+        for image in images:
+            picture.paste(image, (x, y))
+            x += image.width + gap
+    file = io.BytesIO()
+    picture.quantize(64, Image.Quantize.MAXCOVERAGE).save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
 if __name__ == "__main__":
-    for path, text in pages(Path(__file__).resolve().parents[2]).items():
+    root = Path(__file__).resolve().parents[2]
+    for path, text in pages(root).items():
         path.write_text(text)
+    (root / "configs" / "panorama.png").write_bytes(panorama(root))

@@ -10,7 +10,8 @@ import pytest
 
 from panorax import catalogue
 from panorax.commands import experiment
-from panorax.core import config, spec
+from panorax.core import config, figures, spec
+from panorax.engine import rundir
 from panorax.testing import contract
 
 # Names of the entries to test, set by `make check`; all by default.
@@ -22,6 +23,19 @@ AT_FULL_SIZE = {
     "every_axis_of_every_parameter_has_a_name",
     "fsdp_splits_parameters_and_optimiser",
 }
+
+
+@pytest.fixture(autouse=True)
+def every_figure_is_fit_for_a_paper(monkeypatch):
+    """A smoke run fails if it writes a figure with faults."""
+    write = rundir.write_figures
+
+    def checked(directory, drawn, formats):
+        faults = {n: figures.faults(x) for n, x in drawn.items() if not isinstance(x, str)}
+        assert not any(faults.values()), faults
+        write(directory, drawn, formats)
+
+    monkeypatch.setattr(rundir, "write_figures", checked)
 
 
 @functools.lru_cache(maxsize=1)

@@ -42,14 +42,24 @@ def test_curves_pair_training_with_held_out():
         [
             {"step": 1, "split": "train", "kl": 0.1, "loss": 2.0},
             {"step": 1, "split": "eval", "eval_loss": 3.0},
-        ]
+        ],
+        {},
     )
-    assert [ax.get_title() for ax in figure.axes] == ["loss", "kl"]
+    assert [ax.get_ylabel() for ax in figure.axes] == ["loss", "kl"]
     assert [line.get_label() for line in figure.axes[0].lines] == ["training", "held out"]
-    assert draw_curves([]).axes
+    assert draw_curves([], {}).axes
 
 
 def test_curves_show_evaluated_metrics_first_and_at_most_six():
     names = [*"abcdefgh", "eval_h"]
-    figure = draw_curves([{"step": 1, "split": "train", **dict.fromkeys(names, 1.0)}])
-    assert [ax.get_title() for ax in figure.axes] == ["h", *"abcdefgh"][:CURVES]
+    figure = draw_curves([{"step": 1, "split": "train", **dict.fromkeys(names, 1.0)}], {})
+    assert [ax.get_ylabel() for ax in figure.axes] == ["h", *"abcdefgh"][:CURVES]
+
+
+def test_curves_of_reinforcement_learning_count_environment_steps():
+    records = [{"step": step, "split": "train", "return": 1.0} for step in (10, 20)]
+    [ax] = draw_curves(records, {"environment_steps": 128}).axes
+    assert ax.get_xlabel() == "environment steps"
+    assert list(ax.lines[0].get_xdata()) == [1280, 2560]
+    [ax] = draw_curves(records, {"tokens": 128}).axes
+    assert ax.get_xlabel() == "step" and list(ax.lines[0].get_xdata()) == [10, 20]

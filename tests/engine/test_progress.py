@@ -1,6 +1,8 @@
 """Progress on a terminal and in a file."""
 
 import io
+import itertools
+import time
 
 import pytest
 from rich.cells import cell_len
@@ -25,7 +27,7 @@ def terminal(monkeypatch):
 @pytest.fixture
 def seconds(monkeypatch):
     """A clock that advances by 10 seconds each time it is read."""
-    ticks = iter(range(0, 10_000, 10))
+    ticks = itertools.count(0, 10)
     monkeypatch.setattr(progress.time, "perf_counter", lambda: next(ticks))
 
 
@@ -48,6 +50,7 @@ def test_a_file_receives_evaluations_and_a_line_every_30_seconds(tmp_path, secon
     out = io.StringIO()
     train(tmp_path, out, steps=10_000)
     assert out.getvalue().splitlines() == [
+        "compiling ...",
         "step 300/10000  loss 2.5000  10 steps/s  0:16:10 left",
         "step 600/10000  loss 2.5000  10 steps/s  0:15:40 left",
         "step 900/10000  loss 2.5000  10 steps/s  0:15:10 left",
@@ -59,7 +62,7 @@ def test_a_terminal_shows_one_line_within_80_columns(tmp_path, terminal, seconds
     train(tmp_path, terminal)
     lines = drawn(terminal.getvalue())
     assert any("compiling ..." in line for line in lines)
-    assert any("step 900/1000000  loss 2.5000  10 steps/s  1 day, 3:45" in line for line in lines)
+    assert any("step 900/1000000  loss 2.5000  10 steps/s  27:45:10 left" in line for line in lines)
     assert "step 900/1000000  eval_loss 0.5" in map(str.rstrip, lines)
     assert max(map(cell_len, lines)) <= 80
 
@@ -71,6 +74,23 @@ def test_a_terminal_that_cannot_move_its_cursor_receives_plain_lines(terminal, m
     assert terminal.getvalue() == "report ...\n"
 
 
+def test_a_file_receives_a_line_again_and_again_while_a_task_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "EVERY", 0.01)
+    out = io.StringIO()
+    with progress.working("part 2 of 4, escapes", out):
+        time.sleep(0.1)
+    with Log(tmp_path, out=out) as log:
+        log.start(0, 10)
+        time.sleep(0.1)
+        log.train(1, {"loss": 2.5})
+        time.sleep(0.05)
+    text = out.getvalue()
+    assert text.startswith("part 2 of 4, escapes ...\npart 2 of 4, escapes ... 0:00:00\n")
+    first, *others = text.split("compiling ...\n")
+    assert "compiling" not in first and others[0].startswith("compiling ... 0:00:00\n")
+    assert text.endswith("step 1/10  loss 2.5000\n")
+
+
 def test_a_running_task_has_a_spinner_and_its_elapsed_time(terminal):
     with progress.working("part 2 of 4, escapes", terminal):
         pass
@@ -78,7 +98,9 @@ def test_a_running_task_has_a_spinner_and_its_elapsed_time(terminal):
     assert terminal.getvalue().endswith("\x1b[2K")  # the line is erased
 
 
-@pytest.mark.parametrize("seconds, text", [(9720, "2:42:00"), (61.4, "0:01:01")])
+@pytest.mark.parametrize(
+    "seconds, text", [(9720, "2:42:00"), (61.4, "0:01:01"), (100_000, "27:46:40")]
+)
 def test_time_left_has_hours(seconds, text):
     assert progress.clock(seconds) == text
 

@@ -228,7 +228,7 @@ def test_generate_makes_the_cpu_devices_of_its_mesh(small):
     devices = ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES")
     environment = {name: value for name, value in os.environ.items() if name not in devices}
     options = ["--model", small, "--mesh", "tensor=2", "--prompt", "the cat", "--tokens", "4"]
-    command = [sys.executable, "-m", "panorax.cli", "generate", *options]
+    command = [sys.executable, "-m", "panorax", "generate", *options]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.startswith("the cat") and done.stderr == ""
 

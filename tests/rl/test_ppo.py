@@ -26,7 +26,7 @@ BASE = ppo.Config(
     length=8,
     epochs=4,
     discount=0.5,
-    lambda_=0.95,
+    gae_lambda=0.95,
     eval_episodes=16,
 )
 

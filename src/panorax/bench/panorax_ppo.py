@@ -31,7 +31,7 @@ def config(setting: dict) -> ppo.Config:
         epochs=setting["epochs"],
         minibatches=setting["minibatches"],
         discount=setting["discount"],
-        lambda_=setting["lambda_"],
+        gae_lambda=setting["lambda_"],
         clip=setting["clip"],
         entropy_weight=setting["entropy_weight"],
     )

@@ -62,7 +62,7 @@ def benchmark(cfg: Config, folder: Path) -> Table:
 def list_seconds() -> float:
     """Seconds that `panorax list` takes as a process of its own."""
     started = time.perf_counter()
-    command = [sys.executable, "-m", "panorax.cli", "list"]
+    command = [sys.executable, "-m", "panorax", "list"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - started
 

@@ -1,5 +1,7 @@
 """Parts that commands share: loading a config, starting JAX, and recording a result."""
 
+import argparse
+import dataclasses
 import importlib
 import json
 import logging
@@ -26,7 +28,28 @@ def load(name: str, smoke: bool = False) -> tuple[str, ModuleType, object]:
         name, module = entry.name, imported(entry)
     if smoke and not hasattr(module, "smoke"):
         raise UserError(f"config {name} has no smoke()")
-    return name, module, module.smoke() if smoke else module.get_config()
+    function = module.smoke if smoke else module.get_config
+    with config.failures(f"{function.__name__}() of {name}", Path(module.__file__)):
+        cfg = function()
+    _refuse_what_no_command_can_run(f"{function.__name__}() of {name}", cfg)
+    return name, module, cfg
+
+
+def _refuse_what_no_command_can_run(what: str, cfg) -> None:
+    """Raises UserError unless `cfg` is the Config of a system or a study."""
+    if not (dataclasses.is_dataclass(cfg) and cfg.__dataclass_params__.frozen):
+        raise UserError(f"{what} returns {type(cfg).__name__}, which is no frozen dataclass")
+    try:
+        hash(cfg)
+    except TypeError as error:
+        raise UserError(f"{what} returns a Config that is not hashable: {error}") from error
+    module = config.module_of(cfg)
+    needed = {"system": "run", "study": "seed"}
+    kinds = [kind for kind in needed if hasattr(module, kind)]
+    if not kinds:
+        raise UserError(f"{what} returns a Config whose module has neither system nor study")
+    if not hasattr(cfg, needed[kinds[-1]]):
+        raise UserError(f"{what} returns the Config of a {kinds[-1]} without {needed[kinds[-1]]}")
 
 
 def imported(entry: catalogue.Entry) -> ModuleType:
@@ -37,6 +60,23 @@ def imported(entry: catalogue.Entry) -> ModuleType:
         if entry.is_own:
             raise
         raise UserError(f"{entry.config} fails: {type(error).__name__}: {error}") from error
+
+
+def configured(args, name: str, cfg):
+    """`cfg` with the options of the config that the command line holds besides its own flags.
+
+    `--help` prints both and exits.
+    """
+    if args.help:
+        options = config.options_text(cfg, args.overrides)
+        print(f"{args.parser.format_help()}\noptions of {name}:\n\n{options}")
+        sys.exit(0)
+    return config.override(cfg, args.overrides, f"{args.parser.prog} {name}", flags(args.parser))
+
+
+def flags(parser: argparse.ArgumentParser) -> tuple[str, ...]:
+    """The options of a command, such as `--workdir`."""
+    return tuple(name for name in parser._option_string_actions if name.startswith("--"))
 
 
 def trainable(name: str, cfg, purpose: str) -> ModuleType:

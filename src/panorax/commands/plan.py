@@ -11,12 +11,11 @@ MOST_DEVICES = 4096  # largest cluster that is tried when a plan does not fit
 
 
 def add(commands) -> None:
-    sub = commands.add_parser(
+    sub = commands.add_parser_with_config(
         "plan",
         "compute the memory and time that a step needs on a cluster, from shapes alone; "
         "also takes the options of the system's config",
     )
-    sub.add_argument("system", help="an entry such as lm/llama, or a Python file")
     sub.add_argument("--devices", type=int, default=1, help="number of devices")
     sub.add_argument(
         "--mesh", default="", help="mesh such as fsdp=8,tensor=8; default: fsdp=DEVICES"
@@ -35,11 +34,13 @@ def add(commands) -> None:
 
 
 def main(args) -> int:
+    if args.system is None:
+        print(args.parser.format_help())
+        return 0 if args.help else 2
     from panorax.engine import plan as plans
 
     name, _, cfg = experiment.load(args.system)
-    prog = f"panorax plan {name}"
-    cfg = config.override(cfg, args.overrides, prog)
+    cfg = experiment.configured(args, name, cfg)
     implementation = experiment.trainable(name, cfg, "plan")
     if args.chip not in plans.CHIPS or args.devices < 1 or not 0 < args.utilisation <= 1:
         raise UserError(
@@ -58,7 +59,7 @@ def main(args) -> int:
     if not planned["fits"]:
 
         def fits(options: list[str], devices: int) -> bool:
-            system = implementation.system(config.override(cfg, options, prog))
+            system = implementation.system(config.override(cfg, options))
             needs = plans.plan(system, plans.mesh_of(devices, args.mesh))
             return sum(needs.memory.values()) <= planned["memory"]
 

@@ -10,20 +10,13 @@ from panorax.commands import experiment
 from panorax.core import config
 from panorax.core.errors import Interrupted, UserError
 
-USAGE = """\
-usage: panorax run CONFIG|FILE.py [--smoke] [--workdir DIR] [--resume] [--record]
-                   [--mesh data=N,fsdp=N] [--distributed] [OPTIONS]
-
-`panorax run CONFIG --help` lists the options of a config. Configs:"""
-
 
 def add(commands) -> None:
-    sub = commands.add_parser(
+    sub = commands.add_parser_with_config(
         "run",
-        "run a system, a study or a config file; --help after its name lists every option",
-        add_help=False,
+        "train a system or measure a study, of Panorax or your own; "
+        "--help after its name lists every option",
     )
-    sub.add_argument("system", nargs="?")
     sub.add_argument("--smoke", action="store_true", help="run the smallest size, in seconds")
     sub.add_argument(
         "--workdir", type=_directory, help="directory of the run; default: runs/NAME/TIME"
@@ -49,6 +42,7 @@ def add(commands) -> None:
         action="store_true",
         help="write the result beside the config, as its record in the catalogue",
     )
+    sub.add_argument("--pdf", action="store_true", help="write every figure as PDF too")
     sub.add_argument("--mesh", default="", help="devices to split over, such as data=2,fsdp=2")
     sub.add_argument(
         "--distributed",
@@ -65,8 +59,8 @@ def _directory(name: str) -> Path:
 
 def main(args) -> int:
     if args.system is None:
-        print(USAGE, *catalogue.names(), sep="\n  ")
-        return 0 if {"--help", "-h"} & {*args.overrides} else 2
+        print(args.parser.format_help(), "configs:", *catalogue.names(), sep="\n  ")
+        return 0 if args.help else 2
     from panorax.core import claims
     from panorax.engine import run as runs
     from panorax.parallel import processes
@@ -86,7 +80,7 @@ def main(args) -> int:
         experiment.name_ignored(args.init_from, args.ignore_key)
     elif args.ignore_key:
         raise UserError("--ignore-key is for --init-from: it names keys of a folder's config.json")
-    cfg = config.override(cfg, args.overrides, f"panorax run {name}")
+    cfg = experiment.configured(args, name, cfg)
     if not args.resume and not any(x.startswith("--model.vocab") for x in args.overrides):
         cfg = getattr(config.module_of(cfg), "with_vocabulary", lambda cfg: cfg)(cfg)
     if args.record:
@@ -95,8 +89,9 @@ def main(args) -> int:
         devices = math.prod(mesh_sizes(mesh).values())
         experiment.start_jax(max(getattr(cfg, "devices", 1), devices))
     directory = directory or Path(processes.first(lambda: str(runs.default_directory(name))))
+    formats = ("png", "pdf") if args.pdf else ("png",)
     try:
-        record = runs.run(name, module, cfg, directory, args.resume, mesh)
+        record = runs.run(name, module, cfg, directory, args.resume, mesh, formats)
     except (KeyboardInterrupt, Interrupted) as stop:
         if (directory / "config.json").exists():
             command = ["panorax", "run", args.system, "--resume", "--workdir", str(directory)]

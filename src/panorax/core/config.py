@@ -11,6 +11,7 @@ import json
 import os
 import re
 import sys
+import traceback
 import typing
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +19,7 @@ from typing import Literal
 
 import panorax
 from panorax.core.errors import UserError
-from panorax.core.names import nearest
+from panorax.core.names import nearest, nearest_option
 from panorax.core.ranges import Count, Whole, check, checked
 
 GROUP = "panorax.configs"  # entry points of packages that add volumes
@@ -55,25 +56,48 @@ def module_of(cfg) -> ModuleType:
 
 
 def load_file(path: Path) -> ModuleType:
-    """The module of a user's config file, which may import modules beside it.
+    """The module of a user's config file.
 
-    Raises UserError if the file does not exist, fails, or has no get_config().
+    The folder of the file becomes importable; `import NAME` of the file itself gives this module,
+    unless another module has the name. Raises UserError if the file does not exist, fails, or has
+    no get_config().
     """
     if not path.is_file():
         raise UserError(f"config file {path} does not exist")
-    spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
     folder = str(path.parent.absolute())
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    try:
+    spec = importlib.util.spec_from_file_location(_name_of(path), path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    with failures(f"config file {path}", path):
         spec.loader.exec_module(module)
-    except Exception as error:  # a user's file can fail in any way
-        raise UserError(f"config file {path} fails: {type(error).__name__}: {error}") from error
     if not callable(getattr(module, "get_config", None)):
         raise UserError(f"config file {path} has no get_config() that returns a Config")
     return module
+
+
+def _name_of(path: Path) -> str:
+    """The stem of a user's file, or `config_STEM` if another module has that name."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        found = importlib.util.find_spec(path.stem)
+        if found is None or Path(found.origin or "").samefile(path):
+            return path.stem
+    return f"config_{path.stem}"
+
+
+@contextlib.contextmanager
+def failures(what: str, path: Path):
+    """Turns an exception of a user's code into a UserError with the failing line of `path`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # a user's file can fail in any way
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(path.absolute())]
+        where = f" (line {lines[-1]})" if lines else ""
+        raise UserError(f"{what} fails: {type(error).__name__}: {error}{where}") from error
 
 
 def leaves(cfg, prefix: str = "") -> dict[str, object]:
@@ -109,11 +133,11 @@ def _is_same_file(a, b) -> bool:
         return False
 
 
-def override(cfg, args: list[str], prog: str = "panorax run"):
+def override(cfg, args: list[str], prog: str = "panorax run", flags: tuple[str, ...] = ()):
     """`cfg` with the typed options in `args`, such as `--model.n-layers 4`.
 
     `--help` prints every option and exits. Raises UserError for an unknown option (with the nearest
-    known one), a wrong type, a missing value, or a value out of range.
+    known one, or the nearest of `flags`), a wrong type, a missing value, or a value out of range.
     """
     import tyro
 
@@ -121,10 +145,9 @@ def override(cfg, args: list[str], prog: str = "panorax run"):
     names = tuple("--" + name for name in (*leaves(cfg), *choices(type(cfg))))
     for arg in args:
         option = arg.split("=")[0].replace("_", "-")
-        if arg.startswith("--") and arg != "--help" and option not in names:
-            raise UserError(
-                f"unknown option {option}{nearest(option, names)}; `{prog} --help` lists all"
-            )
+        if re.match("--?[a-zA-Z]", arg) and option not in (*names, "--help"):
+            hint = nearest_option(option, (*names, *flags))
+            raise UserError(f"unknown option {option}{hint}; `{prog} --help` lists all")
     stderr = io.StringIO()
     try:
         with contextlib.redirect_stderr(stderr):
@@ -147,6 +170,16 @@ def override(cfg, args: list[str], prog: str = "panorax run"):
         raise UserError(str(error)) from error
 
 
+def options_text(cfg, args: list[str]) -> str:
+    """The help of every option of `cfg`, after the choices of its parts in `args`."""
+    cfg, _ = choose(cfg, args)
+    stdout = io.StringIO()
+    with contextlib.redirect_stdout(stdout), contextlib.suppress(SystemExit):
+        override(cfg, ["--help"])
+    _, _, text = stdout.getvalue().partition("\n\n")  # without the usage line
+    return "\n".join(map(str.rstrip, text.splitlines()))
+
+
 def choices(kind: type) -> dict[str, dict[str, type]]:
     """The interchangeable parts of a config: fields typed as a union of dataclasses.
 
@@ -161,17 +194,22 @@ def choices(kind: type) -> dict[str, dict[str, type]]:
 
 
 def _part_name(kind: type) -> str:
-    """The name of a part as an option: "adamw" for AdamW, "dit" for panorax.nets.dit:Config."""
+    """The name of a part as an option.
+
+    AdamW is "adamw", panorax.nets.dit:Config is "dit", ...from_gymnax:Config is "gymnax".
+    """
     is_generic = kind.__name__ in ("Config", "Model")
     name = kind.__module__.rpartition(".")[2] if is_generic else kind.__name__
-    return name.lower().replace("_", "-")
+    return name.lower().removeprefix("from_").replace("_", "-")
 
 
 def choose(cfg, args: list[str]) -> tuple[object, list[str]]:
     """Replaces the parts that options such as `--optim muon` or `--net=unet` name.
 
     Returns the config and the remaining arguments. A part of a new type has its default values; a
-    part of the same type keeps its values. Raises UserError for a part that is not a choice.
+    part of the same type keeps its values. If the module of a part has `ids()`, each of these names
+    also chooses the part, with this `name`: `--environment Acrobot-v1`. Raises UserError for a part
+    that is not a choice.
     """
     kinds, remaining, queue = choices(type(cfg)), [], iter(args)
     for arg in queue:
@@ -179,24 +217,34 @@ def choose(cfg, args: list[str]) -> tuple[object, list[str]]:
         if not arg.startswith("--") or option not in kinds:
             remaining.append(arg)
             continue
-        value = value if equals else next(queue, "")
-        if value not in kinds[option]:
-            known = kinds[option]
-            raise UserError(
-                f"--{option} is one of {', '.join(known)}, got {value!r}{nearest(value, known)}"
-            )
         field = option.replace("-", "_")
-        if type(getattr(cfg, field)) is not kinds[option][value]:
-            cfg = dataclasses.replace(cfg, **{field: kinds[option][value]()})
+        value = value if equals else next(queue, "")
+        part = _chosen(option, value, kinds[option], getattr(cfg, field))
+        cfg = dataclasses.replace(cfg, **{field: part})
     return cfg, remaining
+
+
+def _chosen(option: str, value: str, kinds: dict[str, type], part):
+    """The part that `--option value` names, instead of `part`. Raises UserError for no part."""
+    if value in kinds:
+        return part if type(part) is kinds[value] else kinds[value]()
+    known, also = [*kinds], ""
+    for kind in kinds.values():
+        ids = getattr(sys.modules[kind.__module__], "ids", tuple)()
+        if value in ids:
+            return kind(name=value)
+        known, also = known + [*ids], ", or a name that one of them knows" if ids else also
+    hint = nearest(value, known)
+    raise UserError(f"--{option} is one of {', '.join(kinds)}{also}, got {value!r}{hint}")
 
 
 def _choices_text(cfg) -> str:
     """The interchangeable parts of `cfg`, as `--help` describes them."""
-    lines = [
-        f"--{name} {'|'.join(kinds)} (now {_part_name(type(getattr(cfg, name.replace('-', '_'))))})"
-        for name, kinds in choices(type(cfg)).items()
-    ]
+    lines = []
+    for name, kinds in choices(type(cfg)).items():
+        has_ids = any(hasattr(sys.modules[kind.__module__], "ids") for kind in kinds.values())
+        now = _part_name(type(getattr(cfg, name.replace("-", "_"))))
+        lines.append(f"--{name} {'|'.join(kinds)}{'|NAME' * has_ids} (now {now})")
     return "Parts: " + "; ".join(lines) if lines else ""
 
 
@@ -229,9 +277,10 @@ def _message(box: str) -> str:
         if line.startswith(("─", "╰")):
             break
         message.append(line)
-    return (
-        re.sub(r"^-+ Error parsing \w+: |-{9,}", "", " ".join(message)).strip() or "invalid options"
-    )
+    text = re.sub(r"^-+ Error parsing \w+: |-{9,}", "", " ".join(message)).strip()
+    if text.startswith("Unrecognized options: "):
+        return f"unknown argument {text.split()[2].rstrip(',')}; an option is --NAME VALUE"
+    return text or "invalid options"
 
 
 def to_json(cfg, **flags: str) -> str:

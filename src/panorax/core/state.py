@@ -84,5 +84,7 @@ class System:
     """parts of a batch that a step processes one after another"""
     per_step: dict[str, int] = field(default_factory=dict)
     """amounts that one step consumes, such as {"tokens": 2048}; a plan prints them per second"""
+    on_host: bool = False
+    """true if a step leaves the compiled program, which then runs on one device"""
     footprint: Callable[[], dict[str, float]] = dict
     """footprint() -> bytes by name that inference needs, such as a row of a cache"""

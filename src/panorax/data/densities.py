@@ -124,6 +124,6 @@ def draw_clouds(truth: np.ndarray, samples: dict[int, jax.Array]):
     for ax, (title, x) in zip(axes, clouds.items(), strict=True):
         x = np.asarray(x)
         ax.hist2d(x[:, 0], x[:, 1], bins=96, range=((-3, 3), (-3, 3)), cmap="magma")
-        ax.set(title=title, aspect="equal")
-        ax.set_axis_off()
+        ax.set(title=title, xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
+        ax.grid(False)
     return figure

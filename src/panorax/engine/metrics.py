@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from panorax.core import figures, files
@@ -80,11 +81,14 @@ def read_metrics(path: Path) -> list[dict]:
     return [json.loads(line) for line in lines[:-1] if line]
 
 
-def draw_curves(records: list[dict]):
-    """A Figure of metrics against the step: training as a line, evaluations as dots.
+def draw_curves(records: list[dict], per_step: Mapping[str, int]):
+    """A Figure of metrics during training: training as a line, evaluations as dots.
 
-    Each metric has a panel. At most `CURVES` metrics are drawn, evaluated metrics first.
+    Each metric has a panel. At most `CURVES` metrics are drawn, evaluated metrics first. The
+    horizontal axis counts training steps or, if `per_step` has them, environment steps.
     """
+    of_step = per_step.get("environment_steps", 1)
+    axis = "environment steps" if "environment_steps" in per_step else "step"
     names = list(dict.fromkeys(k for r in records for k in r if k not in ("step", "split")))
     evaluated = [name.removeprefix("eval_") for name in names if name.startswith("eval_")]
     trained = [name for name in names if not name.startswith("eval_")]
@@ -93,10 +97,10 @@ def draw_curves(records: list[dict]):
     figure, axes = figures.panels(columns, -(-len(shown) // columns) or 1, width=4.2, height=2.8)
     for ax, name in zip(axes, shown):
         for key, style, label in ((name, "-", "training"), (f"eval_{name}", "o-", "held out")):
-            points = [(r["step"], r[key]) for r in records if key in r]
+            points = [(of_step * r["step"], r[key]) for r in records if key in r]
             if points:
                 ax.plot(*zip(*points), style, ms=3, lw=1.2, label=label)
-        ax.set(title=name.replace("_", " "), xlabel="step")
+        ax.set(xlabel=axis, ylabel=name.replace("_", " "))
     for ax in axes[len(shown) :]:
         ax.set_axis_off()
     return figures.legends(figure)

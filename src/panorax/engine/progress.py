@@ -1,17 +1,17 @@
 """Progress of training and of studies on the terminal, drawn by rich, which is imported when used.
 
 On a terminal one line is redrawn in place. Any other stream, such as a file or a pipe, receives
-plain lines.
+plain lines, at least one every `EVERY` seconds while a task runs.
 """
 
 import contextlib
-import datetime
 import os
+import threading
 import time
 from collections.abc import Iterator
 from typing import TextIO
 
-EVERY = 30.0  # seconds between two plain lines of training
+EVERY = 30.0  # seconds between two plain lines
 WIDTH = 80  # columns of the redrawn line, at most
 
 
@@ -27,16 +27,35 @@ def say(line: str, out: TextIO) -> None:
 
 @contextlib.contextmanager
 def working(task: str, out: TextIO) -> Iterator[None]:
-    """Shows `task` while the block runs, on a terminal with a spinner and the elapsed time."""
+    """Shows `task` and the elapsed time while the block runs, on a terminal with a spinner."""
     if not is_live(out):
-        say(f"{task} ...", out)
-        yield
+        with _repeated(task, out):
+            yield
         return
     from rich.progress import SpinnerColumn, TimeElapsedColumn
 
     with _line(out, SpinnerColumn(), _text("task"), TimeElapsedColumn()) as live:
         live.add_task("", total=None, task=task)
         yield
+
+
+@contextlib.contextmanager
+def _repeated(task: str, out: TextIO) -> Iterator[None]:
+    """Prints `task`, and again with the elapsed time every `EVERY` seconds of the block."""
+    started, ended = time.perf_counter(), threading.Event()
+
+    def repeat():
+        while not ended.wait(EVERY):
+            say(f"{task} ... {clock(time.perf_counter() - started)}", out)
+
+    say(f"{task} ...", out)
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 class Bar:
@@ -49,11 +68,14 @@ class Bar:
     def __init__(self, out: TextIO):
         self._out = out
         self._live = None
+        self._compiling = contextlib.ExitStack()
         self._measured_from = None
 
     def open(self) -> None:
         """Shows `compiling ...` until the first `update`."""
-        if is_live(self._out):
+        if not is_live(self._out):
+            self._compiling.enter_context(_repeated("compiling", self._out))
+        else:
             from rich.progress import BarColumn
 
             self._live = _line(self._out, BarColumn(bar_width=None), _text("status"), expand=True)
@@ -68,6 +90,7 @@ class Bar:
 
     def update(self, step: int, loss: float) -> None:
         """Shows the loss at `step`."""
+        self._compiling.close()
         now = time.perf_counter()
         status = f"step {step}/{self._steps}  loss {loss:.4f}"
         if self._measured_from is None:
@@ -92,6 +115,7 @@ class Bar:
 
     def close(self) -> None:
         """Removes the bar."""
+        self._compiling.close()
         if self._live:
             self._live.stop()
             self._live = None
@@ -99,7 +123,9 @@ class Bar:
 
 def clock(seconds: float) -> str:
     """Hours, minutes and seconds, such as `2:42:00`."""
-    return str(datetime.timedelta(seconds=round(seconds)))
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"
 
 
 def per_second(rate: float) -> str:

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import ModuleType
@@ -32,10 +33,19 @@ from panorax.parallel.sharding import make_mesh, placement
 STARTED = "%Y%m%d-%H%M%S"
 
 
-def run(name: str, module: ModuleType, cfg, directory: Path, resume: bool, mesh: str) -> dict:
+def run(
+    name: str,
+    module: ModuleType,
+    cfg,
+    directory: Path,
+    resume: bool,
+    mesh: str,
+    formats: Sequence[str] = ("png",),
+) -> dict:
     """Runs `cfg` in `directory` and returns the content of result.json.
 
     module: config module, whose CLAIMS are checked.  mesh: text such as `data=2,fsdp=2`.
+    formats: suffixes of the figures, "png" and "pdf".
     """
     clock, source = Clock(), {"sources": reached(module, cfg), **provenance()}
     implementation = config.module_of(cfg)
@@ -48,7 +58,7 @@ def run(name: str, module: ModuleType, cfg, directory: Path, resume: bool, mesh:
         if is_study:
             out = sys.stdout if processes.is_first() else io.StringIO()
             parts, key = implementation.study(cfg), jax.random.key(cfg.seed)
-            result, seconds = study.measure(parts, key, directory, out)
+            result, seconds = study.measure(parts, key, directory, out, formats)
             facts = {"seed": cfg.seed, "parts": seconds}
         else:
             result, facts = train(implementation.system(cfg), cfg.run, directory, mesh, clock)
@@ -63,7 +73,7 @@ def run(name: str, module: ModuleType, cfg, directory: Path, resume: bool, mesh:
             "compile_seconds": round(clock.compiling, 1),
             **source,
         }
-        processes.first(lambda: write(directory, result, record))
+        processes.first(lambda: write(directory, result, record, formats))
     return record
 
 
@@ -117,7 +127,11 @@ def train(
     place = placement(system, abstract, devices)
     sizes = [f"{axis}={size}" for axis, size in devices.shape.items() if size > 1]
     mesh = ",".join(sizes) or "data=1"
-    check_data(system, directory, devices.size // devices.shape["tensor"], mesh)
+    if system.on_host and devices.size > 1:
+        raise UserError(f"--mesh {mesh}: the steps of this system run on the host, on one device")
+    out = sys.stdout if processes.is_first() else io.StringIO()
+    with progress.working("reading data", out):
+        check_data(system, directory, devices.size // devices.shape["tensor"], mesh)
     with Checkpoints(directory / "checkpoints", run.keep) as checkpoints:
         if checkpoints.latest() is None:
             state = initial(system, keys.init, place.state, clock)
@@ -136,7 +150,7 @@ def train(
     state = processes.gathered(state, place.replicated)
     if not processes.is_first():
         return Result(evaluation), facts
-    result = reported(system, state, keys.report, directory, sys.stdout)
+    result = reported(system, state, keys.report, directory, out)
     return Result({**evaluation, **result.metrics}, result.figures), facts
 
 
@@ -147,7 +161,9 @@ def reported(system: System, state: State, key, directory: Path, out: TextIO) ->
     """
     with progress.working("report", out):
         report = system.report(state, key)
-        curves = metrics.draw_curves(metrics.read_metrics(directory / "metrics.jsonl"))
+        curves = metrics.draw_curves(
+            metrics.read_metrics(directory / "metrics.jsonl"), system.per_step
+        )
     return Result(report.metrics, {"curves.png": curves, **report.figures})
 
 
@@ -219,10 +235,10 @@ def with_shardings(abstract, shardings):
     )
 
 
-def write(directory: Path, result: Result, record: dict) -> None:
+def write(directory: Path, result: Result, record: dict, formats: Sequence[str]) -> None:
     """Writes the figures of `result`, and `record` as result.json."""
     with files.writing(directory):
-        rundir.write_figures(directory, result.figures)
+        rundir.write_figures(directory, result.figures, formats)
         files.replace(directory / "result.json", json.dumps(record, indent=2) + "\n")
 
 

@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from panorax.core import config
@@ -164,13 +164,17 @@ def keep(directory: Path, files: dict[str, str]) -> None:
         replace(path, text)
 
 
-def write_figures(directory: Path, figures: dict) -> None:
-    """Writes a str as a text file and a matplotlib Figure as a picture, under their names."""
+def write_figures(directory: Path, figures: dict, formats: Sequence[str] = ("png",)) -> None:
+    """Writes a str as a text file and a matplotlib Figure as pictures, under their names.
+
+    formats: suffixes of the pictures, "png" and "pdf".
+    """
     for name, figure in figures.items():
         if isinstance(figure, str):
             (directory / name).write_text(figure)
-        else:
-            figure.savefig(directory / name, dpi=110)
+            continue
+        for suffix in formats:
+            figure.savefig((directory / name).with_suffix(f".{suffix}"), dpi=110)
 
 
 @contextlib.contextmanager

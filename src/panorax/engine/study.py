@@ -7,7 +7,7 @@ figures, which lie in the run directory. An interrupted part starts again.
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -22,7 +22,11 @@ from panorax.parallel import processes
 
 
 def measure(
-    parts: Mapping[str, Part], key: jax.Array, directory: Path, out: TextIO | None = None
+    parts: Mapping[str, Part],
+    key: jax.Array,
+    directory: Path,
+    out: TextIO | None = None,
+    formats: Sequence[str] = ("png",),
 ) -> tuple[Result, dict[str, float]]:
     """Measures all parts; returns their metrics, and the seconds of each part.
 
@@ -45,14 +49,14 @@ def measure(
             result = parts[name](part_key)
         seconds = round(time.perf_counter() - started, 1)
         kept[name] = {"metrics": result.metrics, "seconds": seconds}
-        processes.first(lambda: _keep(file, kept[name], result))
+        processes.first(lambda: _keep(file, kept[name], result, formats))
         say(f"{title}: {seconds} s", out)
     results = (Result(part["metrics"]) for part in kept.values())
     return joined(results), {name: part["seconds"] for name, part in kept.items()}
 
 
-def _keep(file: Path, part: dict, result: Result) -> None:
+def _keep(file: Path, part: dict, result: Result, formats: Sequence[str]) -> None:
     with files.writing(file.parent):
-        rundir.write_figures(file.parents[1], result.figures)
+        rundir.write_figures(file.parents[1], result.figures, formats)
         file.parent.mkdir(exist_ok=True)
         files.replace(file, json.dumps(part) + "\n")

@@ -39,7 +39,7 @@ from panorax.rl.episodes import metrics as episode_metrics
 from panorax.rl.policies import gru, mlp
 from panorax.rl.policies.policy import Policy
 from panorax.rl.rollout import Running, Trajectory, first_episodes, rollout, sequences, start
-from panorax.rl.seeds import learning_curves
+from panorax.rl.seeds import report_of
 
 
 @checked
@@ -66,7 +66,7 @@ class Config:
     """updates per epoch [N T / M]"""
     discount: Share = 0.98
     """discount per step [gamma]"""
-    lambda_: Share = 0.8
+    gae_lambda: Share = 0.8
     """GAE lambda: 0 is one-step TD, 1 is Monte Carlo [lambda]"""
     clip: Positive = 0.2
     """radius of the clipped probability ratio around 1 [eps]"""
@@ -167,7 +167,7 @@ def to_batch(params, trajectory: Trajectory, policy: Policy, cfg: Config) -> Bat
         cfg.reward_scale * trajectory.reward,
         (trajectory.terminated, trajectory.truncated),
     )
-    advantage = gae(reward, value, next_value, *ends, cfg.discount, cfg.lambda_)
+    advantage = gae(reward, value, next_value, *ends, cfg.discount, cfg.gae_lambda)
     return Batch(
         observation=trajectory.observation,
         first=trajectory.first,
@@ -272,9 +272,8 @@ def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> Syste
         evaluate=functools.partial(evaluate, policy=policy, envs=held_out, cfg=cfg),
         extra_axes=Extra(running=("batch",), observed=None),
         per_step={"environment_steps": cfg.n_envs * cfg.length},
+        on_host=envs.on_host,
     )
     if cfg.seeds == 0:
         return ppo
-    return dataclasses.replace(
-        ppo, report=lambda state, key: learning_curves(ppo, cfg.run, cfg.seeds, held_out, key)
-    )
+    return dataclasses.replace(ppo, report=report_of(ppo, cfg.run, cfg.seeds, held_out))

@@ -8,6 +8,7 @@ import numpy as np
 
 from panorax.core import figures
 from panorax.core.config import Run
+from panorax.core.errors import UserError
 from panorax.core.state import Result, System
 from panorax.core.step import evaluated, scan_steps
 from panorax.core.study import family
@@ -35,6 +36,19 @@ def train_seed(system: System, run: Run, key: jax.Array):
     return state, curves, evaluated(system.evaluate, state, system.held_out(), key_eval)
 
 
+def report_of(system: System, run: Run, seeds: int, envs: Environments) -> Callable:
+    """The report of a system that trains `seeds` seeds in parallel, on any final state.
+
+    Raises UserError for environments on the host, which cannot be vmapped over seeds.
+    """
+    if envs.on_host:
+        raise UserError(
+            f"these environments run on the host, and the report cannot train {seeds} seeds of "
+            "them in parallel: add --seeds 0"
+        )
+    return lambda state, key: learning_curves(system, run, seeds, envs, key)
+
+
 def learning_curves(
     system: System, run: Run, seeds: int, envs: Environments, key: jax.Array
 ) -> Result:
@@ -52,7 +66,8 @@ def learning_curves(
     metrics = {"random_return": random_return}
     metrics |= family("min_eval_return_over_{}_seeds", {seeds: returns.min()})
     metrics |= family("mean_eval_return_over_{}_seeds", {seeds: returns.mean()})
-    figure = draw_curves(curves["return"], run, random_return)
+    per_step = system.per_step["environment_steps"]
+    figure = draw_curves(curves["return"], run, per_step, random_return)
     return Result(metrics, {"learning_curves.png": figure})
 
 
@@ -63,12 +78,15 @@ def _random(envs: Environments) -> Callable:
     )
 
 
-def draw_curves(return_ST: np.ndarray, run: Run, random_return: float):
-    """The mean return of finished episodes over training steps, a line per seed."""
+def draw_curves(return_ST: np.ndarray, run: Run, per_step: int, random_return: float):
+    """The mean return of finished episodes over environment steps, a line per seed.
+
+    per_step: environment steps of one training step.
+    """
     figure, (ax,) = figures.panels(width=6, height=4)
     steps = np.minimum(run.chunk * np.arange(1, return_ST.shape[1] + 1), run.steps)
     for seed, curve in enumerate(return_ST):
-        ax.plot(steps, curve, lw=1, label=f"seed {seed}")
+        ax.plot(per_step * steps, curve, lw=1, label=f"seed {seed}")
     ax.axhline(random_return, color="grey", ls=":", label="random actions")
-    ax.set(xlabel="training step", ylabel="mean return of the last episodes")
+    ax.set(xlabel="environment steps", ylabel="mean return of the last episodes")
     return figures.legends(figure)

@@ -155,7 +155,7 @@ def draw(maps: dict[str, Quality], label: np.ndarray):
         ax.set_axis_off()
     for ax, (name, measured) in zip(axes, maps.items()):
         y = np.asarray(measured.y_N2)
-        ax.scatter(*y.T, c=label, cmap="tab10", s=3, vmin=-0.5, vmax=9.5)
+        ax.scatter(*y.T, c=label, cmap=figures.class_colors(), s=3, vmin=-0.5, vmax=9.5)
         for digit in np.unique(label):
             middle = np.median(y[label == digit], 0)
             ax.annotate(str(digit), middle, ha="center", va="center", size=13, weight="bold")

@@ -361,7 +361,9 @@ def draw_codes(trained: Bottleneck, cfg: Config):
         code = trained.code[i, 0]
         centred = code - code.mean(0)
         plane = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
-        points = ax.scatter(*plane.T, c=datasets.digit_vectors().label_held, cmap="tab10", s=8)
+        label = datasets.digit_vectors().label_held
+        points = ax.scatter(*plane.T, c=label, cmap=figures.class_colors(), s=8)
+        points.set_clim(-0.5, CLASSES - 0.5)
         ax.set(title=f"held-out codes, beta = {cfg.betas[i]:g}", aspect="equal")
         ax.set(xlabel="first principal direction", ylabel="second principal direction")
     figure.colorbar(points, ax=axes[-1], ticks=range(CLASSES), label="class")

@@ -3,7 +3,8 @@
 `Environment` runs one episode. `Environments` steps n copies together, each with automatic resets;
 `wrappers.vectorize` makes the second from the first, and algorithms use only the second.
 The config of an environment is a dataclass whose module defines
-`environments(cfg, n) -> Environments`.
+`environments(cfg, n) -> Environments`. The module may also define `ids()`, the names that its
+Config accepts as `name`; `--environment NAME` on the command line then chooses it.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 import jax
 
 from panorax.core import struct
+from panorax.core.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -104,3 +106,11 @@ class Environments:
     """action space of one environment"""
     max_steps: int
     """largest number of steps of an episode"""
+    on_host: bool = False
+    """true if steps leave the compiled program: they run on one device, without vmap over seeds"""
+
+
+def without_extra(what: str, error: ImportError) -> UserError:
+    """The error for environments whose library is not installed."""
+    extra = "pip install 'panorax[rl]', or pip install -e '.[rl]' in a clone"
+    return UserError(f"{what} need the extra rl: {extra} ({error})")

@@ -1,8 +1,10 @@
 """Environments of gymnasium, stepped on the host.
 
+    panorax run rl/ppo --environment LunarLander-v3 --seeds 0
+
 Every step leaves the compiled program through an ordered callback, and the state stays on the host.
-PPO can therefore not `vmap` these environments over seeds (set its `seeds` to 0) or split them over
-devices. A resumed run starts new episodes instead of continuing bit for bit.
+Therefore these environments run on one device and are not vmapped over seeds: `--seeds 0` leaves
+out the report that does so. A resumed run starts new episodes instead of continuing bit for bit.
 """
 
 import functools
@@ -22,6 +24,7 @@ from panorax.rl.environments.environment import (
     Observation,
     Space,
     Step,
+    without_extra,
 )
 from panorax.rl.environments.wrappers import stretch
 
@@ -31,7 +34,12 @@ class Config:
     """An environment of gymnasium; actions of a finite Box are in [-1, 1]."""
 
     name: str = "CartPole-v1"
-    """name registered in gymnasium"""
+    """name registered in gymnasium, or MODULE:NAME if importing MODULE registers it"""
+
+
+def ids() -> tuple[str, ...]:
+    """The registered names."""
+    return tuple(_gymnasium().registry)
 
 
 def environments(cfg: Config, n: int) -> Environments:
@@ -62,22 +70,26 @@ def environments(cfg: Config, n: int) -> Environments:
         return time + 1, observation, after
 
     actions = Box((-1.0,) * len(inner.low), (1.0,) * len(inner.low)) if bounded else inner
-    return Environments(n, reset, step, shape, actions, int(limit))
+    return Environments(n, reset, step, shape, actions, int(limit), on_host=True)
+
+
+def _gymnasium():
+    """The package gymnasium. Raises UserError if it is not installed."""
+    try:
+        import gymnasium
+    except ImportError as error:
+        raise without_extra("gymnasium environments", error) from error
+    return gymnasium
 
 
 def _made(cfg: Config, n: int) -> list:
     """`n` gymnasium environments."""
-    try:
-        import gymnasium
-    except ImportError as error:
-        raise UserError(
-            f"gymnasium environments need `pip install 'panorax[rl]'` ({error})"
-        ) from error
+    gymnasium = _gymnasium()
     try:
         return [gymnasium.make(cfg.name) for _ in range(n)]
     except gymnasium.error.Error as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"gymnasium has no environment {cfg.name!r}: {reason}") from error
+        raise UserError(f"gymnasium cannot make {cfg.name!r}: {reason}") from error
 
 
 def _reset(envs: list, seed) -> Observation:
@@ -86,7 +98,12 @@ def _reset(envs: list, seed) -> Observation:
 
 
 def _step(envs: list, scalar: type | None, actions) -> tuple[Observation, Step]:
-    """Steps every environment, and resets those whose episode ended."""
+    """Steps every environment, and resets those whose episode ended.
+
+    If no environment was ever reset, because a resumed run made them anew, new episodes start.
+    """
+    if not envs[0].get_wrapper_attr("has_reset"):
+        _reset(envs, 0)
     next_views, rows = [], []
     for env, action in zip(envs, np.asarray(actions)):
         view, reward, terminated, truncated, _ = env.step(scalar(action) if scalar else action)

@@ -20,6 +20,7 @@ from panorax.rl.environments.environment import (
     Observation,
     Space,
     Step,
+    without_extra,
 )
 from panorax.rl.environments.wrappers import unit_actions, vectorize
 
@@ -32,6 +33,11 @@ class Config:
     """name registered in gymnax"""
     params: tuple[tuple[str, float], ...] = ()
     """parameters of the environment to replace, as (name, value) pairs"""
+
+
+def ids() -> tuple[str, ...]:
+    """The names of all environments."""
+    return tuple(_gymnax().registered_envs)
 
 
 def environments(cfg: Config, n: int) -> Environments:
@@ -71,14 +77,18 @@ def make(cfg: Config) -> Environment:
     return Environment(reset, step, like[1].view.shape, actions, int(params.max_steps_in_episode))
 
 
-def _load(cfg: Config):
+def _gymnax():
+    """The package gymnax. Raises UserError if it is not installed."""
     try:
         with deferred("seaborn", "matplotlib"):
             import gymnax
     except ImportError as error:
-        raise UserError(
-            f"gymnax environments need `pip install 'panorax[rl]'` ({error})"
-        ) from error
+        raise without_extra("gymnax environments", error) from error
+    return gymnax
+
+
+def _load(cfg: Config):
+    gymnax = _gymnax()
     if cfg.name not in gymnax.registered_envs:
         raise UserError(
             f"gymnax has no environment {cfg.name!r}{nearest(cfg.name, gymnax.registered_envs)}"

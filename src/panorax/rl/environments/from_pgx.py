@@ -13,6 +13,7 @@ from panorax.rl.environments.environment import (
     Environments,
     Observation,
     Step,
+    without_extra,
 )
 from panorax.rl.environments.wrappers import time_limit, vectorize
 
@@ -25,6 +26,11 @@ class Config:
     """name in `pgx.available_envs()`"""
     max_steps: Count = 500
     """the player's own moves after which an episode is truncated"""
+
+
+def ids() -> tuple[str, ...]:
+    """The names of all games."""
+    return tuple(_pgx().available_envs())
 
 
 def environments(cfg: Config, n: int) -> Environments:
@@ -76,11 +82,17 @@ def make(cfg: Config) -> Environment:
     )
 
 
-def _load(cfg: Config):
+def _pgx():
+    """The package pgx. Raises UserError if it is not installed."""
     try:
         import pgx
     except ImportError as error:
-        raise UserError(f"pgx games need `pip install 'panorax[rl]'` ({error})") from error
+        raise without_extra("games of pgx", error) from error
+    return pgx
+
+
+def _load(cfg: Config):
+    pgx = _pgx()
     if cfg.name not in pgx.available_envs():
         raise UserError(f"pgx has no game {cfg.name!r}{nearest(cfg.name, pgx.available_envs())}")
     try:

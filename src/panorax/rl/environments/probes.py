@@ -24,7 +24,7 @@ Source: Jones 2021, "Debugging RL".
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -63,6 +63,11 @@ class Config:
     """name of the probe"""
     delay: Count = 3
     """steps between the cue and the rewarded action of the memory probe"""
+
+
+def ids() -> tuple[str, ...]:
+    """The names of all probes."""
+    return get_args(Name)
 
 
 def environments(cfg: Config, n: int) -> Environments:

@@ -1,0 +1,116 @@
+"""The command line explains every option, and knows what people type instead."""
+
+import argparse
+import subprocess
+import sys
+
+import pytest
+
+import panorax
+from panorax import catalogue, cli
+
+
+def parsers():
+    """The parser of every command by name."""
+    [action] = [a for a in cli.make_parser()._actions if isinstance(a, argparse._SubParsersAction)]
+    return action.choices
+
+
+def printed(capsys, *command):
+    """Exit code and standard output of a command."""
+    try:
+        code = cli.main([*command])
+    except SystemExit as stop:
+        code = stop.code
+    return code, capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_help_explains_every_argument(name):
+    assert all(action.help for action in parsers()[name]._actions)
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_help_of_a_config_has_the_options_of_the_command_and_of_the_config(capsys, command):
+    code, text = printed(capsys, command, "lm/llama", "--optim", "muon", "--help")
+    assert code == 0 and text.count("usage: ") == 1
+    own = [name for name in parsers()[command]._option_string_actions if name != "-h"]
+    assert all(f"{name} " in text for name in own)
+    assert "--model.n-layers INT" in text and "--optim.adam-lr FLOAT" in text
+    assert "(now muon)" in text and not any(line.endswith(" ") for line in text.splitlines())
+
+
+def test_help_without_a_config_lists_the_configs(capsys):
+    code, text = printed(capsys, "run", "--help")
+    assert code == 0 and "--workdir" in text
+    assert set(catalogue.names()) <= {line.strip() for line in text.splitlines()}
+    assert printed(capsys, "run")[0] == printed(capsys, "plan")[0] == 2
+    assert printed(capsys, "plan", "-h")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "typed, meant",
+    [
+        ("--lr", "--optim.peak-lr"),
+        ("--learning-rate=3", "--optim.peak-lr"),
+        ("--learning_rate", "--optim.peak-lr"),
+        ("-lr", "--optim.peak-lr"),
+        ("--epochs", "--run.steps"),
+        ("--batch_size", "--batch"),
+        ("--seed", "--run.seed"),
+        ("--n-layers", "--model.n-layers"),
+        ("--chunk", "--run.chunk"),
+        ("--resum", "--resume"),
+        ("--output-dir", "--workdir"),
+        ("--gpus", "--mesh"),
+        ("--model.n-layer", "--model.n-layers"),
+    ],
+)
+def test_an_unknown_option_is_answered_by_the_one_that_was_meant(capsys, typed, meant):
+    assert cli.main(["run", "lm/llama", "--smoke", typed]) == 2
+    error = capsys.readouterr().err
+    name = typed.partition("=")[0].replace("_", "-")
+    assert error.startswith(f"panorax: unknown option {name}; did you mean '{meant}'?")
+    assert error.count("\n") == 1
+
+
+def test_an_argument_that_is_no_option_is_named(capsys):
+    assert cli.main(["run", "lm/llama", "--smoke", "lr=3"]) == 2
+    assert capsys.readouterr().err == (
+        "panorax: unknown argument lr=3; an option is --NAME VALUE\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "command, meant",
+    [(["list", "--jso"], "--json"), (["generate", "--model=x", "--max-new-tokens"], "--tokens")],
+)
+def test_other_commands_suggest_their_own_options(capsys, command, meant):
+    assert printed(capsys, *command)[0] == 2
+    with pytest.raises(SystemExit):
+        cli.main(command)
+    error = capsys.readouterr().err
+    assert f"did you mean '{meant}'?; see `panorax {command[0]} --help`" in error
+
+
+def test_every_suggested_name_exists():
+    from panorax.commands import experiment
+    from panorax.core import config
+    from panorax.core.names import MEANT
+
+    configs = [experiment.load(name)[2] for name in ("lm/llama", "rl/ppo")]
+    known = {name for parser in parsers().values() for name in experiment.flags(parser)}
+    for cfg in configs:
+        known |= {f"--{name}" for name in (*config.leaves(cfg), *config.choices(type(cfg)))}
+    assert set(MEANT) <= known
+
+
+def test_the_version_is_printed(capsys):
+    assert printed(capsys, "--version") == (0, f"panorax {panorax.__version__}\n")
+
+
+def test_the_package_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "panorax", "--version"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, f"panorax {panorax.__version__}\n")
