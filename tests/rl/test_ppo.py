@@ -14,7 +14,7 @@ from panorax.rl import ppo
 from panorax.rl.environments import probes
 from panorax.rl.environments.environment import Observation
 from panorax.rl.policies import gru, mlp
-from panorax.rl.seeds import train_seed
+from panorax.rl.seeds import draw_curves, train_seed
 
 KEY = jax.random.key(0)
 BASE = ppo.Config(
@@ -102,6 +102,13 @@ def test_a_seed_of_the_report_trains_all_steps_of_the_run():
     system = ppo.system(cfg)
     state, curves, _ = jax.jit(lambda key: train_seed(system, cfg.run, key))(KEY)
     assert int(state.step) == 5 and curves["loss"].shape == (3,)
+
+
+def test_learning_curves_count_environment_steps():
+    curves = np.array([[1.0, 2.0, 3.0], [2.0, 3.0, 4.0]])
+    [ax] = draw_curves(curves, Run(steps=25, chunk=10), 128, 0.5).axes
+    assert [list(line.get_xdata()) for line in ax.lines[:2]] == [[1280, 2560, 3200]] * 2
+    assert ax.get_xlabel() == "environment steps" and len(ax.get_legend().get_texts()) == 3
 
 
 def test_a_minibatch_needs_two_steps():
