@@ -24,7 +24,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "spirals.py").write_text(SYSTEM)
     yield tmp_path
-    for name in ("spirals", "sweep", "mine", "config_jax"):
+    for name in ("spirals", "sweep", "widths", "mine", "config_jax"):
         sys.modules.pop(name, None)
 
 
@@ -45,10 +45,19 @@ def test_every_command_of_the_page_works(folder, capsys):
     assert {"plane.png", "curves.png", "checkpoints"} <= {p.name for p in first.parent.iterdir()}
 
 
+def test_figures_are_written_as_pdf_on_request(folder):
+    assert cli.main(["run", "spirals.py", "--smoke", "--pdf", "--workdir", "run"]) == 0
+    pictures = {path.name for path in (folder / "run").glob("*.p*")}
+    assert pictures == {"curves.png", "curves.pdf", "plane.png", "plane.pdf"}
+    assert (folder / "run" / "plane.pdf").read_bytes().startswith(b"%PDF")
+
+
 def test_the_file_and_its_folder_are_importable(folder):
+    (folder / "widths.py").write_text("NARROW = 8\n")
     (folder / "sweep.py").write_text(
-        "import dataclasses\n\nimport spirals\n\n\ndef get_config() -> spirals.Config:\n"
-        "    return dataclasses.replace(spirals.get_config(), width=8)\n"
+        "import dataclasses\n\nimport spirals\nimport widths\n\n\n"
+        "def get_config() -> spirals.Config:\n"
+        "    return dataclasses.replace(spirals.get_config(), width=widths.NARROW)\n"
     )
     _, module, cfg = experiment.load("spirals.py")
     _, _, sweep = experiment.load(str(folder / "sweep.py"))

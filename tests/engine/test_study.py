@@ -83,3 +83,9 @@ def test_a_new_last_part_changes_no_other_key():
 def test_a_family_of_metrics_is_named_by_its_keys():
     assert family("steps_{}", {"adam": 3, 2: 1.5}) == {"steps_adam": 3.0, "steps_2": 1.5}
     assert family("{}_of_{}", {("a", "b"): 1}) == {"a_of_b": 1.0}
+
+
+def test_figures_are_written_in_every_format_that_is_asked_for(tmp_path):
+    study.measure({"a": PARTS["a"]}, KEY, tmp_path, io.StringIO(), ("png", "pdf"))
+    assert {path.name for path in tmp_path.glob("a.*")} == {"a.txt", "a.png", "a.pdf"}
+    assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")

@@ -15,7 +15,7 @@ from panorax.rl import ppo
 from panorax.rl.environments import probes
 from panorax.rl.environments.environment import Observation
 from panorax.rl.policies import gru, mlp
-from panorax.rl.seeds import train_seed
+from panorax.rl.seeds import draw_curves, train_seed
 
 KEY = jax.random.key(0)
 BASE = ppo.Config(
@@ -110,6 +110,13 @@ def test_a_seed_of_the_report_trains_all_steps_of_the_run():
     state, curves, evaluation = train_seed(counter, Run(steps=5, chunk=2), KEY)
     assert int(state.step) == int(evaluation["eval_step"]) == 5
     np.testing.assert_array_equal(curves["loss"], [0.5, 2.5, 4.0])
+
+
+def test_learning_curves_count_environment_steps():
+    curves = np.array([[1.0, 2.0, 3.0], [2.0, 3.0, 4.0]])
+    [ax] = draw_curves(curves, Run(steps=25, chunk=10), 128, 0.5).axes
+    assert [list(line.get_xdata()) for line in ax.lines[:2]] == [[1280, 2560, 3200]] * 2
+    assert ax.get_xlabel() == "environment steps" and len(ax.get_legend().get_texts()) == 3
 
 
 def test_a_minibatch_needs_two_steps():

@@ -101,6 +101,7 @@ def draw_curves(records: list[dict], per_step: Mapping[str, int]):
             if points:
                 ax.plot(*zip(*points), style, ms=3, lw=1.2, label=label)
         ax.set(xlabel=axis, ylabel=name.replace("_", " "))
+        ax.locator_params(axis="x", nbins=5)
     for ax in axes[len(shown) :]:
         ax.set_axis_off()
     return figures.legends(figure)

@@ -45,8 +45,9 @@ def _repeated(task: str, out: TextIO) -> Iterator[None]:
     started, ended = time.perf_counter(), threading.Event()
 
     def repeat():
-        while not ended.wait(EVERY):
-            say(f"{task} ... {clock(time.perf_counter() - started)}", out)
+        with contextlib.suppress(OSError):  # a closed pipe ends the main thread
+            while not ended.wait(EVERY):
+                say(f"{task} ... {clock(time.perf_counter() - started)}", out)
 
     say(f"{task} ...", out)
     thread = threading.Thread(target=repeat, daemon=True)

@@ -89,4 +89,5 @@ def draw_curves(return_ST: np.ndarray, run: Run, per_step: int, random_return: f
         ax.plot(per_step * steps, curve, lw=1, label=f"seed {seed}")
     ax.axhline(random_return, color="grey", ls=":", label="random actions")
     ax.set(xlabel="environment steps", ylabel="mean return of the last episodes")
+    ax.locator_params(axis="x", nbins=5)
     return figures.legends(figure)

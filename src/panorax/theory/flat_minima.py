@@ -245,14 +245,13 @@ def minima(key, cfg: Config) -> Result:
 
 def draw_minima(minima: dict[str, Minimum]):
     """Curvature and gap of every seed with their means, and held-out error over curvature."""
-    figure, (eigenvalue, sharp, gap, error) = figures.panels(4)
+    figure, (eigenvalue, sharp, gap, error) = figures.panels(2, 2)
     draw_seeds(eigenvalue, {name: m.top_eigenvalue for name, m in minima.items()})
     draw_seeds(sharp, {name: m.sharpness for name, m in minima.items()})
     draw_seeds(gap, {name: m.gap for name, m in minima.items()})
     names = [name.replace("_", " ") for name in minima]
-    eigenvalue.set_yticks(-np.arange(len(minima)), names)
-    for ax in (sharp, gap):
-        ax.set_yticks(-np.arange(len(minima)), [""] * len(minima))
+    for ax in (eigenvalue, sharp, gap):
+        ax.set_yticks(-np.arange(len(minima)), names)
     for name, m in zip(names, minima.values()):
         error.plot(m.top_eigenvalue, 100 * m.held_out_error, "o", alpha=0.6, label=name)
     eigenvalue.set(title="curvature", xlabel="largest Hessian eigenvalue", xscale="log")
