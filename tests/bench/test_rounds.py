@@ -86,6 +86,7 @@ def test_times_from_process_start(tmp_path):
 
 def test_ratio_divides_rates_of_the_same_round():
     assert ratio([2.0, 6.0, 4.0], [1.0, 2.0, 4.0]) == {"median": 2.0, "lowest": 1.0, "highest": 3.0}
+    assert spread([1.0, 9.0, 2.0])["median"] == 2.0
     assert spread([3.0, 1.0]) == {"median": 2.0, "lowest": 1.0, "highest": 3.0}
 
 

@@ -89,6 +89,11 @@ def test_what_may_change_a_number_changes_the_digest(digest, config, system):
     assert digest(config, system) != digest()
 
 
+def test_a_comparison_reaches_the_programs_that_it_starts():
+    [entry] = [entry for entry in catalogue.benchmarks() if entry.name == "bench/ppo"]
+    assert {"panorax.bench.sb3_ppo", "panorax.bench.panorax_ppo"} <= sources.closure(entry.module)
+
+
 @pytest.mark.parametrize(
     "module, old, new, changes",
     [

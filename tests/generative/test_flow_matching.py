@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from panorax.configs.generative import flow_matching_2d
 
+from panorax.core.net import Net
 from panorax.core.step import scan_steps, stacked
 from panorax.data import densities
 from panorax.generative import flow_matching
@@ -93,6 +94,21 @@ def test_evaluation_and_samples_use_the_average_and_not_the_parameters():
     other = state.extra.replace(ema=jax.tree.map(lambda x: x + 0.1, state.extra.ema))
     with pytest.raises(AssertionError):
         chex.assert_trees_all_equal(both(state), both(state.replace(extra=other)))
+
+
+@pytest.mark.parametrize("dropout, labels", [(0.0, [0, 0, 0]), (1.0, [1, 1, 1])])
+def test_a_dropped_label_is_the_label_none(dropout, labels):
+    cfg = dataclasses.replace(flow_matching_2d.smoke(), label_dropout=dropout, guidance=1.0)
+    source, seen = densities.source(cfg.data), []
+
+    def apply(params, extra, x, t_B, label_B, key, train):
+        seen.append(np.asarray(label_B))
+        return x, extra
+
+    batch = {"x": jnp.ones((3, 2)), "label": jnp.zeros(3, jnp.int32)}
+    flow_matching.errors((), (), batch, KEY, Net((), None, apply), source, cfg, train=True)
+    np.testing.assert_array_equal(seen, [labels])
+    assert source.classes == 1  # the label after the last class
 
 
 def test_guidance_extrapolates_from_the_field_without_label():

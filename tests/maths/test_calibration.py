@@ -39,3 +39,9 @@ def test_the_last_bin_includes_confidence_1():
 def test_labels_of_other_lengths_are_refused(labels):
     with pytest.raises(ValueError, match="must be"):
         calibration_error(jnp.full((200, 4), 0.25), jnp.zeros(labels, int), 7)
+
+
+def test_a_bin_includes_its_upper_end():
+    """0.5 is in the first of two bins, so the two errors do not cancel."""
+    p = jnp.array([[0.5, 0.5], [0.75, 0.25]])
+    assert float(calibration_error(p, jnp.array([0, 1]), 2)) == pytest.approx((0.5 + 0.75) / 2)

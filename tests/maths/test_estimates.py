@@ -41,3 +41,8 @@ def test_kolmogorov_distance_matches_scipy():
 def test_bad_input_is_refused(wrong):
     with pytest.raises(ValueError, match="hits must lie|two samples"):
         wrong()
+
+
+def test_the_interval_of_a_mean_has_the_unbiased_variance():
+    low, high = mean_interval(np.array([1.0, 3.0]))  # variance 2, standard error 1
+    np.testing.assert_allclose([low, high], [2 - 1.959964, 2 + 1.959964], rtol=1e-6)

@@ -76,6 +76,8 @@ def test_every_device_holds_its_share_of_parameters_and_moments():
     system = language_model.system(cfg)
     abstract = jax.eval_shape(system.init_state, jax.random.key(0))
     place = placement(system, abstract, make_mesh("fsdp=2,tensor=2"))
+    assert place.batch.spec == PartitionSpec(("data", "fsdp"))
+    assert place.stacked_batch.spec == PartitionSpec(None, ("data", "fsdp"))
     state = jax.jit(system.init_state, out_shardings=place.state)(jax.random.key(0))
     bytes_of = lambda leaves: sum(x.nbytes for x in leaves)
     matrices = [

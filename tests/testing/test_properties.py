@@ -63,6 +63,13 @@ def test_a_step_that_ignores_its_state_fails():
         properties.assert_chunks_equal_whole(forgetful, np.zeros((3, 4), np.float32), X, [2])
 
 
+def test_a_step_that_returns_another_state_fails():
+    # the first piece keeps the state that the second needs, and the last piece adds to it
+    late = lambda state, x: (state + x.shape[1] % 2, jnp.cumsum(x, 1) * 0)
+    with pytest.raises(AssertionError):
+        properties.assert_chunks_equal_whole(late, np.zeros(3, np.float32), X, [1])
+
+
 def test_same_function_compares_gradients_and_dtypes():
     properties.assert_same_function(lambda x: x * x, jnp.square, X)
     stopped = lambda x: jax.lax.stop_gradient(jnp.square(x))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import sys
 import types
 
 import jax
@@ -9,11 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from panorax.core import figures
+from panorax.core.claims import Claim
 from panorax.core.config import Run
 from panorax.core.net import stateless
 from panorax.core.optim import AdamW, optimizer
 from panorax.core.spec import P
-from panorax.core.state import State, System, first_state
+from panorax.core.state import Result, State, System, first_state
 from panorax.core.step import update
 from panorax.nets import mlp
 from panorax.testing import contract
@@ -123,3 +126,74 @@ def test_a_correct_system_keeps_the_contract(check):
 def test_a_fault_is_detected(fault, check):
     with pytest.raises(AssertionError):
         checks(fault)[check]()
+
+
+def test_a_checkpoint_that_changes_the_last_bit_is_detected(monkeypatch):
+    class Rounding(contract.Checkpoints):
+        def restore(self, abstract):
+            return jax.tree.map(
+                lambda x: jnp.nextafter(x, x + 1) if x.ndim else x, super().restore(abstract)
+            )
+
+    monkeypatch.setattr(contract, "Checkpoints", Rounding)
+    with pytest.raises(AssertionError):
+        checks()["resumed_equals_uninterrupted"]()
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyConfig:
+    """Two random numbers, measured correctly or with one fault."""
+
+    fault: str = ""
+    seed: int = 0
+
+
+def study(cfg):
+    def number(key):
+        x = float(jax.random.uniform(key))
+        return next(COUNTER) if cfg.fault == "parts that depend on their order" else x
+
+    def second(key):
+        figure, _ = figures.panels()
+        return Result({"y10": number(key)}, {"y.png": figure})
+
+    return {"first": lambda key: Result({"x": number(key)}), "second": second}
+
+
+@pytest.fixture
+def checks_of_a_study(monkeypatch):
+    """The checks of the study, whose module has no `system`."""
+    name = "study_of_the_tests"
+    monkeypatch.setitem(sys.modules, name, types.SimpleNamespace(study=study, __name__=name))
+    monkeypatch.setattr(StudyConfig, "__module__", name)
+
+    def of(fault=""):
+        claims = {"a claim without its metric": ("z",)}.get(fault, ("x", "y5"))  # digits may differ
+        cfg = StudyConfig(fault)
+        module = types.SimpleNamespace(
+            __name__="mine",
+            smoke=lambda: cfg,
+            CLAIMS=tuple(Claim(metric, ">=", 0, "a claim of the tests") for metric in claims),
+        )
+        return contract.of(module)
+
+    return of
+
+
+def test_a_correct_study_keeps_the_contract(checks_of_a_study):
+    checks = checks_of_a_study()
+    assert len(checks) == 2
+    for check in checks.values():
+        check()
+
+
+@pytest.mark.parametrize(
+    "fault, check",
+    [
+        ("a claim without its metric", "smoke_run_measures_every_metric_of_its_claims"),
+        ("parts that depend on their order", "parts_are_functions_of_their_keys"),
+    ],
+)
+def test_a_fault_of_a_study_is_detected(checks_of_a_study, fault, check):
+    with pytest.raises(AssertionError):
+        checks_of_a_study(fault)[check]()

@@ -5,6 +5,7 @@ from sklearn import datasets as sklearn_datasets
 
 from panorax.core.errors import UserError
 from panorax.data import datasets
+from panorax.maths.inference.mixture import fit, k_means
 from panorax.theory.em import Config, best_of, matched
 
 KEY = jax.random.key(0)
@@ -25,3 +26,14 @@ def test_bad_input_is_refused():
         best_of(KEY, np.full((4, 2), np.nan, np.float32), 2, "full", Config())
     with pytest.raises(UserError, match="directions at most 60"):
         Config(directions=61)
+
+
+def test_the_best_of_the_restarts_has_the_highest_likelihood():
+    x, _ = datasets.iris()
+    cfg = Config(steps=5, restarts=4)
+    starts = jax.vmap(lambda key: k_means(key, x, 6))(jax.random.split(KEY, 4))
+    fits = [fit(x, jax.nn.one_hot(start, 6), "full", 5, cfg.ridge) for start in starts]
+    likelihoods = [float(bounds[-1, 1]) for _, bounds in fits]
+    assert max(likelihoods) > min(likelihoods) + 1e-3
+    best = best_of(KEY, x, 6, "full", cfg)
+    assert float(best.bounds[-1, 1]) == pytest.approx(max(likelihoods), abs=1e-3)

@@ -7,6 +7,7 @@ import ast
 import functools
 import hashlib
 import importlib.util
+import re
 from pathlib import Path
 
 from panorax.core.errors import UserError
@@ -49,7 +50,10 @@ def source_of(module: str) -> Path:
 
 @functools.cache
 def imports(path: Path) -> frozenset[str]:
-    """Modules of Panorax that a file imports, at its top or inside functions."""
+    """Modules of Panorax that a file imports, at its top or inside functions.
+
+    A text `module:function` imports the module, as a process that is given the text does.
+    """
     is_own = lambda name: name.partition(".")[0] == "panorax"
     names = set()
     for node in ast.walk(parsed(path)):
@@ -59,7 +63,16 @@ def imports(path: Path) -> frozenset[str]:
             below = {f"{node.module}.{alias.name}" for alias in node.names}
             modules = {name for name in below if source_of(name).is_file()}
             names |= modules | ({node.module} if modules != below else set())
+        elif isinstance(node, ast.Constant) and _names_a_function(node.value):
+            names.add(node.value.partition(":")[0])
     return frozenset(filter(is_own, names))
+
+
+def _names_a_function(value) -> bool:
+    """True for the text `module:` or `module:function` of a module of Panorax."""
+    if not isinstance(value, str) or not re.fullmatch(r"panorax(\.\w+)+:\w*", value):
+        return False
+    return source_of(value.partition(":")[0]).is_file()
 
 
 def closure(*modules: str) -> set[str]:

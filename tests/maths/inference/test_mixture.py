@@ -102,3 +102,11 @@ def test_duplicates_and_one_point_do_not_break_a_component():
 def test_fewer_points_than_components_are_refused():
     with pytest.raises(ValueError, match="2 points cannot start 3 components"):
         k_means(KEY, X[:2], 3)
+
+
+def test_k_means_starts_far_from_the_means_before():
+    """One point far from many equal ones is always drawn as a start, and keeps its component."""
+    x = jnp.zeros((40, 2)).at[7].set(9.0)
+    components = jax.vmap(lambda key: k_means(key, x, 2))(jax.random.split(KEY, 8))
+    alone = np.asarray(components == components[:, 7:8]).sum(1)
+    np.testing.assert_array_equal(alone, np.ones(8))

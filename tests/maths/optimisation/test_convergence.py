@@ -11,3 +11,7 @@ def test_order_of_linear_and_quadratic_convergence():
 
 def test_two_errors_have_no_order():
     assert np.isnan(order(np.array([0.1, 0.01])))
+
+
+def test_the_largest_order_counts_wherever_it_is():
+    assert order(np.array([1e-1, 1e-2, 1e-4, 1e-5])) == pytest.approx(2)

@@ -170,3 +170,11 @@ def test_dynamic_rope_scales_each_row_by_its_own_length():
 def test_an_empty_list_of_prompts_is_rejected():
     with pytest.raises(UserError, match="at least one prompt"):
         generated([], 5)
+
+
+def test_every_sampled_token_has_its_own_key():
+    """Without weights all tokens are equally probable; one key would repeat one token."""
+    uniform = jax.tree.map(jnp.zeros_like, params())
+    sampling = Sampling(temperature=1.0)
+    tokens = decode(uniform, [[256]], KEY, new=8, ends=(999,), cfg=CFG, sampling=sampling, chunk=4)
+    assert len(np.unique(np.concatenate(list(tokens), 1))) >= 7
