@@ -179,6 +179,46 @@ def test_changes_of_learning_rate_and_batch_are_recorded(done, tmp_path):
     assert resumed["changed"]["optim.peak-lr"] == [0.01, 0.002]
 
 
+def test_resume_keeps_every_option_that_is_not_typed(story, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text(STORIES)
+    texts = [arg for arg in story if not arg.startswith("--data.path")]
+    options = ["--data.path", "texts/", "--optim.peak-lr=0.002", "--run.steps=4", "--run.chunk=2"]
+    assert cli.main([*texts, *options]) == 0
+    [directory] = (tmp_path / "runs" / "lm-llama").iterdir()
+    capsys.readouterr()
+    before = run.config_of(directory)
+    assert cli.main(["run", "lm/llama", "--resume"]) == 0 and run.config_of(directory) == before
+    started = f"continuing {directory.relative_to(tmp_path)} at step 4 of"
+    assert f"{started} 4 with the options it was started with\n" in capsys.readouterr().out
+    longer = ["--resume", "--run.steps=6", "--data.path=texts", "--mesh=data=2"]
+    assert cli.main(["run", "lm/llama", *longer]) == 0
+    line = f"{started} 6 with run.steps 6 (was 4), mesh data=2 (was none)\n"
+    assert line in capsys.readouterr().out
+    assert run.config_of(directory).optim == before.optim and run.newest_step(directory) == 6
+    _, resumed = (directory / "resumes.jsonl").read_text().splitlines()
+    changed = {"run.steps": [4, 6], "mesh": ["", "data=2"]}
+    assert json.loads(resumed) == {"step": 4, "changed": changed}
+
+
+def test_fewer_steps_and_lost_checkpoints_are_refused_and_change_nothing(done, tmp_path, capsys):
+    text = lambda: [(tmp_path / "a" / name).read_text() for name in ("config.json", "result.json")]
+    before = text()
+    assert cli.main([*done, "--resume", "--run.steps=7"]) == 2
+    assert "has taken 8 steps: --run.steps 7 is too few" in capsys.readouterr().err
+    (tmp_path / "a" / "checkpoints").rename(tmp_path / "elsewhere")
+    assert cli.main([*done, "--resume"]) == 2
+    error = capsys.readouterr().err
+    assert "holds no checkpoint, but the run has saved some" in error and error.count("\n") == 1
+    assert text() == before and not (tmp_path / "a" / "resumes.jsonl").exists()
+
+
+def test_a_run_of_another_system_is_not_resumed(done, tmp_path, capsys):
+    assert cli.main(["run", "rl/ppo", "--resume", "--workdir", str(tmp_path / "a")]) == 2
+    assert "a is a run of panorax.lm.language_model, not of rl/ppo" in capsys.readouterr().err
+
+
 def on_a_full_disk(args):
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
     main(args)
@@ -263,7 +303,7 @@ def test_a_clock_set_back_by_a_day_changes_no_number(story, tmp_path, monkeypatc
     assert cli.main([*args, "--workdir", str(tmp_path / "whole")]) == 0
     assert cli.main([*args, "--workdir", str(tmp_path / "cut"), "--run.steps=4"]) == 0
     a_day_ago(monkeypatch)
-    assert cli.main([*args, "--workdir", str(tmp_path / "cut"), "--resume"]) == 0
+    assert cli.main([*args, "--workdir", str(tmp_path / "cut"), "--resume", "--run.steps=8"]) == 0
     assert run.newest_step(tmp_path / "cut") == 8
     assert sorted(p.name for p in (tmp_path / "cut" / "checkpoints").iterdir()) == [
         "6",

@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from panorax.core.config import GROUP
 from panorax.core.errors import UserError
 from panorax.core.names import nearest
 
@@ -52,7 +53,6 @@ VOLUMES = (
     "hardware",
 )
 BENCH = "bench"
-GROUP = "panorax.configs"  # entry points of other packages
 
 
 @dataclass(frozen=True)

@@ -43,12 +43,17 @@ def main(argv: list[str] | None = None) -> int:
             args, 2, f"the package {error.name!r} is missing; README.md lists the extras with it"
         )
     except Interrupted as stop:
-        return _stopped(args, 128 + stop.signal, f"{stop}; everything is saved, --resume continues")
-    except KeyboardInterrupt:
-        return _stopped(args, 130, "interrupted; --resume continues from what was saved")
+        return _stopped(args, 128 + stop.signal, _with_notes(stop, str(stop)))
+    except KeyboardInterrupt as stop:
+        return _stopped(args, 130, _with_notes(stop, "interrupted"))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _with_notes(stop: BaseException, reason: str) -> str:
+    """`reason` with the command that continues, which `panorax run` adds as a note."""
+    return "; to continue: ".join([reason, *getattr(stop, "__notes__", [])])
 
 
 def _stopped(args, code: int, reason: str) -> int:

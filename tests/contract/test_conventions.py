@@ -42,9 +42,15 @@ def test_page_shows_a_system_and_a_study_with_their_configs():
 def test_system_runs_resumes_on_another_mesh_and_keeps_its_claim(folder, capsys):
     command = ["run", str(folder / "digits.py"), "--workdir", str(folder / "run")]
     assert cli.main([*command, "--mesh", "data=2,fsdp=2", "--run.steps", "250"]) == 0
-    assert cli.main([*command, "--resume"]) == 0, capsys.readouterr().err
+    assert cli.main([*command, "--resume", "--mesh", "data=4", "--run.steps", "500"]) == 0
     result = result_of(folder / "run")
-    assert result["parameters"] == 650 and all(verdict["kept"] for verdict in result["claims"])
+    assert result["parameters"] == 650 and result["metrics"]["eval_accuracy"] > 0.93
+    assert result["claims"] == [] and result["not_judged"] == {"run.steps": [250, 500]}
+    assert result["mesh"] == "data=4"
+    assert (
+        f"continuing {folder / 'run'} at step 250 of 500 with run.steps 500 (was 250), "
+        "mesh data=4 (was data=2,fsdp=2)"
+    ) in capsys.readouterr().out
 
 
 def test_study_resumes_at_the_part_that_was_interrupted_and_keeps_its_claim(
@@ -58,8 +64,11 @@ def test_study_resumes_at_the_part_that_was_interrupted_and_keeps_its_claim(
     with monkeypatch.context() as patch:
         patch.setattr(sys.modules["random_directions"], "histogram", interrupted)
         assert cli.main(command) == 130
+    assert capsys.readouterr().err == (
+        f"panorax: interrupted; to continue: panorax run {command[1]} --resume "
+        f"--workdir {command[3]}\n"
+    )
     assert [path.name for path in (folder / "run" / "parts").iterdir()] == ["variance.json"]
-    capsys.readouterr()
     assert cli.main([*command, "--resume"]) == 0
     output = capsys.readouterr().out
     assert "part 1 of 2, variance: kept from before" in output

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panorax.core.claims import RELATIONS, Claim, Verdict, verdicts
+from panorax.core.claims import RELATIONS, Claim, Verdict, judged, shown, verdicts
 
 NUMBERS = st.floats(-1e6, 1e6)
 
@@ -30,3 +30,14 @@ def test_nan_is_not_kept():
 def test_a_verdict_reads_as_a_sentence_and_survives_json():
     [plain] = verdicts((Claim("loss", "<", "baseline", "a paper"),), {"loss": 1.0, "baseline": 2.0})
     assert str(Verdict(**plain)) == "kept      loss < baseline (2): 1  [a paper]"
+
+
+def test_claims_are_judged_only_on_their_own_options():
+    claim = Claim("loss", "<", 3.0, "a paper")
+    assert shown(judged((claim,), {"loss": 1.0}, {})) == str(claim.check({"loss": 1.0}))
+    other = judged((claim,), {"loss": 1.0}, {"data.path": (None, "x"), "run.steps": (400, 8)})
+    assert other["claims"] == [] and shown(other) == (
+        "claims not judged: options differ from those the claims are about: "
+        "data.path x (not None), run.steps 8 (not 400)"
+    )
+    assert shown(judged((), {}, {"batch": (1, 2)})) == ""

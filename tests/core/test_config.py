@@ -1,4 +1,6 @@
 import dataclasses
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from panorax.core import config
 from panorax.core.errors import UserError
 from panorax.core.optim import AdamW, Muon
+from panorax.data.text import Text
 from panorax.lm.language_model import Config
 from panorax.nets.decoders import qwen
 from panorax.nets.decoders.llama import Model
@@ -73,8 +76,9 @@ def test_a_config_of_an_earlier_version_names_that_version():
 
 
 def test_json_imports_no_module_outside_panorax():
-    with pytest.raises(UserError, match="configs come from panorax, not from antigravity"):
+    with pytest.raises(UserError, match="in the module antigravity, which is not imported"):
         config.from_json('{"type": "antigravity:Config"}')
+    assert "antigravity" not in sys.modules
 
 
 @given(st.integers(1, 9), st.booleans(), st.one_of(st.none(), st.text()), st.floats(0.01, 1.0))
@@ -85,7 +89,7 @@ def test_json_round_trip(n, tied, path, rate):
         data=dataclasses.replace(DEFAULT.data, path=path),
         optim=dataclasses.replace(DEFAULT.optim, peak_lr=rate),
     )
-    assert config.from_json(config.to_json(cfg)) == cfg
+    assert config.from_json(config.to_json(cfg, mesh="data=2")) == (cfg, {"mesh": "data=2"})
 
 
 @pytest.mark.parametrize(
@@ -95,12 +99,30 @@ def test_json_round_trip(n, tied, path, rate):
         "{}",
         "[1, 2]x",
         '{"type": "os:system"}',
+        "null",
+        "[]",
+        "5",
+        b"\xff\x00\x80",
+        "[" * 100_000,
         '{"type": "panorax.lm.language_model:Config", "nothing": 1}',
     ],
 )
 def test_invalid_json_is_refused(text):
     with pytest.raises(UserError):
         config.from_json(text)
+
+
+def test_differences_name_options_and_paths_of_one_file_are_equal(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "texts").mkdir()
+    read = lambda path: dataclasses.replace(DEFAULT, data=Text(path=path))
+    for same in ("texts", "./texts", str(tmp_path / "texts")):
+        assert config.differences(read("texts/"), read(same)) == {}
+    assert config.differences(read("texts/"), read(os.devnull)) == {
+        "data.path": ("texts/", os.devnull)
+    }
+    other = dataclasses.replace(DEFAULT, optim=Muon())
+    assert config.differences(DEFAULT, other)["optim.adam-lr"] == (None, Muon().adam_lr)
 
 
 def test_leaves_names_every_option():

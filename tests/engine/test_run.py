@@ -1,12 +1,15 @@
 """A run from the command line: its directory, resuming, errors."""
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import chex
 import pytest
+from panorax.configs.lm import llama
 
 from panorax import cli
 from panorax.core import config
@@ -62,7 +65,9 @@ def test_a_run_leaves_its_directory(tmp_path, story, capsys):
         "claims",
     } <= set(result)
     out = capsys.readouterr().out
-    assert "\r" not in out and "eval_bits_per_byte" in out and "kept" in out.lower()
+    assert "\r" not in out and "eval_bits_per_byte" in out and "kept" not in out.lower()
+    assert "claims not judged: options differ from those the claims are about: model.vocab" in out
+    assert result["claims"] == [] and result["not_judged"]["run.steps"] == [4000, 8]
 
 
 def test_resumed_equals_uninterrupted_bit_for_bit(tmp_path, story):
@@ -243,6 +248,48 @@ def test_a_wrong_command_is_one_line_and_exit_code_2(capsys, args):
     with pytest.raises(SystemExit) as stop:
         cli.main(args)
     assert stop.value.code == 2 and capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_seed_and_the_schedule_of_checkpoints_leave_claims_judged(tmp_path):
+    cfg = llama.get_config()
+    schedule = dataclasses.replace(cfg.run, seed=3, save_every=7, keep=9, chunk=1)
+    assert run.deviations(llama, dataclasses.replace(cfg, run=schedule), None) == {}
+    steps = dataclasses.replace(cfg, run=dataclasses.replace(cfg.run, steps=1))
+    assert run.deviations(llama, steps, None) == {"run.steps": (4000, 1)}
+    (tmp_path / "config.json").write_text(config.to_json(steps))
+    (tmp_path / "resumes.jsonl").write_text(
+        '{"step": 3, "changed": {"optim.peak-lr": [0.1, 0.2], "run.keep": [2, 3]}}\n'
+    )
+    resumed = {"optim.peak-lr": [0.1, 0.2], "run.steps": (1, 4000)}
+    assert run.deviations(llama, cfg, tmp_path) == resumed
+
+
+@pytest.mark.parametrize(
+    "name, folder",
+    [
+        ("lm/llama", "lm-llama"),
+        ("mine.py", "mine"),
+        ("./mine.py", "mine"),
+        ("a/b.py", "a-b"),
+        ("{}/a/b.py", "a-b"),
+        ("../mine.py", "mine"),
+    ],
+)
+def test_runs_of_a_file_have_the_name_of_its_path(tmp_path, monkeypatch, name, folder):
+    monkeypatch.chdir(tmp_path)
+    assert run.default_directory(name.format(tmp_path)).parent == Path("runs") / folder
+
+
+def test_a_directory_with_other_files_and_an_empty_name_are_refused(tmp_path, story, capsys):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "samples.txt").write_text("mine")
+    assert panorax("--workdir", tmp_path / "notes", *story) == 2
+    error = capsys.readouterr().err
+    assert "notes holds files that are not of a run: samples.txt; give an empty" in error
+    assert [p.name for p in (tmp_path / "notes").iterdir()] == ["samples.txt"]
+    with pytest.raises(SystemExit) as stop:
+        panorax("--workdir", "", *story)
+    assert stop.value.code == 2 and "--workdir: the name is empty" in capsys.readouterr().err
 
 
 def test_a_second_run_in_the_same_directory_is_refused(tmp_path, story, capsys):

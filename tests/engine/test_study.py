@@ -56,7 +56,7 @@ def test_a_part_that_was_not_written_completely_runs_again(tmp_path):
 def test_an_error_after_a_finished_part_keeps_the_part(tmp_path):
     directory, cfg = tmp_path / "run", em.Config()
     with pytest.raises(UserError, match="disk is full"):
-        with entered(directory, cfg, resume=False, step=lambda: None):
+        with entered(directory, cfg, mesh="", resume=False, step=lambda: 0):
             study.measure({"a": PARTS["a"]}, KEY, directory, io.StringIO())
             raise UserError("disk is full")
     assert (directory / "parts" / "a.json").exists() and (directory / "config.json").exists()

@@ -156,10 +156,12 @@ def test_a_signal_to_one_saves_and_stops_all_and_one_process_resumes(
     assert codes(two) == [128 + number] * 2
     stopped = read_metrics(tmp_path / "a" / "metrics.jsonl")[-1]["step"]
     assert run.newest_step(tmp_path / "a") == stopped >= 10
-    assert lines_of(tmp_path / "a", 0) == [
-        f"panorax: stopped by signal {number} after step {stopped}; "
-        "everything is saved, --resume continues"
-    ]
+    reason = "interrupted" if number == signal.SIGINT else f"stopped by signal {number}"
+    [line] = lines_of(tmp_path / "a", 0)
+    assert line == (
+        f"panorax: {reason} after step {stopped}; everything is saved; to continue: panorax run "
+        f"{endless[1]} --resume --workdir {tmp_path / 'a'} --distributed"
+    )
     assert lines_of(tmp_path / "a", 1) == []
     end = [*PLANE, "--optim.schedule=constant", f"--run.steps={stopped + 2}", "--mesh", "data=4"]
     assert cli.main([*end, "--workdir", str(tmp_path / "a"), "--resume"]) == 0
@@ -203,7 +205,7 @@ def test_an_error_of_one_process_ends_both_with_one_line(forked, llama, tmp_path
     (tmp_path / "other.1.txt").write_text(STORIES[::-1])
     refused = {
         "held": (llama, "already holds a run"),
-        "none": ([*llama, "--resume"], "holds no run to resume"),
+        "none": ([*llama, "--resume"], "none is not the directory of a run"),
         "rows": ([*llama, "--batch=6"], "which does not divide its rows"),
         "part": (
             [*llama, "--mesh", "data=2"],

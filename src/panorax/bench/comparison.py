@@ -28,7 +28,7 @@ def measure(name: str, module: ModuleType, cfg) -> tuple[str, dict]:
         table = config.module_of(cfg).benchmark(cfg, Path(folder))
     record = {
         "config": name,
-        "claims": claims.verdicts(module.CLAIMS, table.metrics),
+        **claims.judged(module.CLAIMS, table.metrics, config.differences(module.get_config(), cfg)),
         "metrics": {k: float(f"{v:.6g}") for k, v in table.metrics.items()},
         "unit": table.unit,
         "rows": table.rows,

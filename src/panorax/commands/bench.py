@@ -68,7 +68,7 @@ def _time_step(args) -> int:
 
 def _compare(entry: catalogue.Entry, args) -> int:
     from panorax.bench import comparison
-    from panorax.core.claims import Verdict
+    from panorax.core import claims
 
     if args.record and args.smoke:
         raise UserError(
@@ -78,7 +78,7 @@ def _compare(entry: catalogue.Entry, args) -> int:
     module = comparison.load(entry.name)
     cfg = module.quick() if args.smoke else module.get_config()
     table, result = comparison.measure(entry.name, module, cfg)
-    print(table, *(Verdict(**verdict) for verdict in result["claims"]), sep="\n")
+    print(table, claims.shown(result), sep="\n")
     if args.json:
         args.json.write_text(json.dumps(result, indent=2) + "\n")
     if args.record:

@@ -1,12 +1,14 @@
 """panorax run: trains a system or runs a study in its own directory, and reports its claims."""
 
+import argparse
 import math
+import shlex
 from pathlib import Path
 
 from panorax import catalogue
 from panorax.commands import experiment
 from panorax.core import config
-from panorax.core.errors import UserError
+from panorax.core.errors import Interrupted, UserError
 
 USAGE = """\
 usage: panorax run CONFIG|FILE.py [--smoke] [--workdir DIR] [--resume] [--record]
@@ -23,7 +25,9 @@ def add(commands) -> None:
     )
     sub.add_argument("system", nargs="?")
     sub.add_argument("--smoke", action="store_true", help="run the smallest size, in seconds")
-    sub.add_argument("--workdir", type=Path, help="directory of the run; default: runs/NAME/TIME")
+    sub.add_argument(
+        "--workdir", type=_directory, help="directory of the run; default: runs/NAME/TIME"
+    )
     sub.add_argument(
         "--resume",
         action="store_true",
@@ -53,45 +57,86 @@ def add(commands) -> None:
     )
 
 
+def _directory(name: str) -> Path:
+    if not name:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return Path(name)
+
+
 def main(args) -> int:
     if args.system is None:
         print(USAGE, *catalogue.names(), sep="\n  ")
         return 0 if {"--help", "-h"} & {*args.overrides} else 2
-    from panorax.core.claims import Verdict
+    from panorax.core import claims
     from panorax.engine import run as runs
     from panorax.parallel import processes
     from panorax.parallel.sharding import mesh_sizes
 
     name, module, cfg = experiment.load(args.system, args.smoke)
+    if args.distributed:
+        experiment.start_jax()
+        processes.join()
+        args.speaks = processes.is_first()
+    directory, mesh = args.workdir, args.mesh
+    if args.resume:
+        directory = directory or runs.newest_directory(name)
+        cfg, mesh = _continued(directory, name, cfg, mesh)
     if args.init_from:
         cfg = _started_from(cfg, args.init_from, args.ignore_key)
         experiment.name_ignored(args.init_from, args.ignore_key)
     elif args.ignore_key:
         raise UserError("--ignore-key is for --init-from: it names keys of a folder's config.json")
     cfg = config.override(cfg, args.overrides, f"panorax run {name}")
-    if not any(option.startswith("--model.vocab") for option in args.overrides):
+    if not (args.resume or any(option.startswith("--model.vocab") for option in args.overrides)):
         cfg = getattr(config.module_of(cfg), "with_vocabulary", lambda cfg: cfg)(cfg)
-    if args.record and args.smoke:
-        raise UserError("--record with --smoke: a smoke run measures nothing; leave out --smoke")
-    devices = max(getattr(cfg, "devices", 1), math.prod(mesh_sizes(args.mesh).values()))
-    experiment.start_jax(1 if args.distributed else devices)
-    if args.distributed:
-        processes.join()
-        args.speaks = processes.is_first()
-    choose = runs.newest_directory if args.resume else runs.default_directory
-    directory = args.workdir or Path(processes.first(lambda: str(choose(name))))
-    record = runs.run(name, module, cfg, directory, args.resume, args.mesh)
+    if args.record:
+        _check_record(args, runs.deviations(module, cfg, directory))
+    if not args.distributed:
+        devices = math.prod(mesh_sizes(mesh).values())
+        experiment.start_jax(max(getattr(cfg, "devices", 1), devices))
+    directory = directory or Path(processes.first(lambda: str(runs.default_directory(name))))
+    try:
+        record = runs.run(name, module, cfg, directory, args.resume, mesh)
+    except (KeyboardInterrupt, Interrupted) as stop:
+        if (directory / "config.json").exists():
+            command = ["panorax", "run", args.system, "--resume", "--workdir", str(directory)]
+            stop.add_note(shlex.join(command + ["--distributed"] * args.distributed))
+        raise
     if not args.speaks:
         return 0
     seconds, compiling = record["wall_seconds"], record["compile_seconds"]
     print(f"\n{name}: {seconds} s, of which {compiling} s compiling; results are in {directory}")
     for file in sorted(directory.glob("samples*.txt")):
         print(file.read_text())
-    for verdict in record["claims"]:
-        print(Verdict(**verdict))
+    if text := claims.shown(record):
+        print(text)
     if args.record:
         experiment.record(record, Path(module.__file__).with_suffix(".json"), directory)
     return 0
+
+
+def _continued(directory: Path, name: str, cfg, mesh: str) -> tuple[object, str]:
+    """The config and the mesh of the run in `directory`; `mesh` replaces the latter if given.
+
+    Raises UserError if the run is not of the system or study of `cfg`.
+    """
+    from panorax.engine import rundir
+
+    stored, flags = rundir.stored(directory)
+    if type(stored) is not type(cfg):
+        raise UserError(f"{directory} is a run of {type(stored).__module__}, not of {name}")
+    return stored, mesh or flags.get("mesh", "")
+
+
+def _check_record(args, deviating: dict[str, tuple]) -> None:
+    """Raises UserError if the result of a run cannot be the record of its config."""
+    if args.smoke:
+        raise UserError("--record with --smoke: a smoke run measures nothing; leave out --smoke")
+    if deviating:
+        raise UserError(
+            "--record writes the record of the config as it is; "
+            f"this run changes {', '.join(deviating)}"
+        )
 
 
 def _started_from(cfg, folder: Path, ignored: list[str]):

@@ -12,6 +12,16 @@ RELATIONS = {
     "==": operator.eq,
 }
 
+INDEPENDENT = (  # options that no claim depends on
+    "seed",
+    "mesh",
+    "run.seed",
+    "run.chunk",
+    "run.eval-every",
+    "run.save-every",
+    "run.keep",
+)
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -64,3 +74,28 @@ class Verdict:
 def verdicts(claims: tuple[Claim, ...], metrics: dict[str, float]) -> list[dict]:
     """The verdicts of a run on all claims, as plain data for result.json."""
     return [asdict(claim.check(metrics)) for claim in claims]
+
+
+def judged(
+    claims: tuple[Claim, ...], metrics: dict[str, float], deviations: dict[str, tuple]
+) -> dict:
+    """The entries of result.json about claims: `claims`, the verdicts on all claims.
+
+    A claim is about one config. If the config of a run deviates from it by some options, `claims`
+    is empty and `not_judged` holds these options, `{"batch": (value of the config, of the run)}`.
+    """
+    if deviations and claims:
+        return {"claims": [], "not_judged": deviations}
+    return {"claims": verdicts(claims, metrics)}
+
+
+def shown(result: dict) -> str:
+    """A line for each verdict of a result, or a line with the options that prevent verdicts."""
+    deviations = [
+        f"{name} {ours} (not {theirs})"
+        for name, (theirs, ours) in result.get("not_judged", {}).items()
+    ]
+    if deviations:
+        listed = ", ".join(deviations[:4]) + (", ..." if deviations[4:] else "")
+        return f"claims not judged: options differ from those the claims are about: {listed}"
+    return "\n".join(str(Verdict(**verdict)) for verdict in result["claims"])

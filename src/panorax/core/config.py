@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import importlib
+import importlib.metadata
 import importlib.util
 import io
 import json
@@ -18,10 +19,12 @@ from typing import Literal
 import panorax
 from panorax.core.errors import UserError
 from panorax.core.names import nearest
-from panorax.core.ranges import Count, Whole, check
+from panorax.core.ranges import Count, Whole, check, checked
+
+GROUP = "panorax.configs"  # entry points of packages that add volumes
 
 
-@dataclasses.dataclass(frozen=True)
+@checked
 class Run:
     """Length of a run and its schedule of evaluations and checkpoints.
 
@@ -83,6 +86,27 @@ def leaves(cfg, prefix: str = "") -> dict[str, object]:
         else:
             values[name] = value
     return values
+
+
+def differences(before, after) -> dict[str, tuple]:
+    """Options that differ between two configs, `{"optim.peak-lr": (before, after)}`.
+
+    An option that one of the configs does not have counts as None. Two paths of the same file or
+    folder are equal.
+    """
+    a, b = leaves(before), leaves(after)
+    return {
+        name: (a.get(name), b.get(name))
+        for name in (*a, *(b.keys() - a.keys()))
+        if a.get(name) != b.get(name) and not _is_same_file(a.get(name), b.get(name))
+    }
+
+
+def _is_same_file(a, b) -> bool:
+    try:
+        return isinstance(a, str) and isinstance(b, str) and os.path.samefile(a, b)
+    except (OSError, ValueError):  # no path, or no file of this name
+        return False
 
 
 def override(cfg, args: list[str], prog: str = "panorax run"):
@@ -210,8 +234,11 @@ def _message(box: str) -> str:
     )
 
 
-def to_json(cfg) -> str:
-    """A config as JSON text with the version of Panorax and the type of every dataclass."""
+def to_json(cfg, **flags: str) -> str:
+    """A config as JSON text with the version of Panorax and the type of every dataclass.
+
+    flags: values of flags of `panorax run` that the text holds beside the config, such as the mesh.
+    """
 
     def encode(value):
         if dataclasses.is_dataclass(value):
@@ -221,20 +248,26 @@ def to_json(cfg) -> str:
             }
         return [encode(v) for v in value] if isinstance(value, tuple) else value
 
-    return json.dumps({"panorax": panorax.__version__} | encode(cfg), indent=2) + "\n"
+    written = {"panorax": panorax.__version__} | {f"--{name}": x for name, x in flags.items()}
+    return json.dumps(written | encode(cfg), indent=2) + "\n"
 
 
-def from_json(text: str):
-    """The config that `to_json` wrote as `text`.
+def from_json(text: str | bytes) -> tuple[object, dict[str, str]]:
+    """The config and the flags that `to_json` wrote as `text`.
 
-    Raises UserError, which names the version that wrote the text, if this version cannot read it.
+    Types come from Panorax, from packages with an entry point of the group `GROUP`, and from
+    modules that are already imported; no other module is imported. Raises UserError, which names
+    the version that wrote the text, if this version cannot read it.
     """
 
     def decode(value):
         if isinstance(value, dict):
             module, _, name = value["type"].partition(":")
-            if module not in sys.modules and not module.startswith("panorax."):
-                raise ImportError(f"configs come from panorax, not from {module}")
+            if module not in sys.modules and module.partition(".")[0] not in _packages():
+                raise ImportError(
+                    f"its type is in the module {module}, which is not imported; "
+                    "--config FILE.py names the config file that the run was started with"
+                )
             kind = getattr(importlib.import_module(module), name)
             if not dataclasses.is_dataclass(kind):
                 raise TypeError(f"{value['type']} is not a config")
@@ -244,14 +277,30 @@ def from_json(text: str):
     version = None
     try:
         stored = json.loads(text)
+        if not isinstance(stored, dict):
+            raise TypeError("expected an object")
         version = stored.pop("panorax", "0.1")
-        return decode(stored)
-    except (KeyError, TypeError, ValueError, ImportError, AttributeError) as error:
+        flags = {name: stored.pop(name) for name in [*stored] if name.startswith("--")}
+        return decode(stored), {name.removeprefix("--"): x for name, x in flags.items()}
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        ImportError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         writer = f"was written by panorax {version}" if version else "is damaged"
         raise UserError(
             f"the config {writer}; panorax {panorax.__version__} cannot read it: "
             f"{type(error).__name__}: {error}"
         ) from error
+
+
+def _packages() -> set[str]:
+    """Packages whose configs may be imported: Panorax, and those that add volumes to it."""
+    points = importlib.metadata.entry_points(group=GROUP)
+    return {"panorax", *(point.value.partition(".")[0] for point in points)}
 
 
 def cache_dir() -> Path:

@@ -1,5 +1,7 @@
 """Errors that end a run early: wrong input (one line, exit code 2), or a signal."""
 
+import signal
+
 
 class UserError(Exception):
     """Wrong input. The message is one line: the fault, and the accepted values."""
@@ -12,6 +14,7 @@ class UserError(Exception):
 class Interrupted(Exception):
     """A signal stopped a run, which saved everything up to `step`. Exit code: 128 + signal."""
 
-    def __init__(self, signal: int, step: int):
-        super().__init__(f"stopped by signal {signal} after step {step}")
-        self.signal, self.step = signal, step
+    def __init__(self, number: int, step: int):
+        stopped = "interrupted" if number == signal.SIGINT else f"stopped by signal {number}"
+        super().__init__(f"{stopped} after step {step}; everything is saved")
+        self.signal, self.step = number, step

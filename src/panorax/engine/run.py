@@ -7,6 +7,7 @@ writes to it; all processes write checkpoints.
 import hashlib
 import io
 import json
+import os
 import re
 import sys
 import time
@@ -41,7 +42,7 @@ def run(name: str, module: ModuleType, cfg, directory: Path, resume: bool, mesh:
     if mesh and is_study:
         raise UserError(f"{name} is a study, which makes its own meshes: leave out --mesh")
     with processes.on_first(
-        lambda: rundir.entered(directory, cfg, resume, lambda: newest_step(directory))
+        lambda: rundir.entered(directory, cfg, mesh, resume, lambda: step_to_continue(directory))
     ):
         if is_study:
             out = sys.stdout if processes.is_first() else io.StringIO()
@@ -52,7 +53,9 @@ def run(name: str, module: ModuleType, cfg, directory: Path, resume: bool, mesh:
             result, facts = train(implementation.system(cfg), cfg.run, directory, mesh, clock)
         record = {
             "config": name,
-            "claims": claims.verdicts(getattr(module, "CLAIMS", ()), result.metrics),
+            **claims.judged(
+                getattr(module, "CLAIMS", ()), result.metrics, deviations(module, cfg, directory)
+            ),
             "metrics": {k: float(f"{v:.6g}") for k, v in result.metrics.items()},
             **facts,
             "wall_seconds": round(clock.elapsed(), 1),
@@ -63,9 +66,39 @@ def run(name: str, module: ModuleType, cfg, directory: Path, resume: bool, mesh:
     return record
 
 
+def deviations(module: ModuleType, cfg, directory: Path | None) -> dict[str, tuple]:
+    """Options by which a run of `cfg` deviates from `module.get_config()`, which claims are about.
+
+    directory: the run directory, None for a new one. Options that were changed when its run was
+    resumed deviate too.
+    Returns `{"batch": (value of the config, value of the run)}`. The seed and the schedule of
+    evaluations and checkpoints are ignored.
+    """
+    changed = {}
+    if directory and (directory / "config.json").exists():
+        changed = rundir.changes(directory) | config.differences(rundir.stored(directory)[0], cfg)
+    changed |= config.differences(module.get_config(), cfg)
+    return {name: values for name, values in changed.items() if name not in claims.INDEPENDENT}
+
+
 def newest_step(directory: Path) -> int | None:
     """The step of the newest checkpoint in `directory`, None if there is none."""
     return max(saved(directory / "checkpoints"), default=None)
+
+
+def step_to_continue(directory: Path) -> int:
+    """The step from which the run in `directory` continues, 0 if it was killed before it saved.
+
+    Raises UserError if it has saved checkpoints, and they are gone.
+    """
+    step, folder = newest_step(directory), directory / "checkpoints"
+    trained, finished = [(directory / name).exists() for name in ("metrics.jsonl", "result.json")]
+    if step is None and trained and (finished or not folder.is_dir()):
+        raise UserError(
+            f"{folder} holds no checkpoint, but the run has saved some: put them back, "
+            "or start a new run with another --workdir"
+        )
+    return step or 0
 
 
 def train(
@@ -163,9 +196,7 @@ def check_data(system: System, directory: Path, ways: int, mesh: str) -> None:
 
 def config_of(directory: Path):
     """The config of a run directory. Raises UserError for any other directory."""
-    if not (directory / "config.json").is_file():
-        raise UserError(f"{directory} is not the directory of a run: it has no config.json")
-    return config.from_json((directory / "config.json").read_text())
+    return rundir.stored(directory)[0]
 
 
 def restore(directory: Path, init_state) -> State:
@@ -216,7 +247,11 @@ def newest_directory(name: str) -> Path:
 
 
 def _runs(name: str) -> Path:
-    return Path("runs") / name.removesuffix(".py").replace("/", "-")
+    """The folder of the runs of an entry such as lm/llama, or of a Python file."""
+    if name.endswith(".py"):
+        parts = Path(os.path.relpath(name)).with_suffix("").parts
+        name = "-".join(part for part in parts if part != os.pardir)
+    return Path("runs") / name.replace("/", "-")
 
 
 def _started(name: str) -> list[Path]:

@@ -2,7 +2,7 @@
 
 `run`, `optim` and options without a dot (learning rate, batch size, number of steps) may change
 when a run is resumed. Every other nested part of the config, and the seed, must stay.
-`resumes.jsonl` records the changes, and `config.json` holds the newest config.
+`resumes.jsonl` records the changes, also of the mesh, and `config.json` holds the newest config.
 """
 
 import contextlib
@@ -21,15 +21,18 @@ MAY_CHANGE = ("run", "optim")
 
 
 @contextlib.contextmanager
-def entered(directory: Path, cfg, resume: bool, step: Callable[[], int | None]) -> Iterator[None]:
+def entered(
+    directory: Path, cfg, mesh: str, resume: bool, step: Callable[[], int]
+) -> Iterator[None]:
     """Locks `directory` for a new run of `cfg` or, with `resume`, for the run that it holds.
 
-    step: function that returns the newest saved step of the resumed run, None if there is none.
+    mesh: text of the mesh, which the directory keeps.
+    step: function that returns the step from which a run is resumed.
 
     Raises UserError if the directory cannot be written or another process holds it. A new run also
-    raises it if the directory holds a run, a resumed run if the directory holds no run or a
-    different run. A new run that ends with UserError before its first metrics or its first finished
-    part leaves no files.
+    raises it if the directory holds any file, a resumed run if the directory holds no run, a
+    different run, or a run that has taken more steps. A new run that ends with UserError before its
+    first metrics or its first finished part leaves no files.
     """
     config_path = directory / "config.json"
     if config_path.exists() and not resume:
@@ -37,20 +40,17 @@ def entered(directory: Path, cfg, resume: bool, step: Callable[[], int | None]) 
             f"{directory} already holds a run; --resume continues it, "
             "another --workdir starts a new one"
         )
-    if resume and not config_path.exists():
-        raise UserError(f"{directory} holds no run to resume")
+    before = stored(directory) if resume else None
     with writing(directory):
         new = not directory.exists()
         directory.mkdir(parents=True, exist_ok=True)
         with _locked(directory):
             existing = set(directory.iterdir())
             if resume:
-                changed = differences(config.from_json(config_path.read_text()), cfg)
-                refuse(directory, changed, may_change=MAY_CHANGE if hasattr(cfg, "run") else None)
-                resumed = {"step": step() or 0, "changed": changed}
-                with (directory / "resumes.jsonl").open("a") as file:
-                    file.write(json.dumps(resumed, default=str) + "\n")
-            replace(config_path, config.to_json(cfg))
+                _continue(directory, *before, cfg, mesh, step())
+            else:
+                _refuse_foreign(directory, existing)
+            replace(config_path, config.to_json(cfg, mesh=mesh))
             try:
                 yield
             except UserError:
@@ -62,22 +62,65 @@ def entered(directory: Path, cfg, resume: bool, step: Callable[[], int | None]) 
                 raise
 
 
+def _continue(directory: Path, before, flags: dict[str, str], cfg, mesh: str, step: int) -> None:
+    """Checks that `cfg` may continue the run of the config `before`, and says what differs."""
+    trains = hasattr(cfg, "run")
+    changed = config.differences(before, cfg)
+    refuse(directory, changed, may_change=MAY_CHANGE if trains else None)
+    if trains and cfg.run.steps < step:
+        raise UserError(
+            f"{directory} has taken {step} steps: --run.steps {cfg.run.steps} is too few; "
+            "give at least as many"
+        )
+    if mesh != flags.get("mesh", mesh):
+        changed["mesh"] = (flags["mesh"], mesh)
+    with (directory / "resumes.jsonl").open("a") as file:
+        file.write(json.dumps({"step": step, "changed": changed}, default=str) + "\n")
+    position = f" at step {step} of {cfg.run.steps}" if trains else ""
+    listed = [
+        f"{name} {after or 'none'} (was {was or 'none'})" for name, (was, after) in changed.items()
+    ]
+    print(
+        f"continuing {directory}{position} with",
+        ", ".join(listed) or "the options it was started with",
+        flush=True,
+    )
+
+
+def _refuse_foreign(directory: Path, existing: set[Path]) -> None:
+    """Raises UserError if a new run could overwrite files; hidden files are ignored."""
+    foreign = sorted(p.name for p in existing if not p.name.startswith("."))
+    if foreign:
+        raise UserError(
+            f"{directory} holds files that are not of a run: {', '.join(foreign[:3])}"
+            f"{', ...' if foreign[3:] else ''}; give an empty or a new --workdir"
+        )
+
+
 def _forget(paths: set[Path]) -> None:
     for path in paths:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def differences(before, after) -> dict[str, tuple]:
-    """Options that differ between two configs, `{"optim.peak-lr": (before, after)}`.
+def stored(directory: Path) -> tuple[object, dict[str, str]]:
+    """The config of a run directory, and the flags it was started with: its mesh.
 
-    An option that one of the configs does not have counts as None.
+    Raises UserError for any other directory, and for a config that cannot be read.
     """
-    a, b = config.leaves(before), config.leaves(after)
-    return {
-        name: (a.get(name), b.get(name))
-        for name in (*a, *(b.keys() - a.keys()))
-        if a.get(name) != b.get(name)
-    }
+    path = directory / "config.json"
+    if not path.is_file():
+        raise UserError(f"{directory} is not the directory of a run: it has no config.json")
+    try:
+        return config.from_json(path.read_bytes())
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def changes(directory: Path) -> dict[str, tuple]:
+    """Options that were changed when the run in `directory` was resumed, with the last change."""
+    path = directory / "resumes.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {name: x for line in lines for name, x in json.loads(line)["changed"].items()}
 
 
 def refuse(directory: Path, changed: dict[str, tuple], may_change: tuple[str, ...] | None) -> None:
