@@ -31,6 +31,7 @@ CALLS = {
     "jit",
     "pjit",
     "closed_call",
+    "eval_jaxpr",
     "core_call",
     "custom_jvp_call",
     "custom_vjp_call",
