@@ -108,9 +108,13 @@ def test_the_summary_counts_tokens_and_documents_of_both_parts(tmp_path):
     (tmp_path / "val.txt").write_text("b" * 30)
     tokens = text.dataset(text.Text(path=str(tmp_path), tokenizer="bytes"), 257)
     assert tokens.summary() == (
-        "data: 1,502 training tokens in 1 documents, 32 held-out tokens in 1 documents; "
-        "Bytes tokenizer of 257 tokens"
+        "data: 1,502 training tokens in 1 document, 32 held-out tokens in 1 document "
+        f"({tmp_path / 'val.txt'}); Bytes tokenizer of 257 tokens"
     )
+    (tmp_path / "val.txt").rename(tmp_path / "b.txt")
+    (tmp_path / "c.txt").write_text("c" * 40)
+    shared = text.dataset(text.Text(path=str(tmp_path), tokenizer="bytes"), 257).summary()
+    assert "in 2 documents" in shared and "(0.04 of the text)" in shared
 
 
 def test_the_vocabulary_is_the_number_of_ids_that_the_tokenizer_needs(tmp_path):

@@ -6,7 +6,7 @@ language reference in `pydoc_data`.
 
 import hashlib
 import sysconfig
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from panorax.core.errors import UserError
@@ -30,6 +30,8 @@ class Corpus:
 
     train: tuple[str, ...]
     held_out: tuple[str, ...]
+    split: str = field(default="", compare=False)
+    """what was held out: a path, or a share of the text"""
 
 
 def load(
@@ -58,17 +60,18 @@ def load(
         train = [text for text in documents if text not in {*chosen}]
         if not train:
             raise UserError(f"all text of {path or part} is also in {held_out_path}")
-        return Corpus(tuple(train), tuple(chosen))
+        return Corpus(tuple(train), tuple(chosen), held_out_path)
+    share = f"{held_out:.3g} of the text"
     if len(documents) == 1:
         text = documents[0]
         length = int(len(text) * (1 - held_out))
         cut = text.rfind("\n", 0, length) + 1 or length
-        return Corpus((text[:cut],), (text[cut:],))
+        return Corpus((text[:cut],), (text[cut:],), share)
     ordered = sorted(documents, key=lambda text: hashlib.sha256(text.encode()).digest())
     target, characters, n = held_out * sum(map(len, ordered)), 0, 0
     while (characters < target or n == 0) and n < len(ordered) - 1:
         characters, n = characters + len(ordered[n]), n + 1
-    return Corpus(tuple(ordered[n:]), tuple(ordered[:n]))
+    return Corpus(tuple(ordered[n:]), tuple(ordered[:n]), share)
 
 
 def sources() -> list[str]:

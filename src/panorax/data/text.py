@@ -66,17 +66,15 @@ class Tokens:
         }
 
     def summary(self) -> str:
-        """One line: tokens and documents of both parts, and the tokenizer."""
-        sizes = zip(
-            ("training", "held-out"),
-            (self.train, self.held_out),
-            (self.corpus.train, self.corpus.held_out),
-        )
-        parts = [
-            f"{len(ids):,} {name} tokens in {len(texts):,} documents" for name, ids, texts in sizes
-        ]
+        """One line: tokens and documents of both parts, what is held out, and the tokenizer."""
+        documents = lambda texts: f"{len(texts):,} document{'' if len(texts) == 1 else 's'}"
+        train, held_out = self.corpus.train, self.corpus.held_out
         kind, size = type(self.tokenizer).__name__, self.tokenizer.vocab_size
-        return f"data: {', '.join(parts)}; {kind} tokenizer of {size:,} tokens"
+        return (
+            f"data: {len(self.train):,} training tokens in {documents(train)}, "
+            f"{len(self.held_out):,} held-out tokens in {documents(held_out)} "
+            f"({self.corpus.split}); {kind} tokenizer of {size:,} tokens"
+        )
 
     def held_out_batches(
         self, batch: int, length: int, stride: int

@@ -86,7 +86,7 @@ def save(
 ) -> None:
     """Writes a new folder that `transformers` loads as the same model and tokenizer.
 
-    context: most tokens that the model reads; a longer one in `kept` is kept.
+    context: most tokens that the model reads.
     dtype: dtype of the stored weights; None keeps the dtypes of `params`.
     sampling: default sampling of the folder; None for that of `kept`.
     kept: settings of the folder that the model comes from, as `metadata` returns them.
@@ -97,7 +97,6 @@ def save(
     config, tokenizer_config, generation = (
         kept.get(name, {}) for name in ("config", "tokenizer_config", "generation_config")
     )
-    context = max(context, config.get("max_position_embeddings") or 0)
     written = hf_config.write(cfg, context)
     if not hasattr(tokens, "library"):
         raise UserError(

@@ -31,6 +31,7 @@ CALLS = {
     "jit",
     "pjit",
     "closed_call",
+    "eval_jaxpr",
     "core_call",
     "custom_jvp_call",
     "custom_vjp_call",
@@ -150,8 +151,8 @@ def _scan_flops(eqn, body: ClosedJaxpr, values: list, known: dict) -> tuple[int,
     Iterations are counted one by one if the body has a branch, or no operations but results that a
     branch may need; equal iterations are counted once.
     """
-    n, consts = eqn.params["length"], eqn.params["num_consts"]
-    start = consts + eqn.params["num_carry"]
+    n, (consts, carries) = eqn.params["length"], _scan_sizes(eqn)
+    start = consts + carries
     count, _ = _flops(body, [None] * len(values), known)
     if count and not _branches(body):
         return n * count, [None] * len(eqn.outvars)
@@ -175,6 +176,14 @@ def _scan_flops(eqn, body: ClosedJaxpr, values: list, known: dict) -> tuple[int,
         for column in zip(*rows)
     ]
     return total, [*carry, *stacked]
+
+
+def _scan_sizes(eqn) -> tuple[int, int]:
+    """The numbers of constants and of carries of a scan."""
+    if "num_consts" in eqn.params:  # before jax 0.11
+        return eqn.params["num_consts"], eqn.params["num_carry"]
+    consts, carry, _ = map(list, eqn.params["ft_in"].update(eqn.invars).unpack())
+    return len(consts), len(carry)
 
 
 def _branches(jaxpr: ClosedJaxpr) -> bool:
@@ -254,7 +263,7 @@ def _operations(jaxpr: Jaxpr, env: dict[Var, _Value]) -> Iterator[_Operation]:
             makes = [env[v] for v in eqn.outvars]
             carried = []
             if eqn.primitive.name == "scan":
-                first, n = eqn.params["num_consts"], eqn.params["num_carry"]
+                first, n = _scan_sizes(eqn)
                 carried = list(zip(reads[first : first + n], makes))
             reads = [r for r in reads if r is not None]
             yield _Operation(eqn.primitive.name, reads, makes, subs, carried)

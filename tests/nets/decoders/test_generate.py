@@ -157,14 +157,35 @@ def test_penalties_change_the_tokens_as_they_say():
         list(stream(params(), [[3]], TOKENS, KEY, new=1, cfg=CFG, sampling=sampling))
 
 
+def test_penalties_count_the_prompt():
+    prompt, sampling = [256, *range(200)], Sampling(temperature=0.0, no_repeat_ngram_size=1)
+    pieces = decode(params(), [prompt], KEY, new=40, ends=(999,), cfg=CFG, sampling=sampling)
+    tokens = np.concatenate(list(pieces), 1)[0].tolist()
+    assert len({*tokens}) == 40 and not {*tokens} & {*prompt}
+
+
+def test_each_token_is_drawn_with_its_own_key_when_the_context_is_full():
+    blind = jax.tree.map(jnp.zeros_like, params())  # all tokens are equally probable
+    options = {"cfg": CFG, "sampling": Sampling(), "ends": (999,), "new": 30, "chunk": 4}
+    free, bounded = (
+        np.concatenate(list(decode(blind, [[256, 3]], KEY, **options, **more)), 1)
+        for more in ({}, {"context": 12})
+    )
+    np.testing.assert_array_equal(free, bounded)
+
+
 def test_dynamic_rope_scales_each_row_by_its_own_length():
     cfg = dataclasses.replace(CFG, rope=DynamicNTKRope(factor=4.0, context=4))
-    prompts = [[256, 3], [256, *range(40)]]
-    options = {"cfg": cfg, "sampling": GREEDY, "ends": (999,), "new": 20}
-    together = np.concatenate(list(decode(params(), prompts, KEY, **options)), 1)
-    for row, prompt in zip(together, prompts):
-        alone = np.concatenate(list(decode(params(), [prompt], KEY, **options)), 1)
-        np.testing.assert_array_equal(row, alone[0])
+    rows, lengths = np.arange(80, dtype=np.int32).reshape(2, 40), np.array([9, 40], np.int32)
+
+    def logits(rows, lengths):
+        cache = decoder.empty_cache(cfg, len(rows), 40)
+        return decoder.extend(params(), jnp.asarray(rows), jnp.asarray(lengths), cache, cfg)[0]
+
+    together = logits(rows, lengths)
+    for b, n in enumerate(lengths):
+        alone = logits(rows[b : b + 1, :n], lengths[b : b + 1])
+        np.testing.assert_allclose(together[b, :n], alone[0], rtol=1e-4, atol=2e-3)
 
 
 def test_an_empty_list_of_prompts_is_rejected():
