@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from panorax.commands import bench, check, export, generate, plan, run, show
+from panorax.commands import bench, check, export, generate, plan, process, run, show
 from panorax.commands import list as list_
 from panorax.core.errors import Interrupted, UserError
 
@@ -19,22 +19,27 @@ COMMANDS = {
     "check": check,
 }
 TAKE_OPTIONS_OF_A_CONFIG = (run, plan)
+WITHOUT_JAX = (list_, show)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command and returns its exit code.
 
-    0 means success, 1 a failed check, 2 wrong input, and 128 + n a stop by signal n (130 SIGINT,
-    143 SIGTERM). Training saves everything before it stops.
+    0 means success, 1 a failed check, 2 wrong input, and 128 + n a stop by signal n (129 SIGHUP,
+    130 SIGINT, 143 SIGTERM). Training saves everything before it stops.
     """
     parser = make_parser()
     args, args.overrides = parser.parse_known_args(
         [_dashed(arg) for arg in (sys.argv[1:] if argv is None else argv)]
     )
     args.speaks = True
+    if argv is None:
+        process.settle(compares=args.command is bench)
     if args.overrides and args.command not in TAKE_OPTIONS_OF_A_CONFIG:
         parser.error(f"unknown argument {args.overrides[0]}")
     try:
+        if argv is None and args.command not in WITHOUT_JAX:
+            process.check_xla_flags()
         return args.command.main(args)
     except UserError as error:
         return _stopped(args, 2, str(error))
@@ -42,6 +47,11 @@ def main(argv: list[str] | None = None) -> int:
         return _stopped(
             args, 2, f"the package {error.name!r} is missing; README.md lists the extras with it"
         )
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        reason = str(error).strip().partition("\n")[0][:200]
+        return _stopped(args, 2, f"not enough memory: {reason}; try a smaller size")
     except Interrupted as stop:
         return _stopped(args, 128 + stop.signal, _with_notes(stop, str(stop)))
     except KeyboardInterrupt as stop:

@@ -8,7 +8,17 @@ import optax
 import pytest
 
 from panorax.core import spec as core_spec
-from panorax.core.optim import AdamW, Muon, Optimizer, learning_rate, matrix_axes, optimizer
+from panorax.core.optim import (
+    SGD,
+    AdamW,
+    Lion,
+    Muon,
+    Optimizer,
+    learning_rate,
+    matrix_axes,
+    optimizer,
+)
+from panorax.core.ranges import ConfigError
 from panorax.core.spec import P
 from panorax.core.step import update
 
@@ -88,3 +98,13 @@ def test_a_large_gradient_is_clipped():
     tx = optimizer(AdamW(clip=1.0, schedule="constant"), 10, spec)
     big, bigger = (tx.update({"w": jnp.full(4, x)}, tx.init(params), params)[1] for x in (1e3, 1e6))
     np.testing.assert_allclose(*(s[1][0].mu["w"] for s in (big, bigger)), rtol=1e-5)
+
+
+def test_a_warm_up_longer_than_the_run_and_decay_rates_of_1_are_refused():
+    spec = {"w": P((2,), ("x",), jax.nn.initializers.zeros)}
+    optimizer(AdamW(warmup=4), 4, spec)
+    with pytest.raises(ConfigError, match="warmup must be at most 3, .*, got 4"):
+        optimizer(AdamW(warmup=4), 3, spec)
+    for kind, name in ((AdamW, "b1"), (AdamW, "b2"), (SGD, "momentum"), (Lion, "b2")):
+        with pytest.raises(ConfigError, match=f"{name} must be at least 0 and below 1, got 1.0"):
+            kind(**{name: 1.0})

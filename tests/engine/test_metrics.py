@@ -1,6 +1,9 @@
 import io
 import json
 
+import pytest
+
+from panorax.core.errors import UserError
 from panorax.engine.metrics import CURVES, Log, draw_curves, read_metrics
 
 
@@ -53,3 +56,11 @@ def test_curves_show_evaluated_metrics_first_and_at_most_six():
     names = [*"abcdefgh", "eval_h"]
     figure = draw_curves([{"step": 1, "split": "train", **dict.fromkeys(names, 1.0)}])
     assert [ax.get_title() for ax in figure.axes] == ["h", *"abcdefgh"][:CURVES]
+
+
+@pytest.mark.parametrize("line", ["null", "[]", "5", '{"loss": 1.0}', '{"step": 1', "\ufffd"])
+def test_a_line_that_is_no_record_is_named(tmp_path, line):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(f'{{"step": 1, "split": "train", "loss": 2.0}}\n{line}\n')
+    with pytest.raises(UserError, match="line 2: expected metrics of a step; delete this line"):
+        read_metrics(path)

@@ -71,8 +71,8 @@ def read_object(path: Path, optional: bool = False) -> dict:
 def read_documents(path: str) -> list[str]:
     """Texts of a UTF-8 file, or of all files below a folder in the order of their names.
 
-    Empty files are skipped, and in a folder files whose name starts with a dot. Raises UserError if
-    the path is missing, has no text, or has a file that is not UTF-8.
+    Empty files are skipped, and below a folder files and folders whose name starts with a dot.
+    Raises UserError if the path is missing, has no text, or has a file that is not UTF-8.
     """
     texts = [text for _, text in _texts(Path(path)) if text.strip()]
     if not texts:
@@ -83,7 +83,11 @@ def read_documents(path: str) -> list[str]:
 def _texts(path: Path) -> Iterator[tuple[Path, str]]:
     if not path.exists():
         raise UserError(f"data path {path} does not exist")
-    visible = (p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+    visible = (
+        p
+        for p in path.rglob("*")
+        if p.is_file() and not any(part.startswith(".") for part in p.relative_to(path).parts)
+    )
     for file in [path] if path.is_file() else sorted(visible):
         try:
             yield file, file.read_text(encoding="utf-8")
