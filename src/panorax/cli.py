@@ -12,6 +12,7 @@ from panorax.commands import (
     export,
     generate,
     plan,
+    process,
     records,
     run,
     show,
@@ -32,24 +33,29 @@ COMMANDS = {
     "records": records,
 }
 TAKE_OPTIONS_OF_A_CONFIG = (run, plan)
+WITHOUT_JAX = (list_, show)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command and returns its exit code.
 
-    0 means success, 1 a failed check, 2 wrong input, and 128 + n a stop by signal n (130 SIGINT,
-    143 SIGTERM). Training saves everything before it stops.
+    0 means success, 1 a failed check, 2 wrong input, and 128 + n a stop by signal n (129 SIGHUP,
+    130 SIGINT, 143 SIGTERM). Training saves everything before it stops.
     """
     parser = make_parser()
     args, args.overrides = parser.parse_known_args(
         [_dashed(arg) for arg in (sys.argv[1:] if argv is None else argv)]
     )
     args.speaks = True
+    if argv is None:
+        process.settle(compares=args.command is bench)
     if args.overrides and args.command not in TAKE_OPTIONS_OF_A_CONFIG:
         unknown = args.overrides[0].partition("=")[0]
         hint = nearest_option(unknown, experiment.flags(args.parser))
         args.parser.error(f"unknown argument {unknown}{hint}")
     try:
+        if argv is None and args.command not in WITHOUT_JAX:
+            process.check_xla_flags()
         return args.command.main(args)
     except UserError as error:
         return _stopped(args, 2, str(error))
@@ -57,6 +63,11 @@ def main(argv: list[str] | None = None) -> int:
         return _stopped(
             args, 2, f"the package {error.name!r} is missing; README.md lists the extras with it"
         )
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        reason = str(error).strip().partition("\n")[0][:200]
+        return _stopped(args, 2, f"not enough memory: {reason}; try a smaller size")
     except Interrupted as stop:
         return _stopped(args, 128 + stop.signal, _with_notes(stop, str(stop)))
     except KeyboardInterrupt as stop:

@@ -1,4 +1,5 @@
 import dataclasses
+import importlib.metadata
 import os
 import sys
 from pathlib import Path
@@ -38,6 +39,7 @@ def test_override_sets_typed_leaves():
         (["--model.n-layers"], "--model.n-layers"),
         (["--model.dtype", "float8"], "invalid choice 'float8'"),
         (["--model.n-heads", "3"], "must be an even multiple of model.n-heads 3"),
+        (["--model.n-layers", "1", "--model.windows", "8", "0"], "has 2 windows for 1 layers"),
         (["stray"], "stray"),
     ],
 )
@@ -79,6 +81,22 @@ def test_json_imports_no_module_outside_panorax():
     with pytest.raises(UserError, match="in the module antigravity, which is not imported"):
         config.from_json('{"type": "antigravity:Config"}')
     assert "antigravity" not in sys.modules
+
+
+def test_a_package_with_an_entry_point_is_imported_for_its_configs(tmp_path, monkeypatch):
+    (tmp_path / "their_package").mkdir()
+    text = (
+        "import dataclasses\n\n@dataclasses.dataclass(frozen=True)\nclass Config:\n    n: int = 1\n"
+    )
+    (tmp_path / "their_package" / "system.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    written = '{"panorax": "0.2", "type": "their_package.system:Config", "n": 3}'
+    with pytest.raises(UserError, match="not imported; --config FILE.py names the config file"):
+        config.from_json(written)
+    point = importlib.metadata.EntryPoint("theirs", "their_package.configs", config.GROUP)
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [point])
+    cfg, _ = config.from_json(written)
+    assert cfg.n == 3
 
 
 @given(st.integers(1, 9), st.booleans(), st.one_of(st.none(), st.text()), st.floats(0.01, 1.0))

@@ -1,4 +1,6 @@
 import errno
+import json
+import math
 
 import pytest
 
@@ -28,3 +30,9 @@ def test_other_errors_are_not_changed(tmp_path):
     with pytest.raises(OSError) as error, files.writing(tmp_path):
         raise OSError(errno.EPERM, "no")
     assert error.value.errno == errno.EPERM
+
+
+def test_json_has_no_nan():
+    value = {"a": [1.5, math.nan, (math.inf, 2)], "b": {"c": -math.inf, "d": "nan", "e": None}}
+    back = {"a": [1.5, None, [None, 2]], "b": {"c": None, "d": "nan", "e": None}}
+    assert json.loads(files.as_json(value)) == back

@@ -8,7 +8,17 @@ import optax
 import pytest
 
 from panorax.core import spec as core_spec
-from panorax.core.optim import SGD, AdamW, Muon, Optimizer, learning_rate, matrix_axes, optimizer
+from panorax.core.optim import (
+    SGD,
+    AdamW,
+    Lion,
+    Muon,
+    Optimizer,
+    learning_rate,
+    matrix_axes,
+    optimizer,
+)
+from panorax.core.ranges import ConfigError
 from panorax.core.spec import P
 from panorax.core.step import update
 
@@ -115,3 +125,13 @@ def test_the_adam_part_of_muon_follows_the_schedule_at_its_own_rate():
     one = jax.tree.map(jnp.ones_like, PARAMS)
     moved = [float(u["scale"][0]) for u in updates_of(cfg, [one] * 6)]
     np.testing.assert_allclose(moved, [-0.01 * (1 - t / 10) for t in range(6)], rtol=1e-4)
+
+
+def test_a_warm_up_longer_than_the_run_and_decay_rates_of_1_are_refused():
+    spec = {"w": P((2,), ("x",), jax.nn.initializers.zeros)}
+    optimizer(AdamW(warmup=4), 4, spec)
+    with pytest.raises(ConfigError, match="warmup must be at most 3, .*, got 4"):
+        optimizer(AdamW(warmup=4), 3, spec)
+    for kind, name in ((AdamW, "b1"), (AdamW, "b2"), (SGD, "momentum"), (Lion, "b2")):
+        with pytest.raises(ConfigError, match=f"{name} must be at least 0 and below 1, got 1.0"):
+            kind(**{name: 1.0})

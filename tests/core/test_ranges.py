@@ -9,7 +9,16 @@ from panorax import catalogue
 from panorax.commands import experiment
 from panorax.core import config
 from panorax.core.errors import UserError
-from panorax.core.ranges import Count, NonNegative, Positive, PositiveShare, Share, Whole, check
+from panorax.core.ranges import (
+    Count,
+    DecayRate,
+    NonNegative,
+    Positive,
+    PositiveShare,
+    Share,
+    Whole,
+    check,
+)
 
 LEAVES = [
     (name, leaf) for name in catalogue.names() for leaf in config.leaves(experiment.load(name)[2])
@@ -28,6 +37,7 @@ class Outer:
     seed: Whole = 0
     share: Share = 0.5
     some: PositiveShare = 0.5
+    decay: DecayRate = 0.0
     weight: NonNegative = 0.0
     free: float = -1.0
     name: str = "x"
@@ -42,6 +52,7 @@ class Outer:
         (dict(seed=-1), "seed must be at least 0 and below 2^31, got -1"),
         (dict(share=1.5), "share must be at least 0 and at most 1, got 1.5"),
         (dict(some=0.0), "some must be above 0 and at most 1, got 0.0"),
+        (dict(decay=1.0), "decay must be at least 0 and below 1, got 1.0"),
         (dict(weight=-0.1), "weight must be at least 0, got -0.1"),
         (dict(free=math.nan), "free must be a finite number, got nan"),
         (dict(inner=Inner(counts=(1, 0))), "inner.counts must be at least 1 and below 2^31, got 0"),

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panorax.core.errors import UserError
-from panorax.data import corpus, text, tokenizer
+from panorax.data import corpus, readers, text, tokenizer
 from panorax.data.readers import read_documents
 from panorax.lm import baselines
 
@@ -168,3 +168,10 @@ def test_xz_is_primed_with_the_training_text():
     noise = np.random.default_rng(0).integers(0, 256, 4000).astype(np.uint8).tobytes()
     assert baselines.xz_bits_per_byte(noise, noise) < 0.2
     assert baselines.xz_bits_per_byte(b"a" * 4000, noise) > 7
+
+
+def test_hidden_files_and_folders_are_skipped(tmp_path):
+    for name in (".git/HEAD", "a/.cache/b", ".note", "a/text"):
+        (tmp_path / ".data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / ".data" / name).write_text(name)
+    assert readers.read_documents(str(tmp_path / ".data")) == ["a/text"]

@@ -75,9 +75,40 @@ def test_a_missing_checkpoint_and_another_structure_are_one_line(tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(state(1))
         other = state(1).replace(params={"v": jnp.zeros(3)})
-        with pytest.raises(UserError, match="is whole and fits this config") as error:
+        with pytest.raises(UserError, match="is whole but does not fit this") as error:
             checkpoints.restore(abstract(other))
-    assert "\n" not in str(error.value)
+    assert "\n" not in str(error.value) and not [*tmp_path.glob("*.damaged")]
+
+
+def test_a_whole_checkpoint_that_does_not_fit_is_not_renamed(tmp_path):
+    other = state(1).replace(params={"v": jnp.zeros(3)})
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(other)
+        checkpoints.save(state(2))
+        with pytest.raises(UserError, match="step 2 in .* is whole but does not fit this config"):
+            checkpoints.restore(abstract(other))
+    assert (tmp_path / "2").is_dir() and not [*tmp_path.glob("*.damaged")]
+
+
+@pytest.mark.parametrize("content", [b"null", b"[]", b"5", b"\xff\x00\x80", b"[" * 100_000])
+@pytest.mark.parametrize("name", ["2.sha256", "2/_CHECKPOINT_METADATA"])
+def test_a_seal_and_metadata_of_any_content_are_damage(tmp_path, capsys, name, content):
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(state(step))
+    (tmp_path / name).write_bytes(content)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert int(checkpoints.restore(abstract(state(0))).step) == 1
+    assert capsys.readouterr().err.count("\n") == 1 and (tmp_path / "2.damaged").is_dir()
+
+
+def test_a_directory_that_cannot_be_opened_is_one_line(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state(1))
+    (tmp_path / "1.sha256").unlink()
+    (tmp_path / "1" / "_CHECKPOINT_METADATA").write_text("5")
+    with pytest.raises(UserError, match="cannot be opened: Metadata dict must be"):
+        Checkpoints(tmp_path)
 
 
 def truncate(file):

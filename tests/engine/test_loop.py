@@ -1,5 +1,6 @@
 """The training loop on a minimal system, the running sum of its batches."""
 
+import dataclasses
 import io
 
 import jax
@@ -107,6 +108,25 @@ def test_a_loss_that_is_not_finite_stops_with_its_steps_and_the_last_checkpoint(
         UserError, match=r"the loss is nan within steps 5-6; the checkpoint of step 4 in .* is good"
     ):
         run(tmp_path, 10, counter(lambda step: step >= 5), chunk=2, save_every=2)
+
+
+def test_the_advice_names_data_that_are_not_finite(tmp_path):
+    bad = lambda step: np.float32(np.nan if step == 5 else step)
+    with pytest.raises(UserError, match=r"the data are not finite: batch of step 5; correct them"):
+        run(tmp_path, 10, dataclasses.replace(counter(), batches=bad), chunk=2)
+    (tmp_path / "b").mkdir()
+    with pytest.raises(UserError, match="the data are finite; try a lower learning rate"):
+        run(tmp_path / "b", 10, counter(lambda step: step >= 5), chunk=2)
+
+
+def test_metrics_that_are_not_finite_are_null_in_json(tmp_path):
+    system = dataclasses.replace(
+        counter(), evaluate=lambda state, batch, key: {"eval_sum": (jnp.nan, 1)}
+    )
+    _, evaluation = run(tmp_path, 2, system)
+    assert not np.isfinite(evaluation["eval_sum"])
+    assert '"eval_sum": null' in (tmp_path / "metrics.jsonl").read_text()
+    assert read_metrics(tmp_path / "metrics.jsonl")[-1]["eval_sum"] is None
 
 
 def test_on_nan_skip_skips_and_counts_bad_steps(tmp_path):

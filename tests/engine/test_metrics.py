@@ -1,6 +1,9 @@
 import io
 import json
 
+import pytest
+
+from panorax.core.errors import UserError
 from panorax.engine.metrics import CURVES, Log, draw_curves, read_metrics
 
 
@@ -63,3 +66,11 @@ def test_curves_of_reinforcement_learning_count_environment_steps():
     assert list(ax.lines[0].get_xdata()) == [1280, 2560]
     [ax] = draw_curves(records, {"tokens": 128}).axes
     assert ax.get_xlabel() == "step" and list(ax.lines[0].get_xdata()) == [10, 20]
+
+
+@pytest.mark.parametrize("line", ["null", "[]", "5", '{"loss": 1.0}', '{"step": 1', "\ufffd"])
+def test_a_line_that_is_no_record_is_named(tmp_path, line):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(f'{{"step": 1, "split": "train", "loss": 2.0}}\n{line}\n')
+    with pytest.raises(UserError, match="line 2: expected metrics of a step; delete this line"):
+        read_metrics(path)

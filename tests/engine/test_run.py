@@ -5,9 +5,11 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import chex
+import jax.numpy as jnp
 import pytest
 from panorax.configs.lm import llama
 
@@ -15,6 +17,7 @@ from panorax import cli
 from panorax.core import config
 from panorax.engine import run
 from panorax.engine.metrics import read_metrics
+from panorax.lm import language_model
 from panorax.testing.tolerances import RUN
 
 STORIES = "\n".join(f"once upon a time {i} frogs sat on {i * i % 91} leaves" for i in range(400))
@@ -129,6 +132,30 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, story, capsys):
     assert "is good; try a lower learning rate" in error
 
 
+def test_a_final_evaluation_that_is_not_finite_is_exit_code_2(tmp_path, story, capsys, monkeypatch):
+    evaluate = language_model.evaluate
+    not_finite = lambda *args: {name: (x[0] * jnp.nan, x[1]) for name, x in evaluate(*args).items()}
+    monkeypatch.setattr(language_model, "evaluate", not_finite)
+    assert panorax("--workdir", tmp_path / "a", *story) == 2
+    error = capsys.readouterr().err
+    assert "not finite at the end; look for NaN in the data" in error and error.count("\n") == 1
+    for file in ("result.json", "metrics.jsonl"):
+        text = (tmp_path / "a" / file).read_text()
+        assert "null" in text and "NaN" not in text
+
+
+def test_record_is_for_the_config_as_it_is_and_for_a_source_tree(capsys, monkeypatch):
+    for options in (["--batch=9"], ["--optim.peak-lr=0.1"], ["--data.path=x"]):
+        assert cli.main(["run", "lm/llama", "--record", *options]) == 2
+        name = options[0].removeprefix("--").partition("=")[0]
+        assert f"as it is; this run changes {name}\n" in capsys.readouterr().err
+    installed = str(Path(llama.__file__).parents[1])
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: installed)
+    assert cli.main(["run", "lm/llama", "--record"]) == 2
+    assert cli.main(["bench", "bench/training", "--record"]) == 2
+    assert capsys.readouterr().err.count("which belongs to an installed package") == 2
+
+
 def test_generate_continues_prompts(tmp_path, story, capsys):
     panorax("--workdir", tmp_path / "a", *story)
     capsys.readouterr()
@@ -185,6 +212,46 @@ def test_wrong_input_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys, 
     assert cli.main(args) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1 and error.startswith("panorax: ")
+
+
+OWN = """
+from panorax.configs.lm import llama
+from panorax.core.ranges import checked
+from panorax.lm import language_model
+from panorax.lm.language_model import decoder_of, system
+
+@checked
+class Config(language_model.Config):
+    extra: int = 3
+
+def smoke():
+    return Config(**vars(llama.smoke()))
+
+get_config = smoke
+"""
+
+
+def test_generate_and_resume_read_a_run_of_a_user_s_own_file(tmp_path, story, capsys):
+    (tmp_path / "own.py").write_text(OWN)
+    run_it = ["run", str(tmp_path / "own.py"), "--workdir", str(tmp_path / "a")]
+    generate = ["generate", "--workdir", str(tmp_path / "a"), "--prompt", "once", "--tokens", "3"]
+    assert cli.main([*run_it, *story]) == 0
+    sys.modules.pop("config_own")
+    assert cli.main(generate) == 2
+    assert "in the module config_own, which is not imported; --config" in capsys.readouterr().err
+    assert cli.main([*generate, "--config", str(tmp_path / "own.py")]) == 0
+    assert capsys.readouterr().out.startswith("once")
+    sys.modules.pop("config_own")
+    assert cli.main([*run_it, "--resume"]) == 0
+
+
+@pytest.mark.parametrize("content", [b"null", b"[]", b"5", b"\xff\x00"])
+def test_a_garbled_config_is_one_line(tmp_path, capsys, content):
+    (tmp_path / "config.json").write_bytes(content)
+    for command in (["generate"], ["run", "lm/llama", "--resume"]):
+        assert cli.main([*command, "--workdir", str(tmp_path)]) == 2
+        error = capsys.readouterr().err
+        assert "config.json: the config is damaged" in error and error.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,22 @@ def test_a_part_that_was_not_written_completely_runs_again(tmp_path):
     assert json.loads((tmp_path / "parts" / "c.json").read_text())["metrics"].keys() == {"c"}
 
 
+@pytest.mark.parametrize("content", [b"null", b"[]", b"5", b"\xff", b'{"metrics": 1}', b""])
+def test_a_damaged_part_runs_again(tmp_path, content):
+    study.measure(PARTS, KEY, tmp_path)
+    (tmp_path / "parts" / "c.json").write_bytes(content)
+    result, _ = study.measure(PARTS, KEY, tmp_path)
+    assert result.metrics == measured(PARTS, KEY).metrics
+
+
+def test_a_part_with_nan_is_kept_without_nan_in_json(tmp_path):
+    parts = {"a": lambda key: Result({"x": float("nan")})}
+    for _ in range(2):
+        result, _ = study.measure(parts, KEY, tmp_path)
+    assert result.metrics == {"x": None}
+    assert '"x": null' in (tmp_path / "parts" / "a.json").read_text()
+
+
 def test_an_error_after_a_finished_part_keeps_the_part(tmp_path):
     directory, cfg = tmp_path / "run", em.Config()
     with pytest.raises(UserError, match="disk is full"):

@@ -104,6 +104,7 @@ def test_extra_axes_are_a_prefix_and_none_means_replicated():
         ("data", "bad mesh"),
         ("data=0", "bad mesh"),
         ("data=x", "bad mesh"),
+        ("data=2,data=2", "bad mesh 'data=2': give each size once"),
         ("data=9", "needs 9 devices, there are 8"),
     ],
 )

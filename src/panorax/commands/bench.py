@@ -75,6 +75,8 @@ def _compare(entry: catalogue.Entry, args) -> int:
             "--record with --smoke: the quick part of a comparison leaves claims unmeasured; "
             "leave out --smoke"
         )
+    if args.record:
+        experiment.check_recordable(entry.path)
     module = comparison.load(entry.name)
     cfg = module.quick() if args.smoke else module.get_config()
     table, result = comparison.measure(entry.name, module, cfg)

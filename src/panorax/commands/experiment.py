@@ -3,16 +3,16 @@
 import argparse
 import dataclasses
 import importlib
-import json
 import logging
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from types import ModuleType
 
 from panorax import catalogue
-from panorax.core import config
+from panorax.core import config, files
 from panorax.core.errors import UserError
 
 
@@ -96,10 +96,11 @@ def name_ignored(folder: Path, keys: list[str]) -> None:
         print(f"panorax: {folder}/config.json: ignored {', '.join(keys)}", file=sys.stderr)
 
 
-def start_jax(devices: int = 1) -> None:
+def start_jax(devices: int = 1, joins: bool = False) -> None:
     """Caches compiled programs across processes, and splits a CPU into `devices` devices.
 
-    If the user has set a number of CPU devices, that number is kept.
+    If the user has set a number of CPU devices, that number is kept. Raises UserError if jax finds
+    no device, unless the process `joins` others, before which it may not look for devices.
     """
     import jax
 
@@ -118,6 +119,31 @@ def start_jax(devices: int = 1) -> None:
     if devices > 1 and not chosen:
         # A larger mesh is rejected later, by an error that states the number of devices.
         jax.config.update("jax_num_cpu_devices", min(devices, 1024))
+    if not joins:
+        _check_platform()
+
+
+def _check_platform() -> None:
+    """Raises UserError if this machine does not have the devices that JAX_PLATFORMS names."""
+    import jax
+
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # jax raises both, the latter without message
+        raise UserError(
+            f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}: jax finds no such device; unset "
+            "it to use what this machine has"
+        ) from error
+
+
+def check_recordable(path: Path) -> None:
+    """Raises UserError if the config file `path` belongs to an installed package."""
+    installed = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
+    if any(path.resolve().is_relative_to(Path(folder).resolve()) for folder in installed):
+        raise UserError(
+            f"--record writes beside {path}, which belongs to an installed package; "
+            "install the package from its source tree (pip install -e)"
+        )
 
 
 def record(result: dict, path: Path, pictures: Path | None = None) -> None:
@@ -134,7 +160,7 @@ def write(result: dict, path: Path) -> None:
 
     In the source tree of Panorax it also rewrites the pages that show records.
     """
-    path.write_text(json.dumps(result, indent=2) + "\n")
+    path.write_text(files.as_json(result, indent=2) + "\n")
     print(f"recorded in {path}")
     root = catalogue.root()
     if path.is_relative_to(root) and (root.parent / "README.md").is_file():

@@ -11,6 +11,11 @@ def add(commands) -> None:
         "export", "write the language model of a run to a Hugging Face folder"
     )
     sub.add_argument("--workdir", type=Path, required=True, help="directory of the run")
+    sub.add_argument(
+        "--config",
+        metavar="FILE.py",
+        help="config file that the run was started with, if its system is not part of Panorax",
+    )
     sub.add_argument("--to", type=Path, required=True, help="folder to write")
     sub.add_argument(
         "--dtype",

@@ -68,6 +68,11 @@ def add(commands) -> None:
     )
     source = sub.add_mutually_exclusive_group(required=True)
     source.add_argument("--workdir", type=Path, help="directory of a run")
+    sub.add_argument(
+        "--config",
+        metavar="FILE.py",
+        help="config file that the run was started with, if its system is not part of Panorax",
+    )
     source.add_argument(
         "--model", type=Path, help="Hugging Face folder: config.json, safetensors, tokenizer.json"
     )
@@ -141,6 +146,8 @@ def of_run(args) -> LanguageModel:
     from panorax.engine import run as runs
     from panorax.interop import huggingface
 
+    if args.config:
+        experiment.load(args.config)
     cfg = runs.config_of(args.workdir)
     implementation = config.module_of(cfg)
     if not hasattr(implementation, "decoder_of"):

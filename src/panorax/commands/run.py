@@ -61,14 +61,13 @@ def main(args) -> int:
     if args.system is None:
         print(args.parser.format_help(), "configs:", *catalogue.names(), sep="\n  ")
         return 0 if args.help else 2
-    from panorax.core import claims
     from panorax.engine import run as runs
     from panorax.parallel import processes
     from panorax.parallel.sharding import mesh_sizes
 
     name, module, cfg = experiment.load(args.system, args.smoke)
     if args.distributed:
-        experiment.start_jax()
+        experiment.start_jax(joins=True)
         processes.join()
         args.speaks = processes.is_first()
     directory, mesh = args.workdir, args.mesh
@@ -84,6 +83,7 @@ def main(args) -> int:
     if not args.resume and not any(x.startswith("--model.vocab") for x in args.overrides):
         cfg = getattr(config.module_of(cfg), "with_vocabulary", lambda cfg: cfg)(cfg)
     if args.record:
+        experiment.check_recordable(Path(module.__file__))
         _check_record(args, runs.deviations(module, cfg, directory))
     if not args.distributed:
         devices = math.prod(mesh_sizes(mesh).values())
@@ -97,17 +97,29 @@ def main(args) -> int:
             command = ["panorax", "run", args.system, "--resume", "--workdir", str(directory)]
             stop.add_note(shlex.join(command + ["--distributed"] * args.distributed))
         raise
-    if not args.speaks:
-        return 0
+    if args.speaks:
+        _show(record, name, directory)
+    unknown = [name for name, x in record["metrics"].items() if x is None or not math.isfinite(x)]
+    if unknown:
+        raise UserError(
+            f"{', '.join(unknown)} {'are' if unknown[1:] else 'is'} not finite at the end; look "
+            f"for NaN in the data, or train with a lower learning rate; results are in {directory}"
+        )
+    if args.speaks and args.record:
+        experiment.record(record, Path(module.__file__).with_suffix(".json"), directory)
+    return 0
+
+
+def _show(record: dict, name: str, directory: Path) -> None:
+    """Prints where the results of a run are, its samples and its claims."""
+    from panorax.core import claims
+
     seconds, compiling = record["wall_seconds"], record["compile_seconds"]
     print(f"\n{name}: {seconds} s, of which {compiling} s compiling; results are in {directory}")
     for file in sorted(directory.glob("samples*.txt")):
-        print(file.read_text())
+        print(file.read_text(encoding="utf-8"))
     if text := claims.shown(record):
         print(text)
-    if args.record:
-        experiment.record(record, Path(module.__file__).with_suffix(".json"), directory)
-    return 0
 
 
 def _continued(directory: Path, name: str, cfg, mesh: str) -> tuple[object, str]:

@@ -1,7 +1,9 @@
-"""Atomic writes, and write errors as one line."""
+"""Atomic writes, write errors as one line, and JSON without NaN."""
 
 import contextlib
 import errno
+import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,8 +26,21 @@ CANNOT_WRITE = (
 def replace(path: Path, text: str) -> None:
     """Writes a file atomically: under another name, then renamed."""
     beside = path.with_name(path.name + ".part")
-    beside.write_text(text)
+    beside.write_text(text, encoding="utf-8")
     os.replace(beside, path)
+
+
+def as_json(value, indent: int | None = None) -> str:
+    """`value` as JSON text, in which a number that is not finite is null."""
+
+    def finite(x):
+        if isinstance(x, dict):
+            return {name: finite(y) for name, y in x.items()}
+        if isinstance(x, (list, tuple)):
+            return [finite(y) for y in x]
+        return None if isinstance(x, float) and not math.isfinite(x) else x
+
+    return json.dumps(finite(value), indent=indent, allow_nan=False)
 
 
 @contextlib.contextmanager

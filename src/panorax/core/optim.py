@@ -10,7 +10,7 @@ from typing import Literal
 import optax
 from optax import contrib
 
-from panorax.core.ranges import NonNegative, Positive, Share, Whole, checked
+from panorax.core.ranges import ConfigError, DecayRate, NonNegative, Positive, Share, Whole, checked
 from panorax.core.spec import P, decays, map_spec
 
 ADAM_AXES = ("vocab", "labels")  # axes of embeddings and output layers, which Muon leaves to Adam
@@ -41,9 +41,9 @@ class Schedule:
 class AdamW(Schedule):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101)."""
 
-    b1: Share = 0.9
+    b1: DecayRate = 0.9
     """decay rate of the first moment [beta1]"""
-    b2: Share = 0.95
+    b2: DecayRate = 0.95
     """decay rate of the second moment [beta2]"""
     eps: Positive = 1e-8
     """constant added to the root of the second moment [epsilon]"""
@@ -62,7 +62,7 @@ class SGD(Schedule):
     """
 
     peak_lr: Positive = 0.1
-    momentum: Share = 0.9
+    momentum: DecayRate = 0.9
     """decay rate of the momentum; 0 is plain gradient descent"""
     nesterov: bool = True
     """Nesterov momentum instead of classical momentum"""
@@ -77,9 +77,9 @@ class Lion(Schedule):
     """Lion: the sign of interpolated momentum (Chen et al. 2023, arXiv:2302.06675)."""
 
     peak_lr: Positive = 1e-4
-    b1: Share = 0.9
+    b1: DecayRate = 0.9
     """weight of the momentum in the interpolation [beta1]"""
-    b2: Share = 0.99
+    b2: DecayRate = 0.99
     """decay rate of the momentum [beta2]"""
 
     def rule(self, lr: optax.Schedule, spec) -> optax.GradientTransformation:
@@ -91,13 +91,13 @@ class Muon(Schedule):
     """Muon: orthogonalised momentum for matrices, Adam for other arrays (Jordan et al. 2024)."""
 
     peak_lr: Positive = 0.02
-    beta: Share = 0.95
+    beta: DecayRate = 0.95
     """decay rate of the momentum of matrices"""
     adam_lr: Positive = 1e-3
     """peak learning rate of Adam, on the same schedule"""
-    b1: Share = 0.9
+    b1: DecayRate = 0.9
     """decay rate of Adam's first moment"""
-    b2: Share = 0.95
+    b2: DecayRate = 0.95
     """decay rate of Adam's second moment"""
 
     def rule(self, lr: optax.Schedule, spec) -> optax.GradientTransformation:
@@ -142,9 +142,9 @@ class Sophia(Schedule):
     """
 
     peak_lr: Positive = 1e-3
-    b1: Share = 0.965
+    b1: DecayRate = 0.965
     """decay rate of the average of gradients [beta1]"""
-    b2: Share = 0.99
+    b2: DecayRate = 0.99
     """decay rate of the average of Hessians [beta2]"""
     gamma: Positive = 0.01
     """scale of the Hessian; a smaller value clips more steps [gamma]"""
@@ -190,7 +190,13 @@ def optimizer(cfg: Optimizer, steps: int, spec) -> optax.GradientTransformation:
     """Clipping by the global norm, then the rule of `cfg`.
 
     steps: number of updates of the schedule.  spec: tree of P that declares the parameters.
+    Raises ConfigError if the warm-up is longer.
     """
+    if cfg.warmup > steps:
+        raise ConfigError(
+            f"the warm-up is longer than the run: warmup must be at most {steps}, "
+            f"the number of updates, got {cfg.warmup}"
+        )
     return optax.chain(
         optax.clip_by_global_norm(cfg.clip), cfg.rule(learning_rate(cfg, steps), spec)
     )

@@ -31,16 +31,18 @@ class Range(NamedTuple):
     def __str__(self):
         positive = self.low == 0 and not self.zero
         lower = f"above {self.low:g}" if positive else f"at least {self.low:g}"
-        upper = {math.inf: "", INT32: " and below 2^31"}
+        upper = {math.inf: "", INT32: " and below 2^31", BELOW_1: " and below 1"}
         return lower + upper.get(self.high, f" and at most {self.high:g}")
 
 
 INT32 = 2**31 - 1
+BELOW_1 = 1 - 2.0**-24  # largest float32 below 1
 Count = Annotated[int, Range(1, INT32)]
 Whole = Annotated[int, Range(0, INT32)]
 Positive = Annotated[float, Range(0, zero=False)]
 NonNegative = Annotated[float, Range(0)]
 Share = Annotated[float, Range(0, 1)]
+DecayRate = Annotated[float, Range(0, BELOW_1)]
 PositiveShare = Annotated[float, Range(0, 1, zero=False)]
 
 

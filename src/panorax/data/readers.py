@@ -77,8 +77,8 @@ def read_documents(path: str) -> list[str]:
     """Texts of a UTF-8 file, or of all files below a folder in the order of their names.
 
     Each line of a .jsonl file is the document in its field "text". Empty files are skipped, and in
-    a folder files whose name starts with a dot. Raises UserError if the path is missing, has no
-    text, or has a file that is not UTF-8 text.
+    a folder files and folders whose name starts with a dot. Raises UserError if the path is
+    missing, has no text, or has a file that is not UTF-8 text.
     """
     texts = [text for _, text in _texts(Path(path)) if text.strip()]
     if not texts:
@@ -89,7 +89,11 @@ def read_documents(path: str) -> list[str]:
 def _texts(path: Path) -> Iterator[tuple[Path, str]]:
     if not path.exists():
         raise UserError(f"data path {path} does not exist")
-    visible = (p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+    visible = (
+        p
+        for p in path.rglob("*")
+        if p.is_file() and not any(part.startswith(".") for part in p.relative_to(path).parts)
+    )
     for file in [path] if path.is_file() else sorted(visible):
         if file.suffix in TOKENS:
             raise UserError(

@@ -42,7 +42,7 @@ from jaxtyping import Array, Float, Int
 
 from panorax.core import figures
 from panorax.core import spec as core_spec
-from panorax.core.ranges import Count, Positive, Share, Whole, checked
+from panorax.core.ranges import Count, DecayRate, Positive, Whole, checked
 from panorax.core.state import Result
 from panorax.core.step import copies
 from panorax.core.study import Part, family
@@ -77,9 +77,9 @@ class Config:
     """updates compared with one device"""
     learning_rate: Positive = 1e-3
     """learning rate of Adam"""
-    b1: Share = 0.9
+    b1: DecayRate = 0.9
     """decay of Adam's first moment"""
-    b2: Share = 0.95
+    b2: DecayRate = 0.95
     """decay of Adam's second moment"""
     eps: Positive = 1e-8
     """constant added to the root of Adam's second moment"""

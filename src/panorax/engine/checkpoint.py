@@ -29,6 +29,15 @@ class Checkpoints:
         self._open()
 
     def _open(self) -> None:
+        """Opens the directory. Checkpoints whose damage keeps orbax from that are renamed."""
+        try:
+            self._orbax = self._opened()
+        except Exception as error:  # orbax and its storage raise errors of any type
+            reason = _first_line(error)
+            processes.first(lambda: set_aside(self.directory, damages(self.directory, reason)))
+            self._orbax = self._opened()
+
+    def _opened(self):
         from orbax.checkpoint import v1 as ocp
 
         context = ocp.Context()
@@ -36,7 +45,7 @@ class Checkpoints:
         context.asynchronous.create_directories_asynchronously = False
         # Replicas divide the writing of large arrays; each slice of a small one would be a program.
         context.array.saving.min_slice_bytes_for_replica_parallel = 1 << 20
-        self._orbax = ocp.training.Checkpointer(
+        return ocp.training.Checkpointer(
             self.directory,
             preservation_policy=ocp.training.preservation_policies.LatestN(self._keep),
             cleanup_tmp_directories=True,
@@ -82,8 +91,8 @@ class Checkpoints:
     def restore(self, abstract: State) -> State:
         """The newest undamaged checkpoint, with the shapes, dtypes and shardings of `abstract`.
 
-        `abstract` is a tree of ShapeDtypeStruct. Raises UserError if no undamaged checkpoint has
-        this structure.
+        `abstract` is a tree of ShapeDtypeStruct. Only damaged checkpoints are renamed. Raises
+        UserError if the newest undamaged one has another structure, or if there is none.
         """
         self._finish()
         steps = processes.first(lambda: saved(self.directory))
@@ -94,6 +103,11 @@ class Checkpoints:
             state, reason = None, processes.first(lambda: damage(self.directory, step))
             if reason is None:
                 state, reason = self._load(step, abstract)
+                if reason and processes.first(lambda: _seal_of(self.directory, step).exists()):
+                    raise UserError(
+                        f"the checkpoint of step {step} in {self.directory} is whole but does not "
+                        f"fit this config: {reason}"
+                    )
             if reason is None:
                 self._set_aside(reasons)
                 return state
@@ -151,7 +165,11 @@ class Checkpoints:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300]
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
+def _seal_of(directory: Path, step: int) -> Path:
+    return directory / f"{step}.sha256"
 
 
 def saved(directory: Path) -> list[int]:
@@ -173,7 +191,7 @@ def set_aside(directory: Path, reasons: dict[int, str]) -> None:
 
 def seal(directory: Path, step: int) -> None:
     """Writes the seal of a checkpoint beside it, and deletes seals of deleted checkpoints."""
-    (directory / f"{step}.sha256").write_text(json.dumps(digests(directory / str(step)), indent=0))
+    _seal_of(directory, step).write_text(json.dumps(digests(directory / str(step)), indent=0))
     for path in directory.glob("*.sha256"):
         if not (directory / path.stem).exists():
             path.unlink()
@@ -189,21 +207,32 @@ def digests(folder: Path) -> dict[str, str]:
     return {str(p.relative_to(folder)): digest(p) for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
+def damages(directory: Path, error: str) -> dict[int, str]:
+    """The damaged checkpoints of a directory that orbax cannot open because of `error`.
+
+    Raises UserError if no checkpoint is damaged.
+    """
+    reasons = {step: damage(directory, step) for step in saved(directory)}
+    damaged = {step: reason for step, reason in reasons.items() if reason}
+    if not damaged:
+        raise UserError(f"the checkpoints in {directory} cannot be opened: {error}")
+    return damaged
+
+
 def damage(directory: Path, step: int) -> str | None:
     """The first difference between a checkpoint and its seal, None if they agree.
 
     A process that is killed just before it seals leaves no seal; the checkpoint then counts as
     undamaged unless it is empty.
     """
-    path = directory / f"{step}.sha256"
     actual = digests(directory / str(step))
     if not actual:
         return "it is empty"
     try:
-        sealed = json.loads(path.read_text())
+        sealed = {**json.loads(_seal_of(directory, step).read_bytes())}
     except FileNotFoundError:
         return None
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         return "its seal is garbled"
     for name in sealed:
         if name not in actual:

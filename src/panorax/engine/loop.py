@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from panorax.core.config import Run
 from panorax.core.errors import Interrupted, UserError
 from panorax.core.state import State, System
 from panorax.core.step import Keys, evaluated, scan_steps, stacked
+from panorax.engine import memory
 from panorax.engine.checkpoint import Checkpoints
 from panorax.engine.interrupts import Interrupts
 from panorax.engine.metrics import Log
@@ -26,7 +28,10 @@ CPU_LEVEL = 1  # LLVM's optimisation level: as fast as level 3, and compiles soo
 
 @dataclass
 class Clock:
-    """Seconds since the start (`elapsed`) and seconds of tracing and compilation (`compiling`)."""
+    """Seconds since the start (`elapsed`) and seconds of tracing and compilation (`compiling`).
+
+    Compiling raises UserError if the program needs more memory than its devices have.
+    """
 
     started: float = field(default_factory=time.perf_counter)
     compiling: float = 0.0
@@ -52,6 +57,7 @@ class Clock:
         )
         compiled = jax.jit(f, **jit_options).lower(*args).compile(compiler_options=options)
         self.compiling += time.perf_counter() - started
+        memory.check(compiled)
         return compiled
 
 
@@ -69,7 +75,7 @@ def fit(
 
     Returns the final state, which is saved, and its evaluation. Raises UserError if the loss is not
     finite or too many steps are skipped; the newest checkpoint then predates the failure. Raises
-    Interrupted after SIGINT or SIGTERM to any process, with everything saved.
+    Interrupted after SIGINT, SIGTERM or SIGHUP to any process, with everything saved.
     """
     train_step = dropping(system.train_step) if run.on_nan == "skip" else system.train_step
 
@@ -111,7 +117,8 @@ def fit(
         skipped += round(share * n)
         log.train(step, metrics)
         if share == 1 or skipped > run.max_skipped or not math.isfinite(metrics["loss"]):
-            raise UserError(_diverged(step, n, metrics["loss"], skipped, checkpoints))
+            reason = _diverged(step, n, metrics["loss"], skipped, checkpoints)
+            raise UserError(f"{reason}; {_advice(system, range(step - n, step))}")
 
     def evaluation_of(step, state):
         def totals(state, batch, key):
@@ -126,7 +133,7 @@ def fit(
     step, skipped, pending, evaluation = int(state.step), 0, None, None
     log.start(step, run.steps)
     vote = processes.Vote()
-    with Interrupts() as interrupts, jax.set_mesh(place.replicated.mesh):
+    with Interrupts(log.above) as interrupts, jax.set_mesh(place.replicated.mesh):
         while step < run.steps and not (stop := vote(interrupts.received)):
             until_evaluation = (
                 run.eval_every - step % run.eval_every if run.eval_every else run.steps
@@ -184,4 +191,14 @@ def _diverged(step: int, n: int, loss: float, skipped: int, checkpoints: Checkpo
         fallback = "no checkpoint was saved before it"
     else:
         fallback = f"the checkpoint of step {newest} in {checkpoints.directory} is good"
-    return f"{reason}; {fallback}; try a lower learning rate, a longer warm-up or stronger clipping"
+    return f"{reason}; {fallback}"
+
+
+def _advice(system: System, steps: range) -> str:
+    """What to try after a loss that is not finite in one of these steps."""
+    for step in steps:
+        for path, leaf in jax.tree.leaves_with_path(system.batches(step)):
+            if jnp.issubdtype(leaf.dtype, jnp.inexact) and not np.isfinite(leaf).all():
+                name = f"batch{jax.tree_util.keystr(path)}"
+                return f"the data are not finite: {name} of step {step}; correct them"
+    return "the data are finite; try a lower learning rate, a longer warm-up or stronger clipping"

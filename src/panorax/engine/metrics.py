@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from panorax.core import figures, files
+from panorax.core.errors import UserError
 from panorax.engine.progress import Bar
 
 CURVES = 6  # largest number of panels of curves.png
@@ -23,7 +24,7 @@ class Log:
 
         self.path = directory / "metrics.jsonl"
         kept = [r for r in read_metrics(self.path) if r["step"] <= start]
-        files.replace(self.path, "".join(json.dumps(r) + "\n" for r in kept))
+        files.replace(self.path, "".join(files.as_json(r) + "\n" for r in kept))
         self._evaluated = {r["step"] for r in kept if r["split"] == "eval"}
         self._file = self.path.open("a")
         self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=start + 1)
@@ -55,8 +56,12 @@ class Log:
         values = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         self._bar.above(f"step {step}/{self._steps}  {values}")
 
+    def above(self, line: str) -> None:
+        """Prints a line that stays, above the progress."""
+        self._bar.above(line)
+
     def _write(self, step, split, metrics):
-        self._file.write(json.dumps({"step": step, "split": split, **metrics}) + "\n")
+        self._file.write(files.as_json({"step": step, "split": split, **metrics}) + "\n")
         self._file.flush()
         for name, value in metrics.items():
             self._board.add_scalar(f"{split}/{name}", value, step)
@@ -74,11 +79,27 @@ class Silence:
     def evaluation(self, step: int, metrics: dict[str, float]) -> None:
         pass
 
+    def above(self, line: str) -> None:
+        pass
+
 
 def read_metrics(path: Path) -> list[dict]:
-    """The records of a metrics.jsonl, without a last line that a crash left incomplete."""
-    lines = path.read_text().split("\n") if path.exists() else []
-    return [json.loads(line) for line in lines[:-1] if line]
+    """The records of a metrics.jsonl, without a last line that a crash left incomplete.
+
+    Raises UserError for any other line that is not a record.
+    """
+    lines = path.read_bytes().split(b"\n") if path.exists() else []
+    return [_record(path, n, line) for n, line in enumerate(lines[:-1], 1) if line]
+
+
+def _record(path: Path, n: int, line: bytes) -> dict:
+    try:
+        record = json.loads(line)
+        return {"step": int(record["step"]), "split": record["split"] + "", **record}
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(
+            f"{path}, line {n}: expected metrics of a step; delete this line"
+        ) from error
 
 
 def draw_curves(records: list[dict], per_step: Mapping[str, int]):
@@ -97,7 +118,7 @@ def draw_curves(records: list[dict], per_step: Mapping[str, int]):
     figure, axes = figures.panels(columns, -(-len(shown) // columns) or 1, width=4.2, height=2.8)
     for ax, name in zip(axes, shown):
         for key, style, label in ((name, "-", "training"), (f"eval_{name}", "o-", "held out")):
-            points = [(of_step * r["step"], r[key]) for r in records if key in r]
+            points = [(of_step * r["step"], r[key]) for r in records if r.get(key) is not None]
             if points:
                 ax.plot(*zip(*points), style, ms=3, lw=1.2, label=label)
         ax.set(xlabel=axis, ylabel=name.replace("_", " "))

@@ -1,6 +1,7 @@
 """Provenance of a result: commit, sources, device, versions and date."""
 
 import importlib.metadata
+import json
 import os
 import subprocess
 import sys
@@ -39,16 +40,18 @@ def reached(module: ModuleType, cfg) -> str:
 
 
 def commit() -> str:
-    """The commit of the source tree, with `+` if files other than records differ from it.
+    """The commit of Panorax, with `+` if files other than records differ from it.
 
-    `unknown` outside a git checkout.
+    The commit is that of the source tree, or the one from which pip installed the package;
+    `unknown` for any other installation.
     """
-    git = lambda *args: subprocess.run(
-        ["git", "-C", Path(__file__).parents[3], *args], capture_output=True, text=True
-    )
-    head = git("rev-parse", "--short=12", "HEAD")
-    if head.returncode:
-        return "unknown"
+    tree = Path(__file__).parents[3]
+    git = lambda *args: subprocess.run(["git", "-C", tree, *args], capture_output=True, text=True)
+    # A repository around the environment is not the source tree.
+    if git("ls-files", "--error-unmatch", __file__).returncode:
+        origin = importlib.metadata.distribution("panorax").read_text("direct_url.json") or "{}"
+        return json.loads(origin).get("vcs_info", {}).get("commit_id", "unknown")[:12]
+    head = git("rev-parse", "--short=12", "HEAD").stdout.strip()
     records = [f":!{path}" for path in WRITTEN]
     changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", *records)
-    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+    return head + ("+" if changed.stdout.strip() else "")

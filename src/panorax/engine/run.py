@@ -67,7 +67,7 @@ def run(
             **claims.judged(
                 getattr(module, "CLAIMS", ()), result.metrics, deviations(module, cfg, directory)
             ),
-            "metrics": {k: float(f"{v:.6g}") for k, v in result.metrics.items()},
+            "metrics": {k: v and float(f"{v:.6g}") for k, v in result.metrics.items()},
             **facts,
             "wall_seconds": round(clock.elapsed(), 1),
             "compile_seconds": round(clock.compiling, 1),
@@ -239,7 +239,7 @@ def write(directory: Path, result: Result, record: dict, formats: Sequence[str])
     """Writes the figures of `result`, and `record` as result.json."""
     with files.writing(directory):
         rundir.write_figures(directory, result.figures, formats)
-        files.replace(directory / "result.json", json.dumps(record, indent=2) + "\n")
+        files.replace(directory / "result.json", files.as_json(record, indent=2) + "\n")
 
 
 def default_directory(name: str) -> Path:

@@ -119,8 +119,11 @@ def stored(directory: Path) -> tuple[object, dict[str, str]]:
 def changes(directory: Path) -> dict[str, tuple]:
     """Options that were changed when the run in `directory` was resumed, with the last change."""
     path = directory / "resumes.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return {name: x for line in lines for name, x in json.loads(line)["changed"].items()}
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    try:
+        return {name: x for line in lines for name, x in json.loads(line)["changed"].items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"{path} is damaged: expected one change per line") from error
 
 
 def refuse(directory: Path, changed: dict[str, tuple], may_change: tuple[str, ...] | None) -> None:
@@ -156,7 +159,7 @@ def keep(directory: Path, files: dict[str, str]) -> None:
     """
     for name, text in files.items():
         path = directory / name
-        if path.exists() and path.read_text() != text:
+        if path.exists() and path.read_bytes() != text.encode():
             raise UserError(
                 f"cannot resume {directory}: the data have changed, "
                 f"{name} made from them differs from the {name} of the run"
@@ -171,7 +174,7 @@ def write_figures(directory: Path, figures: dict, formats: Sequence[str] = ("png
     """
     for name, figure in figures.items():
         if isinstance(figure, str):
-            (directory / name).write_text(figure)
+            (directory / name).write_text(figure, encoding="utf-8")
             continue
         for suffix in formats:
             figure.savefig((directory / name).with_suffix(f".{suffix}"), dpi=110)

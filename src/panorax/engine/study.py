@@ -38,9 +38,7 @@ def measure(
     for i, (name, part_key) in enumerate(keys_of(parts, key).items()):
         title = f"part {i + 1} of {len(parts)}, {name}"
         file = directory / "parts" / f"{name}.json"
-        kept[name] = processes.first(
-            lambda: json.loads(file.read_text()) if file.exists() else None
-        )
+        kept[name] = processes.first(lambda: _finished(file))
         if kept[name] is not None:
             say(f"{title}: kept from before", out)
             continue
@@ -55,8 +53,17 @@ def measure(
     return joined(results), {name: part["seconds"] for name, part in kept.items()}
 
 
+def _finished(file: Path) -> dict | None:
+    """The metrics and seconds of a finished part, None for a missing or damaged file."""
+    try:
+        part = json.loads(file.read_bytes())
+        return {"metrics": {**part["metrics"]}, "seconds": part["seconds"] + 0}
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return None
+
+
 def _keep(file: Path, part: dict, result: Result, formats: Sequence[str]) -> None:
     with files.writing(file.parent):
         rundir.write_figures(file.parents[1], result.figures, formats)
         file.parent.mkdir(exist_ok=True)
-        files.replace(file, json.dumps(part) + "\n")
+        files.replace(file, files.as_json(part) + "\n")

@@ -5,19 +5,18 @@ It is the generator and the discriminator of a small GAN.
 
 import functools
 import math
-from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from panorax.core.net import Net, stateless
-from panorax.core.ranges import Count
+from panorax.core.ranges import Count, checked
 from panorax.core.spec import P
 from panorax.nets import mlp
 
 
-@dataclass(frozen=True)
+@checked
 class Config:
     hidden: tuple[Count, ...] = (256, 256)
     """widths of the hidden layers"""

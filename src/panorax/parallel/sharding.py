@@ -47,15 +47,15 @@ class Placement:
 def mesh_sizes(text: str = "") -> dict[str, int]:
     """The size of every mesh axis in a text such as `data=2,fsdp=2`; omitted axes have size 1.
 
-    Raises UserError for an unknown axis or a size that is not a positive integer.
+    Raises UserError for an unknown or repeated axis, or a size that is not a positive integer.
     """
-    sizes = dict.fromkeys(MESH_AXES, 1)
+    sizes = {}
     for part in filter(None, text.split(",")):
         axis, _, size = part.partition("=")
-        if axis not in MESH_AXES or not size.isdecimal() or int(size) < 1:
-            raise UserError(f"bad mesh {part!r}: give sizes as {'=N,'.join(MESH_AXES)}=N")
+        if axis not in MESH_AXES or axis in sizes or not size.isdecimal() or int(size) < 1:
+            raise UserError(f"bad mesh {part!r}: give each size once, as {'=N,'.join(MESH_AXES)}=N")
         sizes[axis] = int(size)
-    return sizes
+    return dict.fromkeys(MESH_AXES, 1) | sizes
 
 
 def make_mesh(text: str = "") -> Mesh:

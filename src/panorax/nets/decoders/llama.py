@@ -70,6 +70,11 @@ class Model:
             raise ValueError(
                 f"model.head-dim {self.head_size} must be even, and model.windows not empty"
             )
+        if len(self.windows) > self.n_layers:
+            raise ValueError(
+                f"model.windows has {len(self.windows)} windows for {self.n_layers} layers; give "
+                "at most one per layer"
+            )
         if self.n_heads % self.n_kv_heads:
             raise ValueError(f"model.n-kv-heads {self.n_kv_heads} must divide {heads}")
 

@@ -5,11 +5,11 @@ head of the queries and keys before rotation.
 """
 
 import functools
-from dataclasses import dataclass
 
 import jax
 
 from panorax.core import spec as core_spec
+from panorax.core.ranges import checked
 from panorax.core.spec import P
 from panorax.nets.decoders import llama
 from panorax.nets.decoders.llama import embed as embed
@@ -17,7 +17,7 @@ from panorax.nets.decoders.llama import unembed as unembed
 from panorax.ops.norms import rms_norm
 
 
-@dataclass(frozen=True)
+@checked
 class Model(llama.Model):
     """Llama's sizes and the options of the projections."""
 
