@@ -116,3 +116,9 @@ def test_the_judge_compares_with_evenly_spaced_images():
     rows = images._spread(np.arange(20_000))
     assert len(rows) == images.JUDGED and rows[0] == 0 and rows[-1] == 19_999
     assert len(images._spread(np.arange(100))) == 100
+
+
+@pytest.mark.parametrize("steps", [(), (4, 2), (2, 2)])
+def test_euler_steps_must_ascend(steps):
+    with pytest.raises(ValueError, match="must be one or more ascending numbers"):
+        images.Config(euler_steps=steps)

@@ -49,6 +49,12 @@ class Config:
     euler_steps: tuple[Count, ...] = (1, 2, 4, 8, 50)
     """numbers of Euler steps of the judged samples, in ascending order"""
 
+    def __post_init__(self):
+        if not self.euler_steps or list(self.euler_steps) != sorted(set(self.euler_steps)):
+            raise ValueError(
+                f"data.euler-steps must be one or more ascending numbers, got {self.euler_steps}"
+            )
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """(Y, X, C) of an image."""
