@@ -57,4 +57,4 @@ def test_penalties(golden):
             ),
         }
         for name, changed in ours.items():
-            np.testing.assert_allclose(changed, case[name], rtol=1e-6, err_msg=name)
+            np.testing.assert_allclose(changed, case[name], **NUMBER, err_msg=name)
