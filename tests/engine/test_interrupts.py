@@ -43,7 +43,8 @@ def test_sighup_ends_output_to_the_terminal_that_has_closed():
     process = subprocess.Popen(
         command(100_000), stdout=terminal, stderr=terminal, start_new_session=True
     )
-    assert os.read(ours, 5) == b"ready"
+    with open(os.dup(ours), "rb", buffering=0) as screen:
+        assert screen.readline() == b"ready\r\n"
     os.close(terminal)
     process.send_signal(signal.SIGHUP)
     os.close(ours)

@@ -129,12 +129,16 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, story, capsys):
     assert panorax("--workdir", tmp_path / "a", *story, *planted) == 2
     error = capsys.readouterr().err.strip()
     assert "the loss is nan within steps" in error and "\n" not in error
-    assert "is good; try a lower learning rate" in error
+    assert "is good; the data are finite; try a lower learning rate" in error
 
 
 def test_a_final_evaluation_that_is_not_finite_is_exit_code_2(tmp_path, story, capsys, monkeypatch):
     evaluate = language_model.evaluate
-    not_finite = lambda *args: {name: (x[0] * jnp.nan, x[1]) for name, x in evaluate(*args).items()}
+
+    def not_finite(*args, **parts):
+        totals = evaluate(*args, **parts)
+        return {name: (total * jnp.nan, weight) for name, (total, weight) in totals.items()}
+
     monkeypatch.setattr(language_model, "evaluate", not_finite)
     assert panorax("--workdir", tmp_path / "a", *story) == 2
     error = capsys.readouterr().err
