@@ -37,12 +37,12 @@ def test_a_repository_around_the_environment_is_not_the_commit(file, monkeypatch
     for text, commit in ((None, "unknown"), ('{"url": "x"}', "unknown"), (origin, "0123456789ab")):
         installed = SimpleNamespace(read_text=lambda name: text)
         monkeypatch.setattr(importlib.metadata, "distribution", lambda name: installed)
-        assert provenance._commit() == commit
+        assert provenance.commit() == commit
 
 
 def test_the_commit_of_a_source_tree_has_a_plus_if_it_has_changed(file, tmp_path):
     git(tmp_path, "add", str(file))
     git(tmp_path, "commit", "-m", "panorax")
-    assert provenance._commit() == git(tmp_path, "rev-parse", "--short=12", "HEAD")
+    assert provenance.commit() == git(tmp_path, "rev-parse", "--short=12", "HEAD")
     file.write_text("changed")
-    assert provenance._commit().endswith("+")
+    assert provenance.commit().endswith("+")

@@ -240,12 +240,12 @@ def test_generate_and_resume_read_a_run_of_a_user_s_own_file(tmp_path, story, ca
     run_it = ["run", str(tmp_path / "own.py"), "--workdir", str(tmp_path / "a")]
     generate = ["generate", "--workdir", str(tmp_path / "a"), "--prompt", "once", "--tokens", "3"]
     assert cli.main([*run_it, *story]) == 0
-    sys.modules.pop("config_own")
+    sys.modules.pop("own")
     assert cli.main(generate) == 2
-    assert "in the module config_own, which is not imported; --config" in capsys.readouterr().err
+    assert "in the module own, which is not imported; --config" in capsys.readouterr().err
     assert cli.main([*generate, "--config", str(tmp_path / "own.py")]) == 0
     assert capsys.readouterr().out.startswith("once")
-    sys.modules.pop("config_own")
+    sys.modules.pop("own")
     assert cli.main([*run_it, "--resume"]) == 0
 
 
