@@ -95,7 +95,7 @@ def test_make_run_ends_with_the_next_three_commands(tmp_path):
     for name in ("20260101-000000", "20260102-000000"):
         (tmp_path / "runs" / "lm-llama" / name).mkdir(parents=True)
     done = subprocess.run(
-        ["make", "-o", ".venv/installed", "run", "RUN=true"],
+        ["make", "--no-print-directory", "-o", ".venv/installed", "run", "RUN=true"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

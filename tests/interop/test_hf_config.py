@@ -321,7 +321,10 @@ WINDOWS = st.lists(st.sampled_from([0, 0, 7, 7, 9]), min_size=1, max_size=6).map
 
 def models(family, **fields):
     """Models of a family with all fields drawn."""
-    build = lambda sizes, **rest: family.Model(**sizes, **rest)
+
+    def build(sizes, windows, **rest):
+        return family.Model(**sizes, windows=windows[: sizes["n_layers"]], **rest)
+
     return st.builds(build, SIZES, rope=ROPES, windows=WINDOWS, **fields)
 
 

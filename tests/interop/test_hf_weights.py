@@ -52,7 +52,8 @@ def test_random_sizes_are_read_back(
     tmp_path_factory, name, layers, kv_heads, head_dim, shard_bytes
 ):
     sizes = {"n_layers": layers, "n_kv_heads": kv_heads, "head_dim": head_dim}
-    cfg = dataclasses.replace(FAMILIES[name], **sizes)
+    windows = FAMILIES[name].windows[:layers]
+    cfg = dataclasses.replace(FAMILIES[name], **sizes, windows=windows)
     directory = tmp_path_factory.mktemp("sizes")
     hf_weights.save(directory, drawn(cfg), cfg, shard_bytes=shard_bytes)
     written = hf_config.read(json.loads(json.dumps(hf_config.write(cfg, 32))))

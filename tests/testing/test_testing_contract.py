@@ -148,7 +148,7 @@ class StudyConfig:
     seed: int = 0
 
 
-def study(cfg):
+def two_numbers(cfg):
     def number(key):
         x = float(jax.random.uniform(key))
         return next(COUNTER) if cfg.fault == "parts that depend on their order" else x
@@ -164,7 +164,10 @@ def study(cfg):
 def checks_of_a_study(monkeypatch):
     """The checks of the study, whose module has no `system`."""
     name = "study_of_the_tests"
-    monkeypatch.setitem(sys.modules, name, types.SimpleNamespace(study=study, __name__=name))
+    implementation = types.SimpleNamespace(
+        study=two_numbers, StudyConfig=StudyConfig, __name__=name
+    )
+    monkeypatch.setitem(sys.modules, name, implementation)
     monkeypatch.setattr(StudyConfig, "__module__", name)
 
     def of(fault=""):
@@ -172,6 +175,7 @@ def checks_of_a_study(monkeypatch):
         cfg = StudyConfig(fault)
         module = types.SimpleNamespace(
             __name__="mine",
+            get_config=lambda: cfg,
             smoke=lambda: cfg,
             CLAIMS=tuple(Claim(metric, ">=", 0, "a claim of the tests") for metric in claims),
         )

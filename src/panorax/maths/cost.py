@@ -115,14 +115,38 @@ def _flops(jaxpr: ClosedJaxpr, arguments: Sequence, known: dict) -> tuple[int, l
 
     An argument or result that is not known is None.  known: results of earlier calls for scans.
     """
-    inner, total = jaxpr.jaxpr, 0
+    inner = jaxpr.jaxpr
+    if inner not in known:
+        known[inner] = _deciding(inner, known)
+    total, eqns = known[inner]
     env = dict(zip((*inner.constvars, *inner.invars), (*jaxpr.consts, *arguments)))
     read = lambda v: v.val if isinstance(v, Literal) else env.get(v)
-    for eqn in inner.eqns:
+    for eqn in eqns:
         count, results = _cost(eqn, [read(v) for v in eqn.invars], known)
         total += count
         env |= zip(eqn.outvars, results)
     return total, [read(v) for v in inner.outvars]
+
+
+def _deciding(jaxpr: Jaxpr, known: dict) -> tuple[int, list]:
+    """Operations of the equations on which no branch and no integer result of `jaxpr` depends,
+    and the other equations, in order.
+    """
+    total, eqns = 0, []
+    needed = {v for v in jaxpr.outvars if isinstance(v, Var) and _is_evaluated(v.aval)}
+    for eqn in reversed(jaxpr.eqns):
+        branches = eqn.primitive.name == "cond" or any(map(_branches, _subs(eqn)))
+        if branches or not needed.isdisjoint(eqn.outvars):
+            needed |= {v for v in eqn.invars if isinstance(v, Var) and _is_evaluated(v.aval)}
+            eqns.append(eqn)
+        else:
+            total += _cost(eqn, [None] * len(eqn.invars), known)[0]
+    return total, eqns[::-1]
+
+
+def _is_evaluated(aval) -> bool:
+    """True for arrays of integers that are small enough to be computed."""
+    return 0 < nbytes(aval) and aval.dtype.kind in "iub" and aval.size <= EVALUATED
 
 
 def _cost(eqn, values: list, known: dict) -> tuple[int, list]:
@@ -195,10 +219,9 @@ def _branches(jaxpr: ClosedJaxpr) -> bool:
 
 def _evaluated(eqn, values: list) -> list | None:
     """The results of an equation on integers; None if a value is not known or an array is large."""
-    arrays = [v.aval for v in (*eqn.invars, *eqn.outvars)]
     if any(x is None for x in values) or eqn.effects:
         return None
-    if any(nbytes(a) == 0 or a.dtype.kind not in "iub" or a.size > EVALUATED for a in arrays):
+    if not all(_is_evaluated(v.aval) for v in (*eqn.invars, *eqn.outvars)):
         return None
     results = eqn.primitive.bind(*values, **eqn.params)
     return results if eqn.primitive.multiple_results else [results]

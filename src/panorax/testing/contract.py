@@ -181,7 +181,7 @@ class SystemContract:
         memory = plan(self._full, mesh_sizes("fsdp=2")).memory
         assert memory["parameters"] <= 4 * count(self._full.spec) < 2.2 * memory["parameters"]
         assert memory["optimizer"] > 0 and memory["gradients"] + memory["activations"] > 0
-        assert all(x >= 0 for x in memory.values()) and flops(self._full) > 0
+        assert all(x >= 0 for x in memory.values()) and flops(self._system) > 0
 
     def every_axis_of_every_parameter_has_a_name(self):
         """At full size, no axis of a parameter is None."""
