@@ -93,6 +93,14 @@ def test_other_commands_suggest_their_own_options(capsys, command, meant):
     assert f"did you mean '{meant}'?; see `panorax {command[0]} --help`" in error
 
 
+def test_a_misspelt_command_and_another_case_are_recognised(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["runn", "lm/llama"])
+    assert "unknown 'runn'; did you mean 'run'?" in capsys.readouterr().err
+    assert cli.main(["show", "LM/Llama"]) == 2
+    assert "did you mean 'lm/llama'?" in capsys.readouterr().err
+
+
 def test_every_suggested_name_exists():
     from panorax.commands import experiment
     from panorax.core import config

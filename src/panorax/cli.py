@@ -19,7 +19,7 @@ from panorax.commands import (
 )
 from panorax.commands import list as list_
 from panorax.core.errors import Interrupted, UserError
-from panorax.core.names import nearest_option
+from panorax.core.names import nearest, nearest_option
 
 COMMANDS = {
     "list": list_,
@@ -96,6 +96,12 @@ def _dashed(arg: str) -> str:
 
 
 class _Parser(argparse.ArgumentParser):
+    def _check_value(self, action, value):
+        if action.choices is not None and value not in action.choices:
+            accepted = ", ".join(map(str, action.choices))
+            hint = nearest(str(value), map(str, action.choices))
+            raise argparse.ArgumentError(action, f"unknown {value!r}{hint}; one of {accepted}")
+
     def error(self, message):
         print(f"panorax: {message}; see `{self.prog} --help`", file=sys.stderr)
         sys.exit(2)

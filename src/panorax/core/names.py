@@ -58,9 +58,13 @@ MEANT = {
 
 
 def nearest(name: str, known) -> str:
-    """The text `; did you mean 'x'?` if a known name is similar, else an empty text."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    """The text `; did you mean 'x'?` if a known name is similar, else an empty text.
+
+    Upper and lower case are the same.
+    """
+    spelt = {x.lower(): x for x in known}
+    close = difflib.get_close_matches(name.lower(), spelt, n=1, cutoff=0.5)
+    return f"; did you mean {spelt[close[0]]!r}?" if close else ""
 
 
 def nearest_option(option: str, known) -> str:
