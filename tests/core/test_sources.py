@@ -101,6 +101,7 @@ def test_a_comparison_reaches_the_programs_that_it_starts():
         ("panorax.core.step", "fold_in(key, state.step)", "fold_in(key, 0)", True),
         ("panorax.core.optim", "peak_lr: Positive = ", "peak_lr: Positive = 2 * ", True),
         ("panorax.core.config", "did you mean", "perhaps", False),
+        ("panorax.core.ranges", "must be", "has to be", False),
         ("panorax.ops.solvers", "/ 2", "/ 3", False),
     ],
 )

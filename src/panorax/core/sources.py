@@ -17,6 +17,10 @@ ENTRANCES = frozenset(
     ("get_config", "system", "study", "benchmark", "keys_of", "scan_steps", "stacked", "evaluated")
 )
 STEP = "panorax.core.step"
+# Modules that check input, raise errors, draw or write files: they change no number.
+WITHOUT_NUMBERS = frozenset(
+    f"panorax.core.{name}" for name in ("errors", "figures", "files", "names", "ranges")
+)
 
 
 @functools.cache
@@ -93,9 +97,9 @@ def digest(*files: Path) -> str:
     The definitions are the top-level statements of the files and of the modules of Panorax that
     they import. A definition is reached if ENTRANCES has its name, or if a reached statement of its
     file, or of a file that imports its module, mentions its name. Docstrings, comments, formatting,
-    claims, smoke sizes, functions that draw and the engine change nothing.
+    claims, smoke sizes, functions that draw, WITHOUT_NUMBERS and the engine change nothing.
     """
-    modules = closure(STEP, *(name for path in files for name in imports(path)))
+    modules = closure(STEP, *(name for path in files for name in imports(path))) - WITHOUT_NUMBERS
     paths = [*files, *(path for path in map(source_of, sorted(modules)) if path not in files)]
     visible = {path: {path, *map(source_of, imports(path))} for path in paths}
     mentions = {path: set(ENTRANCES) for path in paths}
