@@ -27,6 +27,11 @@ LARGER = {
     "theory/em": 12.0,
     "theory/autodiff": 12.0,
     "theory/hessian_spectrum": 12.0,
+    "theory/information": 12.0,
+    "theory/natural_gradient": 14.0,
+    "theory/saddle_points": 12.0,
+    "theory/second_order": 12.0,
+    "theory/variational_inference": 12.0,
 }
 
 
