@@ -60,6 +60,8 @@ def _facts(result: dict, stale: bool) -> tuple[str, str, str]:
 def rerun(entries: list[catalogue.Entry]) -> int:
     """Records every entry again, each in a process of its own; returns 1 if one failed, else 0.
 
+    A process that ends without a current record has failed.
+
     Raises UserError if sources differ from the commit, which a record names.
     """
     from panorax.engine.provenance import commit
@@ -70,7 +72,8 @@ def rerun(entries: list[catalogue.Entry]) -> int:
     for entry in sorted(entries, key=lambda entry: entry.result()["wall_seconds"]):
         command = command_of(entry)
         print(f"panorax {' '.join(command)}", flush=True)
-        if subprocess.run([sys.executable, "-m", "panorax.cli", *command]).returncode:
+        done = subprocess.run([sys.executable, "-m", "panorax", *command])
+        if done.returncode or entry.is_stale:
             failed.append(entry.name)
     print(f"{len(entries) - len(failed)} of {len(entries)} stale records measured again")
     for name in failed:
