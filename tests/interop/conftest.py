@@ -2,10 +2,14 @@
 
 import json
 
+import jax
+import numpy as np
 import pytest
-from weights import UNTIED, drawn
+from weights import QWEN, UNTIED, drawn
 
-from panorax.interop import hf_weights
+from panorax.core import spec as core_spec
+from panorax.interop import hf_config, hf_weights
+from panorax.nets.decoders import decoder
 
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}"
@@ -81,3 +85,14 @@ def sharded(tmp_path):
     """A folder with the untied model in several shards."""
     hf_weights.save(tmp_path, drawn(UNTIED), UNTIED, shard_bytes=2500)
     return tmp_path
+
+
+@pytest.fixture
+def small(write_tokenizer, tmp_path):
+    """A folder of a small random Qwen 2 with scaled rotary embeddings."""
+    directory = write_tokenizer(tmp_path / "small", hf_config.write(QWEN, 64))
+    rng = np.random.default_rng(0)
+    draw = lambda x: rng.normal(scale=0.3, size=x.shape).astype(np.float32)
+    params = jax.tree.map(draw, core_spec.abstract(decoder.spec(QWEN)))
+    hf_weights.save(directory, params, QWEN)
+    return directory

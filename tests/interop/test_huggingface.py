@@ -1,6 +1,5 @@
 """Hugging Face folders from the command line: generate --model, run --init-from, export."""
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -13,21 +12,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 from streams import Pieces
-from weights import SIZES, drawn
+from weights import QWEN
 
-import panorax
 from panorax import cli
 from panorax.core import config
 from panorax.core import spec as core_spec
-from panorax.core.errors import UserError
-from panorax.data import tokenizer
 from panorax.engine import run
 from panorax.engine.metrics import read_metrics
 from panorax.interop import hf_config, hf_text, hf_weights, huggingface
 from panorax.lm import language_model
-from panorax.nets.decoders import decoder, gemma, llama, qwen
-from panorax.ops.positions import Llama3Rope
-from panorax.ops.sampling import Sampling
+from panorax.nets.decoders import decoder, llama
 from panorax.parallel.sharding import make_mesh, parameter_shardings
 from panorax.testing.tolerances import GRADIENT, LAYER
 
@@ -54,30 +48,6 @@ def parrot(write_tokenizer, byte_level, tmp_path):
     params |= {"embed": eye, "head": eye[follows], "norm": np.ones(V, np.float32)}
     directory = write_tokenizer(tmp_path / "parrot", hf_config.write(cfg, 64))
     hf_weights.save(directory, params, cfg)
-    return directory
-
-
-QWEN = qwen.Model(
-    vocab=320,
-    d_model=16,
-    n_layers=2,
-    n_heads=4,
-    n_kv_heads=2,
-    d_ff=12,
-    bias=True,
-    head_norm=False,
-    rope=Llama3Rope(),
-)
-
-
-@pytest.fixture
-def small(write_tokenizer, tmp_path):
-    """A folder of a small random Qwen 2 with scaled rotary embeddings."""
-    directory = write_tokenizer(tmp_path / "small", hf_config.write(QWEN, 64))
-    rng = np.random.default_rng(0)
-    draw = lambda x: rng.normal(scale=0.3, size=x.shape).astype(np.float32)
-    params = jax.tree.map(draw, core_spec.abstract(decoder.spec(QWEN)))
-    hf_weights.save(directory, params, QWEN)
     return directory
 
 
@@ -396,35 +366,6 @@ def test_an_export_keeps_the_settings_of_the_folder(small, story, tmp_path):
     assert huggingface.context(out) == 4096
 
 
-def test_an_export_of_a_new_model_has_its_context_and_sampling(tmp_path):
-    tokens = tokenizer.BytePairs.train(["the cat sat on the mat"], 280)
-    cfg = llama.Model(**SIZES | {"vocab": 280}, rope=Llama3Rope())
-    sampling = Sampling(temperature=0.7, top_p=0.95, suppress_tokens=(3,))
-    huggingface.save(tmp_path / "a", drawn(cfg), cfg, tokens, 64, None, sampling)
-    read = lambda name: json.loads((tmp_path / "a" / f"{name}.json").read_text())
-    assert read("config")["max_position_embeddings"] == 64
-    assert read("tokenizer_config")["model_max_length"] == 64
-    assert read("config")["bos_token_id"] == read("generation_config")["bos_token_id"] == tokens.end
-    assert hf_text.sampling(tmp_path / "a") == sampling
-    greedy = Sampling(temperature=0.0, no_repeat_ngram_size=3)
-    huggingface.save(str(tmp_path / "b"), drawn(cfg), cfg, tokens, 64, None, greedy)
-    assert hf_text.sampling(str(tmp_path / "b")) == greedy
-
-
-def test_a_folder_is_loaded_and_saved_from_python(small, tmp_path):
-    params, cfg, tokens = panorax.load(str(small))
-    assert cfg == QWEN and tokens.prompt("the cat") == hf_text.tokenizer(small).prompt("the cat")
-    chex.assert_trees_all_equal(params, hf_weights.load(str(small), QWEN))
-    panorax.save(str(tmp_path / "copy"), params, cfg, tokens, context=64)
-    copied, *rest = panorax.load(tmp_path / "copy", mesh="tensor=2")
-    chex.assert_trees_all_equal(jax.device_get(copied), jax.device_get(params))
-    assert rest[0] == cfg and rest[1].ends == tokens.ends
-    half, half_cfg, _ = panorax.load(small, "bfloat16")
-    assert half["embed"].dtype == half_cfg.dtype == "bfloat16"
-    with pytest.raises(AttributeError, match="no attribute 'lode'"):
-        panorax.lode  # noqa: B018
-
-
 def test_unknown_keys_are_ignored_by_name_and_named(small, story, tmp_path, capsys):
     path = small / "config.json"
     extra = {"unsloth_fixed": True, "transformers.js_config": {}, "_commit_hash": None}
@@ -442,16 +383,3 @@ def test_unknown_keys_are_ignored_by_name_and_named(small, story, tmp_path, caps
     assert "are for --model" in mistake(
         capsys, "generate", "--workdir", tmp_path / "a", "--ignore-key", "a"
     )
-
-
-@pytest.mark.parametrize(
-    "cfg, message",
-    [
-        (llama.Model(vocab=257), "Bytes tokenizer has no Hugging Face form"),
-        (dataclasses.replace(gemma.Model(), post_norms=False), "no Hugging Face family"),
-    ],
-)
-def test_a_model_or_tokenizer_without_hugging_face_form_is_not_written(tmp_path, cfg, message):
-    with pytest.raises(UserError, match=message):
-        huggingface.save(tmp_path / "a", {}, cfg, tokenizer.Bytes(), 64)
-    assert not (tmp_path / "a").exists()

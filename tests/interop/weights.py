@@ -8,11 +8,23 @@ import pytest
 from panorax.core import spec as core_spec
 from panorax.core.errors import UserError
 from panorax.interop import hf_weights
-from panorax.nets.decoders import decoder, llama
+from panorax.nets.decoders import decoder, llama, qwen
+from panorax.ops.positions import Llama3Rope
 from panorax.parallel.sharding import make_mesh, parameter_shardings
 
 SIZES = dict(vocab=24, d_model=16, n_layers=2, n_heads=4, n_kv_heads=2, d_ff=12)
 TIED, UNTIED = llama.Model(**SIZES), llama.Model(**SIZES, tied=False)
+QWEN = qwen.Model(
+    vocab=320,
+    d_model=16,
+    n_layers=2,
+    n_heads=4,
+    n_kv_heads=2,
+    d_ff=12,
+    bias=True,
+    head_norm=False,
+    rope=Llama3Rope(),
+)
 Q = "model.layers.1.self_attn.q_proj.weight"
 
 

@@ -31,7 +31,7 @@ class Corpus:
     train: tuple[str, ...]
     held_out: tuple[str, ...]
     split: str = field(default="", compare=False)
-    """what was held out: a path, or a share of the text"""
+    """source of the held-out text: its path, or its share of the text"""
 
 
 def load(
