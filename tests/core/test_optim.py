@@ -21,6 +21,7 @@ from panorax.core.optim import (
 from panorax.core.ranges import ConfigError
 from panorax.core.spec import P
 from panorax.core.step import update
+from panorax.testing.tolerances import LAYER, NUMBER
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_sgd_has_momentum_of_its_kind(nesterov):
     moved = [float(u["scale"][0]) for u in updates_of(cfg, [one, one, one])]
     momentum = np.array([1.0, 1.5, 1.75])  # m <- m / 2 + g
     expected = 1 + 0.5 * momentum if nesterov else momentum
-    np.testing.assert_allclose(moved, -0.1 * expected, rtol=1e-6)
+    np.testing.assert_allclose(moved, -0.1 * expected, **NUMBER)
 
 
 def test_the_adam_part_of_muon_follows_the_schedule_at_its_own_rate():
@@ -124,7 +125,7 @@ def test_the_adam_part_of_muon_follows_the_schedule_at_its_own_rate():
     cfg = Muon(peak_lr=0.2, adam_lr=0.01, b1=0.0, schedule="linear", final_lr=0.0, clip=1e6)
     one = jax.tree.map(jnp.ones_like, PARAMS)
     moved = [float(u["scale"][0]) for u in updates_of(cfg, [one] * 6)]
-    np.testing.assert_allclose(moved, [-0.01 * (1 - t / 10) for t in range(6)], rtol=1e-4)
+    np.testing.assert_allclose(moved, [-0.01 * (1 - t / 10) for t in range(6)], **LAYER)
 
 
 def test_a_warm_up_longer_than_the_run_and_decay_rates_of_1_are_refused():

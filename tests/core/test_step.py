@@ -12,6 +12,7 @@ from panorax.core.state import State
 from panorax.core.step import descend, evaluated, scan_steps, update
 from panorax.data.batches import weighted
 from panorax.parallel.measures import collectives
+from panorax.testing.tolerances import NUMBER
 
 TX = optax.sgd(0.1)
 X, Y = np.random.default_rng(0).normal(size=(2, 8, 3)).astype(np.float32)
@@ -69,8 +70,8 @@ def test_every_micro_batch_and_every_step_has_its_own_key(key):
 
     state, metrics = jax.jit(lambda s: advance(draw, s, (X, Y), key, accumulate=4))(fresh())
     noise = np.asarray(jax.vmap(jax.random.uniform)(jax.random.split(key, 4)))
-    np.testing.assert_allclose(metrics["loss"], noise.mean(), rtol=1e-6)
-    np.testing.assert_allclose(metrics["square"], np.square(noise).mean(), rtol=1e-6)
+    np.testing.assert_allclose(metrics["loss"], noise.mean(), **NUMBER)
+    np.testing.assert_allclose(metrics["square"], np.square(noise).mean(), **NUMBER)
 
     def train_step(state, batch, key):
         state, metrics = advance(draw, state, batch, key)
@@ -80,8 +81,8 @@ def test_every_micro_batch_and_every_step_has_its_own_key(key):
     scan = jax.jit(lambda state: scan_steps(train_step, state, batches, key, 3))
     state, metrics = scan(fresh())
     noise = np.array([jax.random.uniform(jax.random.fold_in(key, 7 + i)) for i in range(3)])
-    np.testing.assert_allclose(metrics["loss"], noise.mean(), rtol=1e-6)
-    np.testing.assert_allclose(metrics["square"], np.square(noise).mean(), rtol=1e-6)
+    np.testing.assert_allclose(metrics["loss"], noise.mean(), **NUMBER)
+    np.testing.assert_allclose(metrics["square"], np.square(noise).mean(), **NUMBER)
     assert int(state.step) == 10
 
 
@@ -140,10 +141,10 @@ def test_descend_is_a_sequence_of_updates():
     minimum, losses = jax.jit(lambda x: descend(loss, tx, x, keys))(x)
     state = tx.init(x)
     for key, value in zip(keys, losses, strict=True):
-        np.testing.assert_allclose(value, loss(x, key), rtol=1e-6)
+        np.testing.assert_allclose(value, loss(x, key), **NUMBER)
         updates, state = tx.update(jax.grad(loss)(x, key), state)
         x = x + updates
-    np.testing.assert_allclose(minimum, x, rtol=1e-6)
+    np.testing.assert_allclose(minimum, x, **NUMBER)
 
 
 def test_a_transformation_receives_the_loss_function_the_batch_and_the_key(key):
@@ -174,7 +175,7 @@ def test_two_players_are_updated_by_two_calls(key):
         lambda b, extra, a, key: (-game(a, b), (extra, {})), TX, b, TX.init(b), (), after_a, key
     )
     np.testing.assert_allclose(after_a, a - 0.1 * b)
-    np.testing.assert_allclose(after_b, b + 0.1 * (after_a + b), rtol=1e-6)
+    np.testing.assert_allclose(after_b, b + 0.1 * (after_a + b), **NUMBER)
 
 
 def test_metrics_are_sums_of_totals_over_sums_of_weights(key):
@@ -188,6 +189,6 @@ def test_metrics_are_sums_of_totals_over_sums_of_weights(key):
     draw = lambda state, batch, key: {"eval_noise": (jax.random.uniform(key), 1.0)}
     noise = [jax.random.uniform(jax.random.fold_in(key, i)) for i in range(4)]
     metrics = evaluated(draw, None, weighted({"x": rows}, 2), key)
-    np.testing.assert_allclose(metrics["eval_noise"], np.mean(noise), rtol=1e-6)
+    np.testing.assert_allclose(metrics["eval_noise"], np.mean(noise), **NUMBER)
     with pytest.raises(ValueError, match="no held-out batch"):
         evaluated(evaluate, None, (), key)

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from panorax.maths.estimates import kolmogorov_distance, mean_interval, share_interval
+from panorax.testing.tolerances import NUMBER
 
 
 @given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -45,4 +46,4 @@ def test_bad_input_is_refused(wrong):
 
 def test_the_interval_of_a_mean_has_the_unbiased_variance():
     low, high = mean_interval(np.array([1.0, 3.0]))  # variance 2, standard error 1
-    np.testing.assert_allclose([low, high], [2 - 1.959964, 2 + 1.959964], rtol=1e-6)
+    np.testing.assert_allclose([low, high], [2 - 1.959964, 2 + 1.959964], **NUMBER)
