@@ -34,6 +34,7 @@ COMMANDS = {
 }
 TAKE_OPTIONS_OF_A_CONFIG = (run, plan)
 WITHOUT_JAX = (list_, show)
+STARTS_COMPETITORS = (bench,)  # with the number of threads that they choose
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -48,7 +49,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     args.speaks = True
     if argv is None:
-        process.settle(compares=args.command is bench)
+        process.without_display()
+        if args.command not in STARTS_COMPETITORS:
+            process.one_thread()
     if args.overrides and args.command not in TAKE_OPTIONS_OF_A_CONFIG:
         unknown = args.overrides[0].partition("=")[0]
         hint = nearest_option(unknown, experiment.flags(args.parser))

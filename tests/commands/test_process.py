@@ -8,6 +8,7 @@ import pytest
 
 from panorax import cli
 from panorax.commands import list as list_
+from panorax.commands import process
 
 
 def panorax(*args, **environment):
@@ -44,21 +45,23 @@ def test_an_ascii_terminal_and_another_backend_of_matplotlib_work(tmp_path):
     assert panorax("show", "theory/em", **environment).returncode == 0
 
 
-def test_linear_algebra_has_one_thread_unless_the_user_says_otherwise():
-    program = (
-        "import os; from panorax.commands import process; process.settle(compares={});"
-        "print(os.environ.get('OPENBLAS_NUM_THREADS'))"
-    )
-    cases = ((False, {}, "1"), (False, {"OPENBLAS_NUM_THREADS": "2"}, "2"), (True, {}, "None"))
-    for compares, environment, threads in cases:
-        without = {name: x for name, x in os.environ.items() if "NUM_THREADS" not in name}
-        done = subprocess.run(
-            [sys.executable, "-c", program.format(compares)],
-            env=without | environment,
-            capture_output=True,
-            text=True,
-        )
-        assert done.stdout == f"{threads}\n", done.stderr
+@pytest.mark.parametrize("given, threads", [(None, "1"), ("2", "2")])
+def test_linear_algebra_has_one_thread_unless_the_user_says_otherwise(monkeypatch, given, threads):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", given or "")
+    if given is None:
+        monkeypatch.delenv("OPENBLAS_NUM_THREADS")
+    process.one_thread()
+    assert os.environ["OPENBLAS_NUM_THREADS"] == threads
+
+
+@pytest.mark.parametrize("command, limits", [("list", True), ("bench", False)])
+def test_only_comparisons_choose_their_threads(monkeypatch, command, limits):
+    called = []
+    monkeypatch.setattr(process, "one_thread", lambda: called.append(True))
+    monkeypatch.setattr(process, "without_display", lambda: None)
+    monkeypatch.setattr(process, "check_xla_flags", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["panorax", command])
+    assert cli.main() == 0 and bool(called) == limits
 
 
 @pytest.mark.parametrize("kind", [MemoryError, RuntimeError])

@@ -37,9 +37,9 @@ def test_targets_must_be_matrices(targets):
 def test_the_vocabulary_follows_the_tokenizer_of_the_base():
     base = dataclasses.replace(config.smoke().base, data=Text(tokenizer="bytes"))
     cfg = dataclasses.replace(config.smoke(), base=base, data=Text(tokenizer="byte-pairs"))
-    assert lora.with_vocabulary(cfg).model.vocab == 257
+    assert lora.implied(cfg) == {"model.vocab": 257}
     folder = dataclasses.replace(cfg, init_from="folder")
-    assert lora.with_vocabulary(folder) == folder
+    assert lora.implied(folder) == {}
 
 
 def test_the_base_is_unchanged_and_initial_logits_equal_its_logits():

@@ -233,15 +233,22 @@ def _entry(entry: dict) -> str | Conversation:
     The content of a message is a text; a message with "tool_calls" needs none.
     """
     if "prompt" in entry:
-        return entry["prompt"] + ""
+        return _text(entry["prompt"])
     messages, tools = [{**message} for message in entry["messages"]], entry.get("tools")
     for message in messages:
+        _text(message["role"])
         if message.get("content") is not None or not message.get("tool_calls"):
-            message["content"] + ""
-        message["role"] + ""
+            _text(message["content"])
     if tools is not None:
         tools = [{**tool} for tool in tools]
     return Conversation(messages, tools)
+
+
+def _text(value) -> str:
+    """`value`. Raises TypeError unless it is a text."""
+    if not isinstance(value, str):
+        raise TypeError(f"expected a text, got {type(value).__name__}")
+    return value
 
 
 def write(

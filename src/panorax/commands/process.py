@@ -9,16 +9,17 @@ from panorax.core.errors import UserError
 PARSE_FLAGS = "from jaxlib import xla_client; xla_client.make_cpu_client()"
 
 
-def settle(compares: bool) -> None:
-    """Sets what the libraries of a command read from the environment.
+def one_thread() -> None:
+    """Gives linear algebra on the host one thread, unless the user has set their number.
 
-    compares: whether the command starts other programs for a comparison, whose threads it leaves
-    alone. Otherwise linear algebra on the host has one thread unless the user has set their number:
-    the threads of OpenBLAS wait for each other in busy loops, which starve on a busy machine.
+    Threads of OpenBLAS wait for each other in busy loops, which starve on a busy machine.
     """
-    if not compares:
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    os.environ["MPLBACKEND"] = "agg"  # figures are only written to files
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def without_display() -> None:
+    """Prepares output: figures go to files only, and an ASCII terminal shows every text."""
+    os.environ["MPLBACKEND"] = "agg"
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # an ASCII terminal shows other characters as `?`
             stream.reconfigure(errors="replace")

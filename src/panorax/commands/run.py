@@ -80,8 +80,8 @@ def main(args) -> int:
     elif args.ignore_key:
         raise UserError("--ignore-key is for --init-from: it names keys of a folder's config.json")
     cfg = experiment.configured(args, name, cfg)
-    if not args.resume and not any(x.startswith("--model.vocab") for x in args.overrides):
-        cfg = getattr(config.module_of(cfg), "with_vocabulary", lambda cfg: cfg)(cfg)
+    if not args.resume:
+        cfg = config.completed(cfg, args.overrides)
     if args.record:
         experiment.check_recordable(Path(module.__file__))
         _check_record(args, runs.deviations(module, cfg, directory))

@@ -170,6 +170,18 @@ def override(cfg, args: list[str], prog: str = "panorax run", flags: tuple[str, 
         raise UserError(str(error)) from error
 
 
+def completed(cfg, args: list[str]):
+    """`cfg` with the values of options that follow from other options, unless `args` has them.
+
+    The module of a Config may define `implied(cfg)`, which returns such options by name:
+    `{"model.vocab": 257}`.
+    """
+    implied = getattr(module_of(cfg), "implied", lambda cfg: {})(cfg)
+    typed = {arg.partition("=")[0].removeprefix("--").replace("_", "-") for arg in args}
+    missing = [f"--{name}={value}" for name, value in implied.items() if name not in typed]
+    return override(cfg, missing) if missing else cfg
+
+
 def options_text(cfg, args: list[str]) -> str:
     """The help of every option of `cfg`, after the choices of its parts in `args`."""
     cfg, _ = choose(cfg, args)

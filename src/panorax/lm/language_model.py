@@ -85,18 +85,10 @@ def started_from(cfg: Config, directory: Path, ignore: Sequence[str] = ()) -> Co
     )
 
 
-def with_vocabulary(cfg: Config) -> Config:
-    """`cfg` with the vocabulary that its tokenizer needs, unless that may have any size."""
-    return sized(cfg, None if cfg.init_from else vocabulary(cfg.data))
-
-
-def sized(cfg: Config, vocab: int | None) -> Config:
-    """`cfg` with a model of `vocab` tokens; None keeps its vocabulary."""
-    return (
-        cfg
-        if vocab is None
-        else dataclasses.replace(cfg, model=dataclasses.replace(cfg.model, vocab=vocab))
-    )
+def implied(cfg: Config) -> dict[str, int]:
+    """The vocabulary of the model, where the tokenizer determines it."""
+    size = None if cfg.init_from else vocabulary(cfg.data)
+    return {} if size is None else {"model.vocab": size}
 
 
 def decoder_of(state: State, cfg: Config):

@@ -38,7 +38,7 @@ from panorax.core.step import evaluated, scan_steps, stacked
 from panorax.core.study import family
 from panorax.data import tokenizer
 from panorax.data.batches import windows
-from panorax.data.text import Text, dataset, vocabulary
+from panorax.data.text import Text, dataset
 from panorax.lm import language_model
 from panorax.lm.report import report as baselines_and_samples
 from panorax.nets.decoders import decoder
@@ -97,9 +97,9 @@ def started_from(cfg: Config, directory: Path, ignore: Sequence[str] = ()) -> Co
     return dataclasses.replace(language_model.started_from(cfg, directory, ignore), compare=False)
 
 
-def with_vocabulary(cfg: Config) -> Config:
-    """`cfg` with the vocabulary of the base's tokenizer, unless it may have any size."""
-    return language_model.sized(cfg, None if cfg.init_from else vocabulary(cfg.base.data))
+def implied(cfg: Config) -> dict[str, int]:
+    """The vocabulary of the model, where the tokenizer of the base determines it."""
+    return language_model.implied(dataclasses.replace(cfg, data=cfg.base.data))
 
 
 def decoder_of(state: State, cfg: Config):

@@ -61,10 +61,10 @@ def apply(
     scales embeddings by sqrt(D) before its first layer. An id outside the vocabulary is clipped.
     position_BT: position of each token; by default 0 .. T - 1. A token attends to positions up to
     its own, within its window.
-    mask_BTS: True if the query may also attend to the key in this respect, such as a key that is no
-    padding or of the same document.
-    Texts of more than one block (see `panorax.ops.blockwise`) have only reverse-mode derivatives,
-    unless a mask is given, which computes all logits at once.
+    mask_BTS: False where a query may not attend to a key, such as padding or a token of another
+    document. The causal window holds besides.
+    Without a mask, texts of more than one block (see `panorax.ops.blockwise`) have only
+    reverse-mode derivatives.
     """
     family, (B, T) = module_of(cfg), tokens_BT.shape[:2]
     rows = 1 if position_BT is None else B
