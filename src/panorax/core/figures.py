@@ -61,7 +61,7 @@ def class_colors():
 
 
 def faults(figure) -> list[str]:
-    """What makes `figure` unfit for a paper, a line for each fault.
+    """The faults that make `figure` unfit for a paper, a line for each.
 
     It has at most six panels. Every panel with axes has labels on both, unless it shares an axis
     with a labelled panel or its ticks are names. Titles neither leave the figure nor overlap.

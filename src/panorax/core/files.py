@@ -31,7 +31,7 @@ def replace(path: Path, text: str) -> None:
 
 
 def as_json(value, indent: int | None = None) -> str:
-    """`value` as JSON text, in which a number that is not finite is null."""
+    """`value` as JSON text; numbers that are not finite become null."""
 
     def finite(x):
         if isinstance(x, dict):

@@ -195,7 +195,7 @@ def _diverged(step: int, n: int, loss: float, skipped: int, checkpoints: Checkpo
 
 
 def _advice(system: System, steps: range) -> str:
-    """What to try after a loss that is not finite in one of these steps."""
+    """The remedy to try after a loss that is not finite in one of these steps."""
     for step in steps:
         for path, leaf in jax.tree.leaves_with_path(system.batches(step)):
             if jnp.issubdtype(leaf.dtype, jnp.inexact) and not np.isfinite(leaf).all():

@@ -42,8 +42,8 @@ def reached(module: ModuleType, cfg) -> str:
 def commit() -> str:
     """The commit of Panorax, with `+` if files other than records differ from it.
 
-    The commit is that of the source tree, or the one from which pip installed the package;
-    `unknown` for any other installation.
+    In a source tree, this is the checked-out commit; else, the commit from which pip installed the
+    package; `unknown` for any other installation.
     """
     tree = Path(__file__).parents[3]
     git = lambda *args: subprocess.run(["git", "-C", tree, *args], capture_output=True, text=True)

@@ -111,7 +111,7 @@ def write(model: llama.Model, context: int) -> dict:
 def max_position(rope: Rope, context: int) -> int:
     """`max_position_embeddings` of a model that reads up to `context` tokens.
 
-    Dynamic scaling starts at this length, so that it cannot be another one.
+    With dynamic scaling, this is the length at which scaling starts.
     """
     return rope.context if isinstance(rope, DynamicNTKRope) else context
 

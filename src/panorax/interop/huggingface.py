@@ -88,7 +88,7 @@ def save(
 
     context: most tokens that the model reads.
     dtype: dtype of the stored weights; None keeps the dtypes of `params`.
-    sampling: default sampling of the folder; None for that of `kept`.
+    sampling: default sampling of the folder; None keeps the sampling of `kept`.
     kept: settings of the folder that the model comes from, as `metadata` returns them.
     Raises UserError if the model or the tokenizer has no Hugging Face form, and if the folder is
     not empty or cannot be written.

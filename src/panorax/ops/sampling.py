@@ -1,7 +1,7 @@
 """Sampling of tokens from logits, with penalties of the text so far and filters.
 
-Each filter sets the logits of excluded tokens to -inf. A text so far is given as `tokens` (B, S),
-of which the first `length` (B,) of each row count.
+Each filter sets the logits of excluded tokens to -inf. Penalties read the text so far from
+`tokens` (B, S), whose first `length` (B,) tokens in each row count.
 """
 
 import jax

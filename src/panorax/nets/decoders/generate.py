@@ -213,7 +213,7 @@ def stream(
 
     A list has one text per prompt; the last list ends after `new` tokens or at an end token. Tokens
     are decoded together with their prompt, because some tokenizers drop the space before the first
-    word of a text. `context` is that of `decode`. Raises UserError if `prompts` or one of them is
+    word of a text. `decode` explains `context`. Raises UserError if `prompts` or one of them is
     empty, if a prompt or a suppressed token is outside the model's vocabulary, if `new` is below 1,
     or if logits are not finite.
     """
@@ -240,8 +240,8 @@ def stream(
 def generate(params, prompts: Sequence[str], tokenizer, key, **options) -> list[str]:
     """The text after each prompt, up to `new` tokens or an end token.
 
-    An empty prompt starts a document. `options` are those of `stream`. Raises UserError as `stream`
-    does.
+    An empty prompt starts a document. `stream` explains `options`, and raises the same
+    errors.
     """
     ids = [tokenizer.prompt(text) for text in prompts]
     *_, texts = stream(params, ids, tokenizer, key, **options)
