@@ -1,5 +1,34 @@
 """GPU and TPU kernels in Pallas, a folder for each operation, each beside its plain reference.
 
+    from pallas_kernels.softmax import softmax
+    softmax(x)                                       # the best implementation of this machine
+    softmax(x, implementation="triton_interpreted")  # the GPU kernel's body, run on any machine
+
+A folder has the operation with its docstring page (`__init__.py`), the definition in jax.numpy
+(`reference.py`), the kernels (`kernel.py`), and the argument shapes that tests and benchmarks share
+(`cases.py`). `implementation` names one implementation:
+
+    reference            the definition
+    xla                  blockwise jax.numpy, linear memory; only where the reference is quadratic
+    triton               Pallas on an NVIDIA GPU, by Triton
+    mosaic               Pallas on a Hopper GPU, by Mosaic GPU
+    tpu                  Pallas on a TPU
+    triton_interpreted, mosaic_interpreted, tpu_interpreted      the same kernels on any machine
+
+By default the implementations of this machine are tried in order of speed; the next one is tried
+only after NotImplementedError. A named implementation that cannot run raises with the reason.
+
 The package is installed with `panorax` and imports jax alone, so that other projects can use a
-kernel without the rest. This version has no kernel: every operation of `panorax.ops` runs on XLA.
+kernel without the rest. Read in this order: `softmax`, `rows.py`, `launch.py`, then any folder.
 """
+
+import importlib
+import pkgutil
+
+from pallas_kernels.operation import Operation
+
+
+def operations() -> dict[str, Operation]:
+    """Every operation of this package by the name of its folder."""
+    folders = sorted(found.name for found in pkgutil.iter_modules(__path__) if found.ispkg)
+    return {name: importlib.import_module(f"{__name__}.{name}.cases").OPERATION for name in folders}

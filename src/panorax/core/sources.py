@@ -17,6 +17,7 @@ ENTRANCES = frozenset(
     ("get_config", "system", "study", "benchmark", "keys_of", "scan_steps", "stacked", "evaluated")
 )
 STEP = "panorax.core.step"
+OWN = ("panorax", "pallas_kernels")  # packages of this source tree
 # Modules that check input, raise errors, draw or write files: they change no number.
 WITHOUT_NUMBERS = frozenset(
     f"panorax.core.{name}" for name in ("errors", "figures", "files", "names", "ranges")
@@ -39,26 +40,30 @@ def folder_of(package: str) -> Path:
 
 @functools.cache
 def source_of(module: str) -> Path:
-    """The file of a module; for a module of Panorax, no package is imported."""
+    """The file of a module; for a module of Panorax or a kernel, no package is imported."""
     package, *rest = module.split(".")
-    if package != "panorax":
+    if package not in OWN:
         spec = importlib.util.find_spec(module)
         if spec is None or not spec.origin:
             raise UserError(f"there is no module {module}")
         return Path(spec.origin)
-    room, *rest = rest or ["__init__"]
-    base = folder_of("panorax.configs") if room == "configs" else Path(__file__).parents[1] / room
-    path = base.joinpath(*rest)
+    if package == "pallas_kernels":
+        base = folder_of(package)
+    elif rest[:1] == ["configs"]:
+        base, rest = folder_of("panorax.configs"), rest[1:]
+    else:
+        base = Path(__file__).parents[1]
+    path = base.joinpath(*(rest or ["__init__"]))
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 @functools.cache
 def imports(path: Path) -> frozenset[str]:
-    """Modules of Panorax that a file imports, at its top or inside functions.
+    """Modules of Panorax and kernels that a file imports, at its top or inside functions.
 
     A text `module:function` imports the module, as a process that is given the text does.
     """
-    is_own = lambda name: name.partition(".")[0] == "panorax"
+    is_own = lambda name: name.partition(".")[0] in OWN
     names = set()
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
@@ -80,7 +85,7 @@ def _names_a_function(value) -> bool:
 
 
 def closure(*modules: str) -> set[str]:
-    """`modules` and the modules of Panorax that they import, directly or through others."""
+    """`modules` and the own modules that they import, directly or through others."""
     reached, todo = set(), list(modules)
     while todo:
         if (name := todo.pop()) not in reached and source_of(name).is_file():

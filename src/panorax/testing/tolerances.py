@@ -20,3 +20,5 @@ DEVICES = {"rtol": 1e-3, "atol": 1e-4}
 """many devices and one, vmapped seeds and one: parameters after two steps"""
 RUN = {"rtol": 1e-7, "atol": 1e-5}
 """whole runs of plain gradients on different devices or processes"""
+HALF = {"rtol": 1e-2, "atol": 1e-2}
+"""a kernel in bfloat16 or float16, and its reference in float64; relative to the largest element"""

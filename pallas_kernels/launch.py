@@ -1,0 +1,155 @@
+"""How a kernel starts, reads and writes: the one file that knows jax's ways to run a kernel.
+
+A kernel is a Python function of references, the body, which runs once for every program of a grid.
+`launch` runs it on one of these backends:
+
+    triton      Pallas by Triton, on a GPU. A reference points to HBM; `load` brings a block into
+                registers. Every array in the body has power-of-two sizes; a mask hides the rest.
+    tpu         Pallas on a TPU. The block of each reference has been copied to VMEM before the body
+                starts, and is copied back after it ends.
+    *_interpreted    the same body as a loop of XLA operations on any machine, in grid order. Memory
+                that nothing has written is NaN.
+
+Programs may run in any order and at once. `permuted` makes the interpreter visit them in another
+order, which shows kernels that rely on grid order.
+
+jax deprecates Pallas on Triton in 0.11 (it warns when it lowers). When it goes, only this file
+changes.
+"""
+
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
+from jax.experimental.pallas import triton as plt
+
+Block = pl.BlockSpec
+ceil_div, power_of_2 = pl.cdiv, pl.next_power_of_2
+
+_masked = contextvars.ContextVar("_masked")  # has the backend masked access to memory?
+_grid = contextvars.ContextVar("_grid")  # grid of the kernel that is traced
+_in_order = contextvars.ContextVar("_in_order", default=True)  # does step i run program i?
+
+
+def launch(
+    body: Callable,
+    arrays: Sequence[jax.Array],
+    outputs: Sequence[jax.ShapeDtypeStruct],
+    *,
+    grid: tuple[int, ...],
+    reads: Sequence[pl.BlockSpec],
+    writes: Sequence[pl.BlockSpec],
+    backend: str,
+    name: str,
+    warps: int = 4,
+    stages: int = 2,
+) -> list[jax.Array]:
+    """Runs `body(*input_references, *output_references)` for each program of the grid.
+
+    reads, writes: the block that each program sees, `Block(shape, program ids -> block indices)`.
+    warps, stages: of a GPU program, warps of 32 threads and depth of the software pipeline.
+    """
+    target, _, interpreted = backend.partition("_")
+    on_tpu = target == "tpu"
+    axes = ("parallel",) * len(grid)
+    params = (
+        pltpu.CompilerParams(dimension_semantics=axes)
+        if on_tpu
+        else plt.CompilerParams(num_warps=warps, num_stages=stages)
+    )
+
+    def traced(*references):
+        tokens = _masked.set(not on_tpu), _grid.set(grid)
+        body(*references)
+        _masked.reset(tokens[0])
+        _grid.reset(tokens[1])
+
+    call = pl.pallas_call(
+        traced,
+        grid=grid,
+        in_specs=[_visited(block, grid) for block in reads],
+        out_specs=[_visited(block, grid) for block in writes],
+        out_shape=list(outputs),
+        compiler_params=params,
+        interpret=bool(interpreted),
+        name=name,
+    )
+    return call(*arrays)
+
+
+def load(reference, index, mask=None, fill=0.0) -> jax.Array:
+    """reference[index], and `fill` where `mask` is False; masked elements are not read on a GPU."""
+    if mask is None:
+        return reference[index]
+    if _masked.get():
+        return plt.load(reference.at[index], mask=mask, other=fill)
+    return jnp.where(mask, reference[index], jnp.asarray(fill, reference.dtype))
+
+
+def store(reference, index, value, mask=None):
+    """reference[index] = value where `mask` is True.
+
+    On a TPU the mask may hide only what lies outside the array, which is never copied back.
+    """
+    value = value.astype(reference.dtype)
+    if mask is not None and _masked.get():
+        plt.store(reference.at[index], value, mask=mask)
+    else:
+        reference[index] = value
+
+
+def dot(a: jax.Array, b: jax.Array, contract: tuple[int, int] = (1, 0)) -> jax.Array:
+    """Float32 product of two matrices over axis contract[0] of a and contract[1] of b.
+
+    float32 operands are multiplied as float32, not as TF32; int8 operands sum in int32.
+    """
+    exact = a.dtype == jnp.float32
+    whole = jnp.issubdtype(a.dtype, jnp.integer)
+    return jax.lax.dot_general(
+        a,
+        b,
+        (((contract[0],), (contract[1],)), ((), ())),
+        precision=jax.lax.Precision.HIGHEST if exact else None,
+        preferred_element_type=jnp.int32 if whole else jnp.float32,
+    )
+
+
+def iota(shape: tuple[int, ...], axis: int) -> jax.Array:
+    """Indices along `axis`, int32."""
+    return jax.lax.broadcasted_iota(jnp.int32, shape, axis)
+
+
+def program_id(axis: int) -> jax.Array:
+    """Index of this program along an axis of the grid. Index maps receive it as an argument."""
+    return _moved(pl.program_id(axis), _grid.get()[axis])
+
+
+@contextlib.contextmanager
+def permuted() -> Iterator[None]:
+    """Programs traced inside run in another order: step i runs program 7 i + 1 modulo n.
+
+    Along an axis whose length n is a multiple of 7 the order is reversed.
+    """
+    token = _in_order.set(False)
+    try:
+        yield
+    finally:
+        _in_order.reset(token)
+
+
+def _moved(i, n: int):
+    if _in_order.get():
+        return i
+    return (7 * i + 1) % n if n % 7 else n - 1 - i
+
+
+def _visited(block: pl.BlockSpec, grid: tuple[int, ...]) -> pl.BlockSpec:
+    """The block with its index map in the order of `permuted`."""
+    if _in_order.get():
+        return block
+    moved = lambda *ids: block.index_map(*(_moved(i, n) for i, n in zip(ids, grid, strict=True)))
+    return Block(block.block_shape, moved)
