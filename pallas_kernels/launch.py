@@ -46,17 +46,19 @@ def launch(
     name: str,
     warps: int = 4,
     stages: int = 2,
+    vmem: int | None = None,
 ) -> list[jax.Array]:
     """Runs `body(*input_references, *output_references)` for each program of the grid.
 
     reads, writes: the block that each program sees, `Block(shape, program ids -> block indices)`.
     warps, stages: of a GPU program, warps of 32 threads and depth of the software pipeline.
+    vmem: bytes that a TPU program may use; None for the compiler's limit.
     """
     target, _, interpreted = backend.partition("_")
     on_tpu = target == "tpu"
     axes = ("parallel",) * len(grid)
     params = (
-        _tpu().CompilerParams(dimension_semantics=axes)
+        _tpu().CompilerParams(dimension_semantics=axes, vmem_limit_bytes=vmem)
         if on_tpu
         else _triton().CompilerParams(num_warps=warps, num_stages=stages)
     )
@@ -117,6 +119,28 @@ def dot(a: jax.Array, b: jax.Array, contract: tuple[int, int] = (1, 0)) -> jax.A
     )
 
 
+def scalars(shape: tuple[int | None, ...], index_map: Callable, backend: str) -> pl.BlockSpec:
+    """Block of numbers that steer a program, such as the bounds of a loop: in SMEM on a TPU."""
+    on_tpu = backend.startswith("tpu")
+    return Block(shape, index_map, **({"memory_space": _tpu().SMEM} if on_tpu else {}))
+
+
+def part(i, size: int):
+    """Slice i * size : (i + 1) * size of a reference's axis."""
+    return pl.ds(i * size if isinstance(i, int) else pl.multiple_of(i * size, size), size)
+
+
+def one(i):
+    """Slice i : i + 1, which keeps the axis."""
+    return pl.ds(i, 1)
+
+
+def fence(backend: str):
+    """On a GPU, the threads of a program wait for each other: what one wrote, all can read."""
+    if backend == "triton":
+        _triton().debug_barrier()
+
+
 def iota(shape: tuple[int, ...], axis: int) -> jax.Array:
     """Indices along `axis`, int32."""
     return jax.lax.broadcasted_iota(jnp.int32, shape, axis)
@@ -163,4 +187,4 @@ def _visited(block: pl.BlockSpec, grid: tuple[int, ...]) -> pl.BlockSpec:
     if _in_order.get():
         return block
     moved = lambda *ids: block.index_map(*(_moved(i, n) for i, n in zip(ids, grid, strict=True)))
-    return Block(block.block_shape, moved)
+    return Block(block.block_shape, moved, memory_space=block.memory_space)

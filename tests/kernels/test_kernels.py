@@ -27,6 +27,7 @@ def every(cases, implementations):
 small = lambda operation: [case for case in operation.cases if case.size == "small"]
 first = lambda operation: operation.cases[:1]
 kernels = lambda operation: operation.kernels
+largest = lambda operation: next(case for case in operation.cases if case.size == "gpu")
 targets = lambda operation: [t for t in proof.CALLS if t in operation.implementations]
 
 
@@ -71,10 +72,15 @@ def test_vmap_equals_each_element(operation, case, implementation):
 
 @pytest.mark.parametrize("operation, case, target", every(lambda o: o.cases, targets))
 def test_it_lowers_for_its_accelerator(operation, case, target):
-    """Value and gradients, with the kernel's custom call."""
+    """Value and gradients, with the kernel's custom call; a Hopper kernel may cover fewer cases."""
     arguments = jax.eval_shape(case.arguments, jax.random.key(0))
     is_empty = any(x.size == 0 for x in jax.tree.leaves(arguments))
-    assert is_empty or proof.CALLS[target] in proof.lowered(operation, case, target)
+    try:
+        program = proof.lowered(operation, case, target)
+    except NotImplementedError as error:
+        assert target == "mosaic" and case is not largest(operation)
+        pytest.skip(str(error))
+    assert is_empty or proof.CALLS[target] in program
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

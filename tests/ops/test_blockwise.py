@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pallas_kernels.flash_attention.mask import Form, Tokens
+from pallas_kernels.flash_attention.xla import blockwise
 from panorax.ops.attention import attention, sliding_window_mask
-from panorax.ops.blockwise import BLOCK, NEVER, blockwise_attention, causal_attention
+from panorax.ops.blockwise import BLOCK, NEVER, causal_attention
 from panorax.testing.tolerances import LAYER
 
 SIZES = ((5, 5, 4, 2), (13, 13, 4, 4), (1, 9, 2, 1), (7, 12, 4, 2))  # T, S, H, G
@@ -21,9 +23,10 @@ B, K, SCALE = 2, 8, 0.3
 
 @functools.partial(jax.jit, static_argnames=("cap", "blocks"))
 def both(q, k, v, d, query, key, window, cap=None, blocks=(4, 3)):
-    """Values and gradients of `attention` and of `blockwise_attention`."""
+    """Values and gradients of `attention` and of the blockwise implementation."""
+    tokens, form = Tokens(query, key, window), Form(True, SCALE, cap)
     dense = lambda q, k, v: attention(q, k, v, sliding_window_mask(query, key, window), SCALE, cap)
-    blocked = lambda q, k, v: blockwise_attention(q, k, v, query, key, window, SCALE, cap, blocks)
+    blocked = lambda q, k, v: blockwise(q, k, v, tokens, form, blocks)[0]
 
     def with_gradients(f):
         out, back = jax.vjp(f, q, k, v)
@@ -117,4 +120,4 @@ def test_memory_of_long_texts_grows_linearly():
 def test_key_heads_must_divide_query_heads():
     q, k, v, _ = inputs(0, 5, 5, 4, 3)
     with pytest.raises(ValueError, match="3 key/value heads do not divide 4"):
-        blockwise_attention(q, k, v, jnp.arange(5)[None], jnp.arange(5)[None], NEVER, SCALE)
+        causal_attention(q, k, v, jnp.arange(5)[None], jnp.arange(5)[None], NEVER)

@@ -1,8 +1,9 @@
 """Scaled dot-product attention with grouped key/value heads, and its masks."""
 
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
+
+from pallas_kernels.flash_attention.reference import masked_attention
+from pallas_kernels.flash_attention.reference import soft_cap as _soft_cap
 
 
 def attention(
@@ -21,19 +22,11 @@ def attention(
     mode. Raises ValueError if G does not divide H.
     Source: Vaswani et al. 2017; Ainslie et al. 2023 (grouped heads).
     """
-    B, T, H, K = q_BTHK.shape
-    G = k_BSGK.shape[2]
+    H, K, G = *q_BTHK.shape[2:], k_BSGK.shape[2]
     if H % G:
         raise ValueError(f"{G} key/value heads do not divide {H} query heads")
-    q_BTGRK = q_BTHK.reshape(B, T, G, H // G, K)
-    logits_BGRTS = jnp.einsum(
-        "BTGRK,BSGK->BGRTS", q_BTGRK, k_BSGK, preferred_element_type=jnp.float32
-    )
-    logits_BGRTS = soft_cap(logits_BGRTS * (K**-0.5 if scale is None else scale), cap)
-    logits_BGRTS = jnp.where(mask_BTS[:, None, None], logits_BGRTS, jnp.finfo(jnp.float32).min)
-    weights_BGRTS = jax.nn.softmax(logits_BGRTS, -1).astype(v_BSGK.dtype)
-    out_BTHK = jnp.einsum("BGRTS,BSGK->BTGRK", weights_BGRTS, v_BSGK).reshape(B, T, H, K)
-    return jnp.where(jnp.any(mask_BTS, -1)[:, :, None, None], out_BTHK, 0)
+    scale = K**-0.5 if scale is None else scale
+    return masked_attention(q_BTHK, k_BSGK, v_BSGK, mask_BTS, scale, cap)[0]
 
 
 def soft_cap(x: Float[Array, "*shape"], cap: float | None) -> Float[Array, "*shape"]:
@@ -41,7 +34,7 @@ def soft_cap(x: Float[Array, "*shape"], cap: float | None) -> Float[Array, "*sha
 
     Source: Gemma 2, arXiv:2408.00118, section 2.
     """
-    return x if cap is None else cap * jnp.tanh(x / cap)
+    return _soft_cap(x, cap)
 
 
 def causal_mask(query_BT: Int[Array, "#B T"], key_BS: Int[Array, "#B S"]) -> Bool[Array, "B T S"]:
