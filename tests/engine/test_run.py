@@ -331,9 +331,19 @@ def test_the_seed_and_the_schedule_of_checkpoints_leave_claims_judged(tmp_path):
     (tmp_path / "config.json").write_text(config.to_json(steps))
     (tmp_path / "resumes.jsonl").write_text(
         '{"step": 3, "changed": {"optim.peak-lr": [0.1, 0.2], "run.keep": [2, 3]}}\n'
+        '{"step": 5, "changed": {"optim.peak-lr": [0.2, 0.4], "mesh": ["data=1", "data=2"]}}\n'
     )
-    resumed = {"optim.peak-lr": [0.1, 0.2], "run.steps": (1, 4000)}
+    resumed = {"optim.peak-lr": [0.2, 0.4], "run.steps": (1, 4000)}
     assert run.deviations(llama, cfg, tmp_path) == resumed
+
+
+def test_a_run_whose_options_changed_when_it_was_resumed_is_no_record(tmp_path, capsys):
+    (tmp_path / "config.json").write_text(config.to_json(llama.get_config(), mesh=""))
+    (tmp_path / "resumes.jsonl").write_text('{"step": 3, "changed": {"batch": [64, 32]}}\n')
+    command = ["run", "lm/llama", "--record", "--resume", "--workdir", str(tmp_path)]
+    assert cli.main(command) == 2
+    assert "as it is; this run changes batch\n" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "resumes.jsonl"}
 
 
 @pytest.mark.parametrize(
