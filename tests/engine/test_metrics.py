@@ -68,6 +68,12 @@ def test_curves_of_reinforcement_learning_count_environment_steps():
     assert ax.get_xlabel() == "step" and list(ax.lines[0].get_xdata()) == [10, 20]
 
 
+def test_curves_have_the_units_of_their_metrics():
+    records = [{"step": 1, "split": "eval", "eval_loss": 2.0, "eval_bits_per_byte": 1.0}]
+    axes = draw_curves(records, {}, {"loss": "nats per token"}).axes
+    assert [ax.get_ylabel() for ax in axes] == ["loss (nats per token)", "bits per byte"]
+
+
 @pytest.mark.parametrize("line", ["null", "[]", "5", '{"loss": 1.0}', '{"step": 1', "\ufffd"])
 def test_a_line_that_is_no_record_is_named(tmp_path, line):
     path = tmp_path / "metrics.jsonl"
