@@ -127,7 +127,7 @@ def draw_curves(
             points = [(of_step * r["step"], r[key]) for r in records if r.get(key) is not None]
             if points:
                 ax.plot(*zip(*points), style, ms=3, lw=1.2, label=label)
-        unit = f" ({units[name]})" if name in units else ""
+        unit = f"\n({units[name]})" if name in units else ""
         ax.set(xlabel=axis, ylabel=name.replace("_", " ") + unit)
         ax.locator_params(axis="x", nbins=5)
     for ax in axes[len(shown) :]:
