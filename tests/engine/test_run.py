@@ -15,6 +15,7 @@ from panorax.configs.lm import llama
 
 from panorax import cli
 from panorax.core import config
+from panorax.core.errors import UserError
 from panorax.engine import run
 from panorax.engine.metrics import read_metrics
 from panorax.lm import language_model
@@ -107,6 +108,21 @@ def test_a_run_is_resumed_on_another_mesh(tmp_path, story):
     )
     whole, moved = state_of(tmp_path / "whole").params, state_of(tmp_path / "moved").params
     chex.assert_trees_all_close(whole, moved, **RUN)
+
+
+def test_a_resumed_run_keeps_the_mesh_unless_another_is_typed(tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text(config.to_json(llama.get_config(), mesh="data=2"))
+    meshes = []
+
+    def stop(name, module, cfg, directory, resume, mesh, formats):
+        meshes.append(mesh)
+        raise UserError("stopped")
+
+    monkeypatch.setattr(run, "run", stop)
+    for typed in ([], ["--mesh", "data=4"]):
+        command = ["run", "lm/llama", "--resume", "--workdir", str(tmp_path), *typed]
+        assert cli.main(command) == 2
+    assert meshes == ["data=2", "data=4"]
 
 
 def test_many_devices_give_the_numbers_of_one(tmp_path, story):
