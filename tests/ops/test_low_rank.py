@@ -10,7 +10,7 @@ from panorax.core import spec as core_spec
 from panorax.core.spec import P
 from panorax.ops.dot import dot
 from panorax.ops.low_rank import LowRank, low_rank_factors, merged, merged_tree
-from panorax.testing.tolerances import HALF, NUMBER
+from panorax.testing.tolerances import COARSE, NUMBER
 
 SUMS = {"rtol": 1e-5, "atol": 5e-5}
 """rounding of sums whose terms cancel"""
@@ -103,7 +103,7 @@ def test_products_keep_half_precision_and_merging_keeps_the_dtype_of_w():
     half = LowRank(weight.w.astype(jnp.bfloat16), weight.a, weight.b, weight.scale)
     assert merged(half).dtype == jnp.bfloat16
     exact = merged(weight)
-    np.testing.assert_allclose(merged(half).astype(np.float32), exact, **HALF)
+    np.testing.assert_allclose(merged(half).astype(np.float32), exact, **COARSE)
 
 
 def test_factors_have_the_axes_of_the_matrix():

@@ -25,6 +25,7 @@ from panorax.core.errors import UserError
 from panorax.core.spec import is_parameter
 from panorax.core.state import State, System
 from panorax.maths import cost
+from panorax.maths.partial_sums import partial_sums
 from panorax.parallel.sharding import MESH_AXES, mesh_sizes, placement, planned_mesh
 
 
@@ -91,7 +92,7 @@ def plan(system: System, sizes: dict[str, int]) -> Needs:
     communication = _communication(_bytes(traced.params), sizes, system.micro_batches)
     if sizes["tensor"] > 1 and traced is not state:
         with contextlib.suppress(ValueError):  # the model chooses its operations by its sizes
-            partial = cost.partial_sums(trace(state), program)
+            partial = partial_sums(trace(state), program)
             communication["sum_activations"] = _all_reduced(partial, sizes["tensor"])
     shards = {
         (x.shape, x.dtype): _bytes(part)

@@ -20,7 +20,7 @@ DEVICES = {"rtol": 1e-3, "atol": 1e-4}
 """many devices and one, vmapped seeds and one: parameters after two steps"""
 RUN = {"rtol": 1e-7, "atol": 1e-5}
 """whole runs of plain gradients on different devices or processes"""
-HALF = {"rtol": 2e-2, "atol": 2e-2}
+COARSE = {"rtol": 2e-2, "atol": 2e-2}
 """a layer in bfloat16 and the same layer in float32"""
 DOUBLE = {"rtol": 1e-9, "atol": 1e-12}
 """arithmetic in float64: an identity, or an independent implementation"""
