@@ -72,6 +72,19 @@ def test_stale_records_are_measured_again(entry, monkeypatch, capsys):
     assert cli.main(["records", "--rerun"]) == 0 and len(commands) == 3
 
 
+def test_the_quickest_record_is_measured_first_and_a_comparison_by_bench(monkeypatch):
+    found = {entry.name: entry for entry in (*catalogue.entries(), *catalogue.benchmarks())}
+    named = [found[name] for name in ("lm/llama", "bench/topology", "rl/ppo")]
+    started = []
+    done = lambda command: started.append(command[3:]) or types.SimpleNamespace(returncode=1)
+    monkeypatch.setattr(records.subprocess, "run", done)
+    monkeypatch.setattr(provenance, "commit", lambda: "abc")
+    assert records.rerun(named) == 1
+    seconds = [found[command[1]].result()["wall_seconds"] for command in started]
+    assert seconds == sorted(seconds) and len(set(seconds)) == 3
+    assert ["bench", "bench/topology", "--record"] in started
+
+
 def test_verdicts_follow_claims_that_have_changed(entry, monkeypatch, capsys):
     module = experiment.imported(entry)
     claim = module.CLAIMS[0]
@@ -79,6 +92,10 @@ def test_verdicts_follow_claims_that_have_changed(entry, monkeypatch, capsys):
     assert cli.main(["records", "--judge"]) == 0
     [verdict] = entry.result()["claims"]
     assert not verdict["kept"] and verdict["source"] == "a higher bound"
+    monkeypatch.setattr(module, "CLAIMS", (type(claim)(claim.metric, ">=", 1e9, "a new source"),))
+    assert cli.main(["records", "--judge"]) == 0
+    assert [v["source"] for v in entry.result()["claims"]] == ["a new source"]
+    [verdict] = entry.result()["claims"]
     assert verdict["measured"] == entry.result()["metrics"][claim.metric]
     monkeypatch.setattr(module, "CLAIMS", (type(claim)("unmeasured", ">=", 1, "another"),))
     assert cli.main(["records", "--judge"]) == 2

@@ -109,38 +109,69 @@ def test_options_are_typed_and_parts_chosen(folder, capsys):
     assert "batch must be at least 1" in capsys.readouterr().err
 
 
-# Comparisons of a kind that the table does not have, by file: the literal tolerances.
-OTHER_KINDS = {
-    "parity/test_parity_layers.py": {1e-4},  # sines of large angles
-    "lm/test_language_model.py": {5e-4, 1e-3},  # rotations by large angles; logits that must differ
-    "distributed/test_zero.py": {1e-6, 5e-3},  # arithmetic in the same order; counted bytes
-}
-
-
 def test_the_page_has_the_table_of_tolerances():
     rows = re.findall(r"^\| `([A-Z]+)` \| .* \| ([\d.e-]+) \| ([\d.e-]+) \|$", PAGE, re.M)
     kinds = {name: x for name, x in vars(tolerances).items() if name.isupper()}
     assert {name: {"rtol": float(r), "atol": float(a)} for name, r, a in rows} == kinds
 
 
+def undocumented(text: str, names: tuple[str, ...]) -> list[str]:
+    """The tolerances of the comparisons in a file without a kind of the table or a reason.
+
+    names: keywords of comparisons. Their numbers come from `panorax.testing.tolerances`, or from a
+    constant of the file with a docstring; an integer may multiply them.
+    """
+    tree = ast.parse(text)
+    constants = {
+        node.targets[0].id: after
+        for node, after in zip(tree.body, [*tree.body[1:], None])
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    documented = lambda after: isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+    bare = {name for name, after in constants.items() if name.isupper() and not documented(after)}
+    faults = []
+    for call in ast.walk(tree):
+        if not (isinstance(call, ast.Call) and re.search("close|approx", ast.unparse(call))):
+            continue
+        if ast.unparse(call.func) in SOLVERS:
+            continue
+        for keyword in call.keywords:
+            inside = list(ast.walk(keyword.value))
+            numbers = [x.value for x in inside if isinstance(x, ast.Constant)]
+            is_literal = any(isinstance(x, float) and x for x in numbers) or (
+                isinstance(keyword.value, ast.Constant) and keyword.value.value
+            )
+            used = {x.id for x in inside if isinstance(x, ast.Name)} & bare
+            if keyword.arg in names and (is_literal or used) or keyword.arg is None and used:
+                faults.append(f"line {keyword.value.lineno}: {ast.unparse(keyword)}")
+    return faults
+
+
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+SOLVERS = ("dopri5", "solve_ivp", "RK45")  # their tolerances choose the steps
+
+
+@pytest.mark.parametrize("path", [*TESTS, Path(contract.__file__)], ids=lambda path: path.stem)
+def test_tolerances_come_from_the_table_or_have_a_reason(path):
+    exact = (
+        ("abs", "rel", "tolerance") if path.parent.name in ("parity", "distributed", "lm") else ()
+    )
+    assert undocumented(path.read_text(), ("rtol", "atol", *exact)) == []
+
+
 @pytest.mark.parametrize(
-    "path",
+    "comparison, faults",
     [
-        *(
-            p
-            for folder in ("parity", "distributed", "lm")
-            for p in (ROOT / "tests" / folder).glob("*.py")
-        ),
-        Path(contract.__file__),
+        ("assert_allclose(a, b, **LAYER)", 0),
+        ("assert_allclose(a, b, rtol=0, atol=4 * NOISE)", 0),
+        ("assert_allclose(a, b, atol=1e-5)", 1),
+        ("assert_allclose(a, b, atol=1)", 1),
+        ("assert_allclose(a, b, rtol=1e-5, atol=2 * 1e-5)", 2),
+        ("assert_allclose(a, b, **BARE)", 1),
+        ("partial(assert_trees_all_close, atol=BARE)", 1),
+        ("dopri5(f, x, rtol=1e-5)", 0),
     ],
-    ids=lambda path: path.stem,
 )
-def test_tolerances_come_from_the_table(path):
-    """Literal numbers as `rtol`, `atol`, `tolerance` or `abs`, also as defaults of arguments."""
-    names = ("rtol", "atol", "tolerance", "abs", "rel")
-    tree, found = ast.parse(path.read_text()), set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.keyword) and node.arg in names:
-            found |= {x.value for x in [node.value] if isinstance(x, ast.Constant) and x.value}
-    allowed = OTHER_KINDS.get(f"{path.parent.name}/{path.name}", set())
-    assert found <= allowed, f"{sorted(found - allowed)}: use panorax.testing.tolerances"
+def test_a_tolerance_without_a_reason_is_named(comparison, faults):
+    text = f'NOISE = 0.1\n"""sampling error"""\nBARE = 0.1\n{comparison}\n'
+    assert len(undocumented(text, ("rtol", "atol"))) == faults

@@ -41,3 +41,5 @@ def test_claims_are_judged_only_on_their_own_options():
         "data.path x (not None), run.steps 8 (not 400)"
     )
     assert shown(judged((), {}, {"batch": (1, 2)})) == ""
+    many = judged((claim,), {"loss": 1.0}, {name: (1, 2) for name in "abcde"})
+    assert shown(many).endswith("about: a 2 (not 1), b 2 (not 1), c 2 (not 1), d 2 (not 1), ...")

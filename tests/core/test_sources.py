@@ -27,7 +27,7 @@ from panorax.ops.returns import gae as advantages
 
 
 def system(cfg):
-    return part(cfg), draw(cfg)
+    return part(cfg), draw(cfg), draws(cfg)
 
 
 def part(cfg):
@@ -37,6 +37,10 @@ def part(cfg):
 
 def draw(cfg):
     return figures.panels(2)
+
+
+def draws(rng):
+    return rng.normal(3)
 
 
 def unused(cfg):
@@ -82,11 +86,35 @@ def test_what_changes_no_number_changes_no_digest(digest, config, system):
         (("n_envs=N", "n_envs=N, length=2"), ("", "")),
         (("", ""), ("advantages(cfg)", "advantages(cfg, 1)")),
         (("", ""), ("returns import gae as", "returns import td as")),
+        (("", ""), ("normal(3)", "normal(4)")),
         (("", ""), ("part(cfg), ", "part(unused(cfg)), ")),
     ],
 )
 def test_what_may_change_a_number_changes_the_digest(digest, config, system):
     assert digest(config, system) != digest()
+
+
+def test_an_import_inside_a_function_and_a_function_of_a_module_are_reached(tmp_path, monkeypatch):
+    """A change of `gae` reaches a system that imports its module late and reads it from there."""
+    (tmp_path / "config.py").write_text(CONFIG.replace("rl.ppo", "core.net"))
+    late = "def system(cfg):\n    from panorax.ops import returns\n\n    return returns.gae(cfg)\n"
+    (tmp_path / "system.py").write_text(late)
+    files = (tmp_path / "config.py", tmp_path / "system.py")
+    assert sources.imports(files[1]) == {"panorax.ops.returns"}
+    before, source = sources.digest(*files), sources.source_of("panorax.ops.returns")
+    where = sources.source_of.__wrapped__
+    text = source.read_text()
+    negated = text.replace("return advantage_TN", "return -advantage_TN")
+    longer = text + "\n\ndef unreached():\n    return 1\n"
+    for code, changes in ((negated, True), (longer, False)):
+        edited = tmp_path / f"{changes}.py"
+        edited.write_text(code)
+        monkeypatch.setattr(
+            sources, "source_of", lambda n: edited if n == "panorax.ops.returns" else where(n)
+        )
+        sources.digest.cache_clear()
+        assert (sources.digest(*files) != before) == changes
+    sources.digest.cache_clear()
 
 
 def test_a_comparison_reaches_the_programs_that_it_starts():

@@ -44,10 +44,10 @@ def test_one_update_is_gradient_descent(key):
     state, metrics = step(fresh(), (X, Y), key)
     error = X @ PARAMS["w"] + PARAMS["b"] - Y[:, 0]
     gradient = 2 * X.T @ error / 8
-    np.testing.assert_allclose(state.params["w"], PARAMS["w"] - 0.1 * gradient, rtol=1e-5)
-    np.testing.assert_allclose(metrics["loss"], np.mean(error**2), rtol=1e-5)
+    np.testing.assert_allclose(state.params["w"], PARAMS["w"] - 0.1 * gradient, **NUMBER)
+    np.testing.assert_allclose(metrics["loss"], np.mean(error**2), **NUMBER)
     np.testing.assert_allclose(
-        metrics["grad_norm"], np.sqrt(np.sum(gradient**2) + (2 * error.mean()) ** 2), rtol=1e-5
+        metrics["grad_norm"], np.sqrt(np.sum(gradient**2) + (2 * error.mean()) ** 2), **NUMBER
     )
     assert int(state.extra) == 1 and int(state.step) == 7
 
@@ -56,8 +56,8 @@ def test_one_update_is_gradient_descent(key):
 def test_accumulation_changes_nothing_but_memory(key, n):
     whole, whole_metrics = step(fresh(), (X, Y), key)
     parts, parts_metrics = step(fresh(), (X, Y), key, accumulate=n)
-    np.testing.assert_allclose(parts.params["w"], whole.params["w"], rtol=1e-5)
-    np.testing.assert_allclose(parts_metrics["loss"], whole_metrics["loss"], rtol=1e-5)
+    np.testing.assert_allclose(parts.params["w"], whole.params["w"], **NUMBER)
+    np.testing.assert_allclose(parts_metrics["loss"], whole_metrics["loss"], **NUMBER)
     assert int(parts.extra) == n
 
 
@@ -101,10 +101,10 @@ def test_inside_shard_map_an_update_equals_one_device_with_one_all_reduce(key, a
     )
     many, metrics = sharded(fresh(), (X, Y), key)
     one, one_metrics = step(fresh(), (X, Y), key)
-    np.testing.assert_allclose(many.params["w"], one.params["w"], rtol=1e-5)
-    np.testing.assert_allclose(many.params["b"], one.params["b"], rtol=1e-5)
+    np.testing.assert_allclose(many.params["w"], one.params["w"], **NUMBER)
+    np.testing.assert_allclose(many.params["b"], one.params["b"], **NUMBER)
     for name, value in one_metrics.items():
-        np.testing.assert_allclose(metrics[name], value, rtol=1e-5)
+        np.testing.assert_allclose(metrics[name], value, **NUMBER)
     assert int(many.extra) == accumulate
     [exchange] = collectives(sharded.lower(fresh(), (X, Y), key).compile().as_text())
     assert (exchange.kind, exchange.times) == ("all-reduce", 1)
@@ -130,8 +130,8 @@ def test_inside_shard_map_a_split_parameter_gets_the_gradient_of_its_shard(key, 
         jax.shard_map(per_device, mesh=mesh, in_specs=(where, part, whole), out_specs=where)
     )(fresh(), rows, key)
     one, _ = step(fresh(), rows, key)
-    np.testing.assert_allclose(many.params["w"], one.params["w"], rtol=1e-5)
-    np.testing.assert_allclose(many.params["b"], one.params["b"], rtol=1e-5)
+    np.testing.assert_allclose(many.params["w"], one.params["w"], **NUMBER)
+    np.testing.assert_allclose(many.params["b"], one.params["b"], **NUMBER)
 
 
 def test_descend_is_a_sequence_of_updates():

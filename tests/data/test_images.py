@@ -4,6 +4,7 @@ import pytest
 
 from panorax.core.errors import UserError
 from panorax.data import images
+from panorax.testing.tolerances import NUMBER
 
 FILES = [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]
 
@@ -42,8 +43,8 @@ def test_batches_are_scaled_and_visit_each_image_once_an_epoch(cifar):
     assert sorted(np.concatenate([first["label"], second["label"]])) == sorted(split.label)
     chex.assert_type([first["x"], first["label"]], [np.float32, np.int32])
     row = int(np.argmax((images.scaled(split.x) == first["x"][0]).all((1, 2, 3))))
-    np.testing.assert_allclose(first["x"][0], split.x[row] / 127.5 - 1, atol=1e-6)
-    np.testing.assert_allclose(images.held_out(cfg)["x"], split.x_held / 127.5 - 1, atol=1e-6)
+    np.testing.assert_allclose(first["x"][0], split.x[row] / 127.5 - 1, **NUMBER)
+    np.testing.assert_allclose(images.held_out(cfg)["x"], split.x_held / 127.5 - 1, **NUMBER)
 
 
 def test_the_parent_folder_is_accepted(cifar, tmp_path_factory):

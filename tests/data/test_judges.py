@@ -9,6 +9,10 @@ import pytest
 
 from panorax.data import judges
 from panorax.data.judges import Judge
+from panorax.testing.tolerances import NUMBER
+
+NOISE = {"atol": 0.03}
+"""sampling error of the moments of 20,000 draws"""
 
 CLASSES = 3
 RNG = np.random.default_rng(0)
@@ -43,7 +47,7 @@ def test_a_missing_class_lowers_accuracy_and_the_number_of_classes():
     x = np.where((real["label"] == 2)[:, None, None, None], real["x"] - [[[2]], [[0]]], real["x"])
     assert judges.variety(JUDGE, x, real["label"]).classes == CLASSES - 1
     accuracy = judges.quality(JUDGE, x, real["label"]).accuracy
-    np.testing.assert_allclose(accuracy, 2 / 3, rtol=1e-6)
+    np.testing.assert_allclose(accuracy, 2 / 3, **NUMBER)
 
 
 def test_a_class_counts_with_at_least_half_of_its_share():
@@ -58,7 +62,7 @@ def test_diversity_is_the_minimum_over_classes():
     real = JUDGE.train
     x = real["x"].copy()
     x[real["label"] == 1, 1] *= 0.25
-    np.testing.assert_allclose(judges.variety(JUDGE, x, real["label"]).diversity, 0.25, rtol=0.05)
+    np.testing.assert_allclose(judges.variety(JUDGE, x, real["label"]).diversity, 0.25, **NUMBER)
 
 
 def test_diversity_is_a_mean_over_pairs_of_different_images():
@@ -67,7 +71,7 @@ def test_diversity_is_a_mean_over_pairs_of_different_images():
     apart = lambda a: np.mean([np.linalg.norm(p - q) for p, q in itertools.combinations(a, 2)])
     real = JUDGE.train["x"].reshape(CLASSES, 200, 2)
     expected = min(apart(a) / apart(b) for a, b in zip(rows, real))
-    np.testing.assert_allclose(judges.variety(JUDGE, **few).diversity, expected, rtol=1e-4)
+    np.testing.assert_allclose(judges.variety(JUDGE, **few).diversity, expected, **NUMBER)
 
 
 @pytest.mark.parametrize("n", [1, 4])
@@ -87,8 +91,8 @@ def test_class_gaussians_have_the_moments_of_their_class():
     for c in range(CLASSES):
         real = JUDGE.train["x"][JUDGE.train["label"] == c].reshape(-1, 2)
         drawn = x[label == c]
-        np.testing.assert_allclose(drawn.mean(0), real.mean(0), atol=0.03)
-        np.testing.assert_allclose(np.cov(drawn.T), np.cov(real.T), atol=0.03)
+        np.testing.assert_allclose(drawn.mean(0), real.mean(0), **NOISE)
+        np.testing.assert_allclose(np.cov(drawn.T), np.cov(real.T), **NOISE)
 
 
 def test_copies_have_distance_zero_to_training_images():

@@ -7,6 +7,7 @@ from panorax.core.errors import UserError
 from panorax.data import corpus, readers, text, tokenizer
 from panorax.data.readers import read_documents
 from panorax.lm import baselines
+from panorax.testing.tolerances import NUMBER
 
 STORIES = [f"story {i}\n\n" + " ".join(f"word{(i * j) % 97}" for j in range(60)) for i in range(40)]
 PAIRS = tokenizer.BytePairs.train(STORIES, 300)
@@ -161,7 +162,7 @@ def test_ngram_bits_equal_the_recursion():
         for i in range(len(held_out))
     ]
     measured = baselines.ngram_bits_per_byte(train, held_out, order)
-    np.testing.assert_allclose(measured, np.mean(bits), rtol=1e-6)
+    np.testing.assert_allclose(measured, np.mean(bits), **NUMBER)
 
 
 def test_xz_is_primed_with_the_training_text():

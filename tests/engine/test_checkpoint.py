@@ -147,6 +147,18 @@ def test_a_damaged_checkpoint_is_renamed_and_the_previous_one_used(tmp_path, cap
         assert int(checkpoints.restore(abstract(state(0))).step) == 2
 
 
+def test_checkpoints_keep_their_names_if_all_are_damaged(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(state(step))
+    for step in ("1", "2"):
+        (tmp_path / step / "state" / "_METADATA").unlink()
+    with Checkpoints(tmp_path) as checkpoints:
+        with pytest.raises(UserError, match="is whole and fits this config; step 2: state/_META"):
+            checkpoints.restore(abstract(state(0)))
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"1", "2"}
+
+
 def test_a_checkpoint_without_a_seal_is_used(tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(state(1))

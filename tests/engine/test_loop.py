@@ -132,7 +132,12 @@ def test_metrics_that_are_not_finite_are_null_in_json(tmp_path):
 
 def test_on_nan_skip_skips_and_counts_bad_steps(tmp_path):
     state, _ = run(
-        tmp_path, 8, counter(lambda step: (step == 2) | (step == 5)), chunk=4, on_nan="skip"
+        tmp_path,
+        8,
+        counter(lambda step: (step == 2) | (step == 5)),
+        chunk=4,
+        on_nan="skip",
+        max_skipped=2,
     )
     assert int(state.step) == 8 and float(state.params["sum"]) == sum(range(8)) - 2 - 5
     records = [r for r in read_metrics(tmp_path / "metrics.jsonl") if r["split"] == "train"]

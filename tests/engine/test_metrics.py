@@ -5,6 +5,11 @@ import pytest
 
 from panorax.core.errors import UserError
 from panorax.engine.metrics import CURVES, Log, draw_curves, read_metrics
+from panorax.generative import flow_matching, gan
+from panorax.lm import language_model
+from panorax.rl import ppo
+from panorax.theory import elbo
+from panorax.vision import classifier
 
 
 def write(directory, steps, start=0, out=None):
@@ -66,6 +71,22 @@ def test_curves_of_reinforcement_learning_count_environment_steps():
     assert list(ax.lines[0].get_xdata()) == [1280, 2560]
     [ax] = draw_curves(records, {"tokens": 128}).axes
     assert ax.get_xlabel() == "step" and list(ax.lines[0].get_xdata()) == [10, 20]
+
+
+def test_curves_have_the_units_of_their_metrics():
+    records = [{"step": 1, "split": "eval", "eval_loss": 2.0, "eval_bits_per_byte": 1.0}]
+    axes = draw_curves(records, {}, {"loss": "nats per token"}).axes
+    assert [ax.get_ylabel() for ax in axes] == ["loss\n(nats per token)", "bits per byte"]
+
+
+@pytest.mark.parametrize("system", [gan, flow_matching, ppo, classifier, language_model, elbo])
+def test_a_label_with_its_unit_is_as_short_as_its_panel(system):
+    names = [*system.UNITS]
+    figure = draw_curves([{"step": 1, **dict.fromkeys(names, 1.0)}], {}, system.UNITS)
+    figure.draw_without_rendering()
+    for ax in figure.axes[: len(names)]:
+        label = ax.yaxis.label.get_window_extent()
+        assert 0 <= label.y0 and label.y1 <= figure.bbox.height, ax.get_ylabel()
 
 
 @pytest.mark.parametrize("line", ["null", "[]", "5", '{"loss": 1.0}', '{"step": 1', "\ufffd"])

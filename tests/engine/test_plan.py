@@ -14,8 +14,11 @@ from panorax.engine import plan
 from panorax.engine.run import with_shardings
 from panorax.lm import language_model
 from panorax.nets.decoders import llama
+from panorax.parallel.measures import collectives
 from panorax.parallel.sharding import make_mesh, mesh_sizes, placement, planned_mesh
 
+SCALARS = 2e-3
+"""share of one number per token among the bytes of the activations"""
 MODEL = llama.Model(vocab=512, d_model=128, n_layers=4, n_heads=8, n_kv_heads=4, d_ff=256)
 LM = dataclasses.replace(small_llama.get_config(), model=MODEL, batch=16, context=128, stride=128)
 REMAT = dataclasses.replace(LM, model=dataclasses.replace(MODEL, remat="layers"))
@@ -29,8 +32,8 @@ WIDE = dataclasses.replace(  # gradients need more memory than activations
 PPO = dataclasses.replace(ppo.get_config(), n_envs=512)
 
 
-def allocated(cfg, mesh):
-    """Memory that the compiler allocates for a training step on each device of a mesh."""
+def compiled(cfg, mesh):
+    """The compiled training step on a mesh."""
     system, key = module_of(cfg).system(cfg), jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(system.init_state, key)
     place = placement(system, state, make_mesh(mesh))
@@ -42,9 +45,12 @@ def allocated(cfg, mesh):
         step = jax.jit(
             system.train_step, donate_argnums=0, out_shardings=(place.state, place.replicated)
         )
-        return (
-            step.lower(with_shardings(state, place.state), batch, key).compile().memory_analysis()
-        )
+        return step.lower(with_shardings(state, place.state), batch, key).compile()
+
+
+def allocated(cfg, mesh):
+    """Memory that the compiler allocates for a training step on each device of a mesh."""
+    return compiled(cfg, mesh).memory_analysis()
 
 
 @pytest.mark.parametrize(
@@ -78,6 +84,32 @@ def test_micro_batches_share_the_activations_and_communicate_for_each():
     assert whole.communication["gather_parameters"] == 2 * 0.75 * bytes_of_parameters
     assert split.communication["sum_gradients"] == 4 * 0.75 * bytes_of_parameters
     assert split.communication["gather_parameters"] == 4 * whole.communication["gather_parameters"]
+
+
+def test_the_plan_agrees_with_the_all_reduces_over_tensor():
+    """Each device of a ring of n sends 2 (n - 1) / n of the bytes of an all-reduce."""
+    cfg = dataclasses.replace(REMAT, accumulate=2)
+    exchanged = collectives(compiled(cfg, "tensor=4").as_text())
+    assert {c.kind for c in exchanged} == {"all-reduce"}
+    planned = plan.plan(language_model.system(cfg), mesh_sizes("tensor=4")).communication
+    sent = 1.5 * sum(c.bytes for c in exchanged)
+    assert planned["sum_activations"] == pytest.approx(sent, rel=SCALARS)
+    stream = 4 * cfg.batch * cfg.context * MODEL.d_model  # bytes of the residual stream
+    assert sent == pytest.approx(1.5 * stream * (8 * MODEL.n_layers + 2), rel=SCALARS)
+
+
+def test_the_plan_says_if_it_does_not_count_the_activations_over_tensor(monkeypatch, capsys):
+    command = "plan lm/llama --devices 2 --mesh tensor=2".split()
+    assert cli.main(command) == 0
+    out = capsys.readouterr().out
+    assert "B  sent by each device to sum activations" in out and "not counted" not in out
+
+    def different(whole, part):
+        raise ValueError("different sums")
+
+    monkeypatch.setattr(plan, "partial_sums", different)
+    assert cli.main(command) == 0
+    assert "and activations over tensor, which are not counted" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("cfg", [PPO, LM, digits.get_config()], ids=["ppo", "llama", "digits"])

@@ -15,6 +15,7 @@ from panorax.configs.lm import llama
 
 from panorax import cli
 from panorax.core import config
+from panorax.core.errors import UserError
 from panorax.engine import run
 from panorax.engine.metrics import read_metrics
 from panorax.lm import language_model
@@ -107,6 +108,21 @@ def test_a_run_is_resumed_on_another_mesh(tmp_path, story):
     )
     whole, moved = state_of(tmp_path / "whole").params, state_of(tmp_path / "moved").params
     chex.assert_trees_all_close(whole, moved, **RUN)
+
+
+def test_a_resumed_run_keeps_the_mesh_unless_another_is_typed(tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text(config.to_json(llama.get_config(), mesh="data=2"))
+    meshes = []
+
+    def stop(name, module, cfg, directory, resume, mesh, formats):
+        meshes.append(mesh)
+        raise UserError("stopped")
+
+    monkeypatch.setattr(run, "run", stop)
+    for typed in ([], ["--mesh", "data=4"]):
+        command = ["run", "lm/llama", "--resume", "--workdir", str(tmp_path), *typed]
+        assert cli.main(command) == 2
+    assert meshes == ["data=2", "data=4"]
 
 
 def test_many_devices_give_the_numbers_of_one(tmp_path, story):
@@ -331,9 +347,19 @@ def test_the_seed_and_the_schedule_of_checkpoints_leave_claims_judged(tmp_path):
     (tmp_path / "config.json").write_text(config.to_json(steps))
     (tmp_path / "resumes.jsonl").write_text(
         '{"step": 3, "changed": {"optim.peak-lr": [0.1, 0.2], "run.keep": [2, 3]}}\n'
+        '{"step": 5, "changed": {"optim.peak-lr": [0.2, 0.4], "mesh": ["data=1", "data=2"]}}\n'
     )
-    resumed = {"optim.peak-lr": [0.1, 0.2], "run.steps": (1, 4000)}
+    resumed = {"optim.peak-lr": [0.2, 0.4], "run.steps": (1, 4000)}
     assert run.deviations(llama, cfg, tmp_path) == resumed
+
+
+def test_a_run_whose_options_changed_when_it_was_resumed_is_no_record(tmp_path, capsys):
+    (tmp_path / "config.json").write_text(config.to_json(llama.get_config(), mesh=""))
+    (tmp_path / "resumes.jsonl").write_text('{"step": 3, "changed": {"batch": [64, 32]}}\n')
+    command = ["run", "lm/llama", "--record", "--resume", "--workdir", str(tmp_path)]
+    assert cli.main(command) == 2
+    assert "as it is; this run changes batch\n" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "resumes.jsonl"}
 
 
 @pytest.mark.parametrize(

@@ -105,3 +105,19 @@ def test_figures_are_written_in_every_format_that_is_asked_for(tmp_path):
     study.measure({"a": PARTS["a"]}, KEY, tmp_path, io.StringIO(), ("png", "pdf"))
     assert {path.name for path in tmp_path.glob("a.*")} == {"a.txt", "a.png", "a.pdf"}
     assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_a_kept_part_names_the_pictures_that_it_cannot_draw_in_a_new_format(tmp_path):
+    study.measure({"a": PARTS["a"]}, KEY, tmp_path, io.StringIO())
+    lines = {}
+    for formats in (("png",), ("png", "pdf")):
+        study.measure(PARTS, KEY, tmp_path, out := io.StringIO(), formats)
+        lines[formats] = out.getvalue().splitlines()[0]
+        (tmp_path / "parts" / "b.json").unlink()
+    file = tmp_path / "parts" / "a.json"
+    assert lines["png",] == "part 1 of 3, a: kept from before"
+    assert lines["png", "pdf"] == f"{lines['png',]}, without a.pdf: delete {file} to draw them"
+    assert (tmp_path / "b.pdf").exists() and not (tmp_path / "a.pdf").exists()
+    file.unlink()
+    study.measure(PARTS, KEY, tmp_path, io.StringIO(), formats)
+    assert (tmp_path / "a.pdf").exists()

@@ -16,6 +16,7 @@ from panorax.core.errors import UserError
 from panorax.core.net import Net, stateful, stateless
 from panorax.core.spec import P
 from panorax.generative import gan, seeds
+from panorax.testing.tolerances import NUMBER
 
 KEY = jax.random.key(0)
 GAMES = tuple(gan.GAMES)
@@ -33,20 +34,20 @@ def test_the_loss_of_the_optimal_discriminator_is_a_jensen_shannon_divergence(p,
 
     optimum = jnp.log(p / q)
     value, slope = jax.value_and_grad(loss)(optimum)
-    np.testing.assert_allclose(jax.nn.sigmoid(optimum), p / (p + q), rtol=1e-5)
-    np.testing.assert_allclose(slope, 0, atol=1e-6)
+    np.testing.assert_allclose(jax.nn.sigmoid(optimum), p / (p + q), **NUMBER)
+    np.testing.assert_allclose(slope, 0, **NUMBER)
     mean = (p + q) / 2
     divergence = (np.sum(p * np.log(p / mean)) + np.sum(q * np.log(q / mean))) / 2
-    np.testing.assert_allclose(value, np.log(4) - 2 * divergence, atol=1e-5)
+    np.testing.assert_allclose(value, np.log(4) - 2 * divergence, **NUMBER)
 
 
 @given(st.floats(-20, 20), st.floats(-20, 20), st.floats(-5, 5))
 def test_the_relativistic_losses_depend_only_on_the_difference_of_scores(real, fake, shift):
     game = gan.GAMES["relativistic"]
     for loss in game:
-        np.testing.assert_allclose(loss(real + shift, fake + shift), loss(real, fake), atol=1e-4)
+        np.testing.assert_allclose(loss(real + shift, fake + shift), loss(real, fake), **NUMBER)
     np.testing.assert_allclose(game.generator(real, fake), game.discriminator(fake, real))
-    np.testing.assert_allclose(game.discriminator(real, real), np.log(2), rtol=1e-6)
+    np.testing.assert_allclose(game.discriminator(real, real), np.log(2), **NUMBER)
 
 
 def dirac() -> gan.Nets:
@@ -96,16 +97,16 @@ def test_the_generator_plays_against_the_updated_discriminator():
     sigmoid, x = lambda t: 1 / (1 + np.exp(-t)), np.tanh(0.5)
     psi = 0.5 - 0.1 * (sigmoid(0.5 * x) * x + (0.6 + 0.4) * 0.5)
     theta = 0.5 + 0.3 * sigmoid(-psi * x) * psi * (1 - x**2)
-    np.testing.assert_allclose(states.params["discriminator"]["psi"][0], psi, rtol=1e-5)
-    np.testing.assert_allclose(states.params["generator"]["theta"][0], theta, rtol=1e-5)
-    np.testing.assert_allclose(states.extra.ema["theta"][0], 0.05 + 0.9 * theta, rtol=1e-5)
+    np.testing.assert_allclose(states.params["discriminator"]["psi"][0], psi, **NUMBER)
+    np.testing.assert_allclose(states.params["generator"]["theta"][0], theta, **NUMBER)
+    np.testing.assert_allclose(states.extra.ema["theta"][0], 0.05 + 0.9 * theta, **NUMBER)
     loss_d = np.log(2) + np.log1p(np.exp(0.5 * x)) + 0.125
     loss_g = np.log1p(np.exp(-psi * x))
-    np.testing.assert_allclose(metrics["discriminator_loss"][0], loss_d, rtol=1e-5)
-    np.testing.assert_allclose(metrics["generator_loss"][0], loss_g, rtol=1e-5)
-    np.testing.assert_allclose(metrics["loss"][0], loss_d + loss_g, rtol=1e-5)
-    np.testing.assert_allclose(metrics["penalty"][0], 0.125, rtol=1e-5)
-    np.testing.assert_allclose(metrics["mean_gap"][0], x**2, rtol=1e-5)
+    np.testing.assert_allclose(metrics["discriminator_loss"][0], loss_d, **NUMBER)
+    np.testing.assert_allclose(metrics["generator_loss"][0], loss_g, **NUMBER)
+    np.testing.assert_allclose(metrics["loss"][0], loss_d + loss_g, **NUMBER)
+    np.testing.assert_allclose(metrics["penalty"][0], 0.125, **NUMBER)
+    np.testing.assert_allclose(metrics["mean_gap"][0], x**2, **NUMBER)
 
 
 def test_r1_is_taken_at_real_and_r2_at_generated_images():
@@ -122,8 +123,8 @@ def test_r1_is_taken_at_real_and_r2_at_generated_images():
         loss = gan.discriminator_loss_fn({}, (), batch, None, ({}, ()), nets, game, cfg)
         return loss[1][1]["penalty"]
 
-    np.testing.assert_allclose(penalty(1.0, 0.0), (5 + 1) / 2 / 2, rtol=1e-6)
-    np.testing.assert_allclose(penalty(0.0, 1.0), 0.5 / 2, rtol=1e-6)
+    np.testing.assert_allclose(penalty(1.0, 0.0), (5 + 1) / 2 / 2, **NUMBER)
+    np.testing.assert_allclose(penalty(0.0, 1.0), 0.5 / 2, **NUMBER)
 
 
 def test_each_network_updates_its_state_once_a_step():

@@ -17,6 +17,7 @@ from panorax.core.step import scan_steps, update
 from panorax.data import densities
 from panorax.generative import flow_matching
 from panorax.interop import flax as interop
+from panorax.testing.tolerances import NUMBER
 
 X = np.random.default_rng(0).normal(size=(16, 3)).astype(np.float32)
 Y = np.stack([X.sum(-1), X[:, 0] * X[:, 1]], -1)
@@ -89,10 +90,10 @@ def test_an_nnx_net_computes_what_its_module_computes():
     params, extra = net.init(jax.random.key(3))
     expected = module(X)
     outputs, after = net.apply(params, extra, X, train=True)
-    np.testing.assert_allclose(outputs, expected, rtol=1e-6)
-    np.testing.assert_allclose(after["norm"]["mean"], module.norm.mean[...], rtol=1e-6)
+    np.testing.assert_allclose(outputs, expected, **NUMBER)
+    np.testing.assert_allclose(after["norm"]["mean"], module.norm.mean[...], **NUMBER)
     module.eval()
-    np.testing.assert_allclose(net.apply(params, after, X)[0], module(X), rtol=1e-6)
+    np.testing.assert_allclose(net.apply(params, after, X)[0], module(X), **NUMBER)
 
 
 @pytest.mark.parametrize("kind", NETS)

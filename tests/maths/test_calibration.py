@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from panorax.maths.calibration import calibration_error
+from panorax.testing.tolerances import NUMBER
 
 RNG = np.random.default_rng(0)
 
@@ -21,7 +22,7 @@ def test_calibration_error_follows_its_definition():
     p = RNG.dirichlet(np.ones(4) * 0.4, 200).astype(np.float32)
     label = RNG.integers(0, 4, 200)
     error = calibration_error(jnp.asarray(p), jnp.asarray(label), 7)
-    np.testing.assert_allclose(error, by_definition(p, label, 7), atol=1e-6)
+    np.testing.assert_allclose(error, by_definition(p, label, 7), **NUMBER)
 
 
 def test_calibration_error_of_certain_predictions_is_their_error_rate():

@@ -8,6 +8,12 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from scipy.stats import norm
 
 from panorax.maths import lanczos
+from panorax.testing.tolerances import DOUBLE, LAYER, NUMBER
+
+NOISE = {"atol": 0.02}
+"""sampling error of a distribution function from 400 probes"""
+DIFFERENCES = {"atol": 0.01}
+"""error of finite differences on a grid of 300 points"""
 
 N, K = 40, 12
 RNG = np.random.default_rng(0)
@@ -38,8 +44,8 @@ def test_the_basis_is_orthonormal_and_makes_the_matrix_tridiagonal(seed):
         run = RUN(a, jnp.asarray(rng.normal(size=N)))
         v, diagonal, off = (np.asarray(part) for part in (run.basis, run.diagonal, run.off))
         t = np.diag(diagonal) + np.diag(off[:-1], -1) + np.diag(off[:-1], 1)
-        np.testing.assert_allclose(v @ v.T, np.eye(K), atol=1e-12)
-        np.testing.assert_allclose(v @ np.asarray(a) @ v.T, t, atol=1e-11)
+        np.testing.assert_allclose(v @ v.T, np.eye(K), **DOUBLE)
+        np.testing.assert_allclose(v @ np.asarray(a) @ v.T, t, **DOUBLE)
         residual = np.asarray(a) @ v.T - v.T @ t
         assert np.abs(residual[:, :-1]).max() < 1e-11
         assert np.linalg.norm(residual[:, -1]) == pytest.approx(off[-1], rel=1e-9)
@@ -47,7 +53,7 @@ def test_the_basis_is_orthonormal_and_makes_the_matrix_tridiagonal(seed):
 
 def test_a_basis_of_many_steps_stays_orthonormal_in_float32():
     basis = ALL(matrix(np.geomspace(1e-6, 1e3, N)).astype(jnp.float32), jnp.ones(N)).basis
-    np.testing.assert_allclose(basis @ basis.T, np.eye(N), atol=2e-5)
+    np.testing.assert_allclose(basis @ basis.T, np.eye(N), **LAYER)
 
 
 def test_top_eigenpairs_match_scipy_and_their_bounds_hold():
@@ -55,16 +61,16 @@ def test_top_eigenpairs_match_scipy_and_their_bounds_hold():
         a = matrix(SPECTRUM)
         values, vectors, bounds = TOP(a, KEY)
         theirs = eigsh(LinearOperator((N, N), lambda v: np.asarray(a) @ v), 4, which="LA")[0][::-1]
-        np.testing.assert_allclose(values[:3], theirs[:3], rtol=1e-9)
+        np.testing.assert_allclose(values[:3], theirs[:3], **DOUBLE)
         assert (
             np.abs(SPECTRUM[None] - np.asarray(values)[:, None]).min(1)
             <= np.asarray(bounds) + 1e-12
         ).all()
-        np.testing.assert_allclose(np.asarray(a) @ vectors[0], 9 * vectors[0], atol=1e-8)
+        np.testing.assert_allclose(np.asarray(a) @ vectors[0], 9 * vectors[0], **DOUBLE)
         np.testing.assert_allclose(
             np.linalg.norm(np.asarray(a) @ vectors[3] - values[3] * vectors[3]),
             bounds[3],
-            rtol=1e-6,
+            **DOUBLE,
         )
         assert float(bounds[3]) > 1e-6
 
@@ -83,7 +89,7 @@ def test_top_eigenpairs_match_scipy_and_their_bounds_hold():
 def test_n_steps_give_all_n_eigenvalues_repeated_ones_included(eigenvalues):
     with jax.enable_x64(True):
         run = ALL(matrix(eigenvalues), jnp.asarray(RNG.normal(size=N)))
-        np.testing.assert_allclose(lanczos.ritz(run)[0], np.sort(eigenvalues), atol=1e-12)
+        np.testing.assert_allclose(lanczos.ritz(run)[0], np.sort(eigenvalues), **DOUBLE)
         distinct = len(np.unique(eigenvalues))
         assert distinct == N or float(run.off[distinct - 1]) == 0
 
@@ -92,7 +98,7 @@ def test_the_quadrature_is_exact_after_an_invariant_subspace():
     with jax.enable_x64(True):
         low_rank = np.concatenate([np.zeros(N - 2), [1.0, 4.0]])
         spectrum = QUADRATURE(matrix(low_rank), KEY)
-        np.testing.assert_allclose(np.sum(spectrum.weights, 1), 1, rtol=1e-12)
+        np.testing.assert_allclose(np.sum(spectrum.weights, 1), 1, **DOUBLE)
         assert set(
             np.round(np.asarray(spectrum.nodes)[np.asarray(spectrum.weights) > 1e-12], 9)
         ) == {
@@ -154,13 +160,13 @@ def test_the_mean_over_probes_is_the_spectral_density():
     grid = np.linspace(-3, 11, 300)
     exact = norm.cdf((grid[:, None] - SPECTRUM[None]) / 0.3).mean(1)
     np.testing.assert_allclose(
-        lanczos.distribution(lanczos.exactly(SPECTRUM), grid, 0.3), exact, atol=1e-5
+        lanczos.distribution(lanczos.exactly(SPECTRUM), grid, 0.3), exact, **NUMBER
     )
-    np.testing.assert_allclose(lanczos.distribution(many, grid, 0.3), exact, atol=0.02)
+    np.testing.assert_allclose(lanczos.distribution(many, grid, 0.3), exact, **NOISE)
     np.testing.assert_allclose(
         lanczos.density(many, grid, 0.3),
         np.gradient(lanczos.distribution(many, grid, 0.3), grid),
-        atol=0.01,
+        **DIFFERENCES,
     )
     assert np.trapezoid(lanczos.density(many, grid, 0.3), grid) == pytest.approx(1, abs=1e-3)
 
@@ -171,13 +177,13 @@ def test_trees_give_the_eigenpairs_of_vectors():
     flat, back = jax.flatten_util.ravel_pytree(tree)
     product = lambda v: back(a @ jax.flatten_util.ravel_pytree(v)[0])
     values, vectors, _ = jax.jit(lambda key: lanczos.top_eigenpairs(product, tree, 2, 24, key))(KEY)
-    np.testing.assert_allclose(values, [9, 5], rtol=1e-5)
+    np.testing.assert_allclose(values, [9, 5], **NUMBER)
     assert vectors["u"].shape == (2, 2, 10) and vectors["w"][0].shape == (2, 20)
     one = jax.tree.map(lambda x: x[0], vectors)
     np.testing.assert_allclose(
         jax.flatten_util.ravel_pytree(product(one))[0],
         9 * jax.flatten_util.ravel_pytree(one)[0],
-        atol=1e-4,
+        **LAYER,
     )
 
 

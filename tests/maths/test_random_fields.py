@@ -7,6 +7,12 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from panorax.maths import random_fields as rf
+from panorax.testing.tolerances import DOUBLE, NUMBER
+
+NOISE = {"atol": 0.08}
+"""sampling error of variances of 20,000 matrices, and of covariances of 4,000 fields"""
+SHARES = {"atol": 0.02}
+"""sampling error of shares from 20,000 matrices"""
 
 KEY = jax.random.key(0)
 MATRICES = np.asarray(rf.goe(KEY, 20_000, 5))
@@ -17,7 +23,7 @@ SEARCH = jax.jit(lambda key, f: rf.critical_points(f, key, 2, 3.0, 200))
 
 def test_goe_has_its_variances():
     square = MATRICES.var(0)
-    np.testing.assert_allclose(square, 1 + np.eye(5), rtol=0.08)
+    np.testing.assert_allclose(square, 1 + np.eye(5), **NOISE)
     np.testing.assert_array_equal(MATRICES, MATRICES.swapaxes(1, 2))
     assert abs(np.mean(MATRICES[:, 0, 1] * MATRICES[:, 0, 2])) < 0.03
 
@@ -29,7 +35,7 @@ def test_pivots_give_inertia_and_determinant(seed):
         a = a + a.swapaxes(1, 2)
         pivots = np.asarray(PIVOTS(a))
     np.testing.assert_array_equal((pivots < 0).sum(-1), (np.linalg.eigvalsh(a) < 0).sum(-1))
-    np.testing.assert_allclose(pivots.prod(-1), np.linalg.det(a), rtol=1e-8)
+    np.testing.assert_allclose(pivots.prod(-1), np.linalg.det(a), **DOUBLE)
     np.testing.assert_array_equal(
         (pivots[:, :3] < 0).sum(-1), (np.linalg.eigvalsh(a[:, :3, :3]) < 0).sum(-1)
     )
@@ -52,7 +58,7 @@ def test_shares_of_minima_are_the_closed_forms(d):
     share = weight.mean(0) / weight.mean(0).sum()
     left = (weight[:, 0] - share[0] * weight.sum(1)) / weight.mean(0).sum()
     assert abs(share[0] - rf.MINIMA[d]) < 4 * left.std() / len(left) ** 0.5
-    np.testing.assert_allclose(share, share[::-1], atol=0.02)
+    np.testing.assert_allclose(share, share[::-1], **SHARES)
     assert (np.diff(value, axis=1) >= 0).all()
 
 
@@ -90,7 +96,7 @@ def test_a_field_has_its_covariance():
         )
     )
     exact = np.exp(-0.5 * np.sum((np.asarray(x)[:, None] - np.asarray(x)[None]) ** 2, -1))
-    np.testing.assert_allclose(values.T @ values / 4000, exact, atol=0.08)
+    np.testing.assert_allclose(values.T @ values / 4000, exact, **NOISE)
 
 
 def test_all_critical_points_of_a_product_of_waves_are_found_once():
@@ -101,7 +107,7 @@ def test_all_critical_points_of_a_product_of_waves_are_found_once():
     # cos 2x + cos 2y in [0, 3]^2: multiples of pi / 2; points at 0 may lie just outside
     points = ends.x[ends.first]
     inside = (points > 0.1).all(1)
-    np.testing.assert_allclose(points[inside], [[np.pi / 2, np.pi / 2]], atol=1e-3)
+    np.testing.assert_allclose(points[inside], [[np.pi / 2, np.pi / 2]], **NUMBER)
     index, value = ends.index[ends.first], ends.value[ends.first]
     assert index[inside] == 0 and value[inside] == pytest.approx(-2 / 2**0.5)
     grid = np.round(points / (np.pi / 2)).astype(int)
@@ -117,7 +123,7 @@ def test_first_points_are_critical_inside_the_box_and_distinct():
     assert np.abs(np.asarray(jax.vmap(jax.grad(f))(x))).max() < 1e-4
     hessians = np.asarray(jax.vmap(jax.hessian(f))(x))
     np.testing.assert_array_equal(ends.index[ends.first], (np.linalg.eigvalsh(hessians) < 0).sum(1))
-    np.testing.assert_allclose(ends.value[ends.first], jax.vmap(f)(x), atol=1e-5)
+    np.testing.assert_allclose(ends.value[ends.first], jax.vmap(f)(x), **NUMBER)
     apart = np.linalg.norm(x[:, None] - x[None], axis=-1) + 9 * np.eye(len(x))
     assert apart.min() > 0.02
     nearest = np.linalg.norm(ends.x[ends.valid][:, None] - x[None], axis=-1).min(1)

@@ -6,6 +6,10 @@ import pytest
 
 from panorax.core import spec
 from panorax.nets import mlp
+from panorax.testing.tolerances import NUMBER
+
+NOISE = {"rtol": 0.05}
+"""sampling error of a deviation"""
 
 
 def test_the_nonlinearity_follows_every_affine_map():
@@ -13,7 +17,7 @@ def test_the_nonlinearity_follows_every_affine_map():
     x = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
     (w1, b1), (w2, b2) = ((np.asarray(p["w"]), np.asarray(p["b"])) for p in params)
     expected = np.tanh(np.tanh(x @ w1 + b1) @ w2 + b2)
-    np.testing.assert_allclose(jax.jit(mlp.apply)(params, x), expected, atol=1e-6)
+    np.testing.assert_allclose(jax.jit(mlp.apply)(params, x), expected, **NUMBER)
 
 
 @pytest.mark.parametrize("batch", [(), (0,), (2, 4)])
@@ -25,4 +29,4 @@ def test_any_batch_axes_may_precede_the_features(batch):
 def test_unit_inputs_give_outputs_whose_deviation_is_the_gain():
     w = spec.init(mlp.dense_spec(256, 512, mlp.fan_in(2.0)), jax.random.key(0))["w"]
     x = jax.random.normal(jax.random.key(1), (64, 256))
-    np.testing.assert_allclose(jnp.std(x @ w), 2.0, rtol=0.05)
+    np.testing.assert_allclose(jnp.std(x @ w), 2.0, **NOISE)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panorax.ops.attention import attention, causal_mask, sliding_window_mask
+from panorax.testing.tolerances import LAYER, NUMBER, SAME
 
 POSITION = jnp.arange(6)[None, :]
 run = jax.jit(attention)
@@ -34,14 +35,14 @@ def definition(q, k, v, mask):
 )
 def test_attention_equals_its_definition(mask):
     q, k, v = inputs(0)
-    np.testing.assert_allclose(run(q, k, v, mask), definition(q, k, v, np.asarray(mask)), atol=1e-6)
+    np.testing.assert_allclose(run(q, k, v, mask), definition(q, k, v, np.asarray(mask)), **LAYER)
 
 
 @given(st.integers(0, 1000))
 def test_weights_sum_to_one(seed):
     q, k, v = inputs(seed)
     out = run(q, k, np.ones_like(v), causal_mask(POSITION, POSITION))
-    np.testing.assert_allclose(out, 1, atol=1e-6)
+    np.testing.assert_allclose(out, 1, **NUMBER)
 
 
 @given(st.permutations(range(6)))
@@ -49,7 +50,7 @@ def test_output_does_not_depend_on_the_order_of_keys(order):
     q, k, v = inputs(0)
     mask = np.ones((1, 6, 6), bool)
     reordered = run(q, k[:, order], v[:, order], mask)
-    np.testing.assert_allclose(reordered, run(q, k, v, mask), atol=1e-6)
+    np.testing.assert_allclose(reordered, run(q, k, v, mask), **SAME)
 
 
 def test_window_includes_the_query():

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panorax.ops.convolution import conv2d, upsampled_conv2d
+from panorax.testing.tolerances import COARSE, LAYER, NUMBER
 
 SEEDS = st.integers(0, 2**32 - 1)
 ZEROS, ONES, THREES = (((n, n), (n, n)) for n in (0, 1, 3))
@@ -25,7 +26,7 @@ def reference(x, w, stride=1, padding="SAME"):
     )
 
 
-def assert_same(f, g, x, w, atol=1e-5):
+def assert_same(f, g, x, w, atol=LAYER["rtol"]):
     """Outputs are equal, and so are products of a random cotangent with the Jacobians."""
     out, pull_back = jax.vjp(f, x, w)
     expected, expected_pull_back = jax.vjp(g, x, w)
@@ -33,7 +34,7 @@ def assert_same(f, g, x, w, atol=1e-5):
     cotangent = draw(7, out.shape)[0].astype(out.dtype)
     ours, theirs = (out, *pull_back(cotangent)), (expected, *expected_pull_back(cotangent))
     for a, b in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=atol * max(1.0, float(jnp.abs(b).max())))
+        np.testing.assert_allclose(a, b, rtol=0, atol=atol * max(1, float(jnp.abs(b).max())))
 
 
 @pytest.mark.parametrize("width", [1, 3])
@@ -86,7 +87,7 @@ def test_half_precision_is_kept(width):
     y = jax.jit(conv2d)(x, w)
     assert y.dtype == jnp.bfloat16
     exact = reference(x.astype(jnp.float32), w.astype(jnp.float32))
-    np.testing.assert_allclose(y.astype(jnp.float32), exact, rtol=0.02, atol=0.1)
+    np.testing.assert_allclose(y.astype(jnp.float32), exact, **COARSE)
 
 
 def test_second_derivatives_equal_xlas():
@@ -97,4 +98,6 @@ def test_second_derivatives_equal_xlas():
         return jax.jit(jax.grad(lambda w: jnp.sum(slope(w) ** 2)))(w)
 
     ours, theirs = second(conv2d), second(reference)
-    np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-6 * float(jnp.abs(theirs).max()))
+    np.testing.assert_allclose(
+        ours, theirs, rtol=0, atol=NUMBER["rtol"] * float(jnp.abs(theirs).max())
+    )

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from panorax.ops.dot import dot
+from panorax.testing.tolerances import SAME
 
 CASES = {
     "BTD,DF->BTF": (1, (2, 3, 4), (4, 5)),
@@ -25,8 +26,8 @@ def test_dot_and_its_gradients_equal_einsum(letters):
     )
     ours, back = jax.vjp(lambda x, w: dot(x, w, inputs), x, w)
     theirs, expected = jax.vjp(lambda x, w: jnp.einsum(letters, x, w), x, w)
-    np.testing.assert_allclose(ours, theirs, atol=1e-6)
-    chex.assert_trees_all_close(back(jnp.cos(ours)), expected(jnp.cos(ours)), atol=2e-6)
+    np.testing.assert_allclose(ours, theirs, **SAME)
+    chex.assert_trees_all_close(back(jnp.cos(ours)), expected(jnp.cos(ours)), **SAME)
 
 
 def test_a_batch_may_be_empty():

@@ -10,6 +10,12 @@ from panorax.core import spec as core_spec
 from panorax.core.spec import P
 from panorax.ops.dot import dot
 from panorax.ops.low_rank import LowRank, low_rank_factors, merged, merged_tree
+from panorax.testing.tolerances import COARSE, NUMBER
+
+SUMS = {"rtol": 1e-5, "atol": 5e-5}
+"""rounding of sums whose terms cancel"""
+NOISE = {"rtol": 0.05}
+"""sampling error of the variance of 40,000 draws"""
 
 NORMAL = jax.nn.initializers.normal(1.0)
 CASES = {
@@ -50,7 +56,7 @@ def test_the_product_and_its_gradients_equal_the_merged_matrix(letters):
         return [jax.grad(f, argnums=(0, 1), has_aux=True)(weight, x) for f in (product, einsum)]
 
     ours, theirs = both(drawn(p), normal(*shape))
-    chex.assert_trees_all_close(ours, theirs, rtol=1e-5, atol=5e-5)
+    chex.assert_trees_all_close(ours, theirs, **SUMS)
 
 
 @pytest.mark.parametrize("letters", CASES)
@@ -77,9 +83,9 @@ def test_stacked_layers_are_scanned_rematerialised_and_merged():
         return jnp.sum(jax.lax.scan(jax.checkpoint(step), normal(5, 6), weight)[0])
 
     whole = merged(weight)
-    np.testing.assert_allclose(through(weight).w, through(whole), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(through(weight).w, through(whole), **NUMBER)
     expected = weight.w + 1.5 * np.einsum("lhkr,lrd->lhkd", weight.a, weight.b)
-    np.testing.assert_allclose(whole, expected, atol=5e-6)
+    np.testing.assert_allclose(whole, expected, **NUMBER)
 
 
 def test_vmap_maps_over_stacked_factors():
@@ -87,7 +93,7 @@ def test_vmap_maps_over_stacked_factors():
     mapped = jax.vmap(dot, in_axes=(None, 0))(x, weight)
     for i in range(3):
         single = dot(x, jax.tree.map(lambda leaf: leaf[i], weight))
-        np.testing.assert_allclose(mapped[i], single, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(mapped[i], single, **NUMBER)
 
 
 def test_products_keep_half_precision_and_merging_keeps_the_dtype_of_w():
@@ -97,7 +103,7 @@ def test_products_keep_half_precision_and_merging_keeps_the_dtype_of_w():
     half = LowRank(weight.w.astype(jnp.bfloat16), weight.a, weight.b, weight.scale)
     assert merged(half).dtype == jnp.bfloat16
     exact = merged(weight)
-    np.testing.assert_allclose(merged(half).astype(np.float32), exact, rtol=0.02, atol=0.02)
+    np.testing.assert_allclose(merged(half).astype(np.float32), exact, **COARSE)
 
 
 def test_factors_have_the_axes_of_the_matrix():
@@ -107,7 +113,7 @@ def test_factors_have_the_axes_of_the_matrix():
     assert factors["b"].shape == (3, 5, 2, 8) and factors["b"].outputs == 2
     assert factors["b"].axes == ("layers", "rank", "heads", "head_dim")
     a = factors["a"].init(jax.random.key(0), (2, 4, 5000), jnp.float32)
-    np.testing.assert_allclose(np.var(a), 1 / 4, rtol=0.05)
+    np.testing.assert_allclose(np.var(a), 1 / 4, **NOISE)
 
 
 def test_merged_tree_merges_each_leaf():

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panorax.ops.positions import rope, rope_frequencies, sinusoidal
+from panorax.testing.tolerances import NUMBER
 
 K = 8
 rotate = jax.jit(rope)
@@ -25,12 +26,12 @@ def test_scores_depend_only_on_the_difference_of_positions(i, j, shift):
 def test_rope_rotates_half_split_pairs():
     x = np.asarray(rotate(Q, np.array([[3]]), rope_frequencies(K, 10_000.0)))
     pairs = (Q[0, 0, 0, :4] + 1j * Q[0, 0, 0, 4:]) * np.exp(3j * 10_000.0 ** (-np.arange(4) / 4))
-    np.testing.assert_allclose(x[0, 0, 0], np.concatenate([pairs.real, pairs.imag]), atol=1e-6)
+    np.testing.assert_allclose(x[0, 0, 0], np.concatenate([pairs.real, pairs.imag]), **NUMBER)
 
 
 def test_sinusoidal_features_are_cosines_then_sines():
     features = sinusoidal(jnp.array([0.0, 2.0]), 4)
     expected = [[1, 1, 0, 0], [np.cos(2), np.cos(0.02), np.sin(2), np.sin(0.02)]]
-    np.testing.assert_allclose(features, expected, atol=1e-6)
+    np.testing.assert_allclose(features, expected, **NUMBER)
     with pytest.raises(ValueError, match="even width"):
         sinusoidal(jnp.array([0.0]), 3)

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panorax.ops.returns import gae
+from panorax.testing.tolerances import LAYER
 
 T, N = 7, 3
 run = jax.jit(gae)
@@ -28,14 +29,14 @@ def loop(reward, value, next_value, terminated, truncated, discount, lambda_):
 @given(st.integers(0, 1000), st.floats(0, 1), st.floats(0, 1))
 def test_gae_equals_the_recursion_in_a_loop(seed, discount, lambda_):
     inputs = (*drawn(seed), discount, lambda_)
-    np.testing.assert_allclose(run(*inputs), loop(*inputs), atol=1e-5)
+    np.testing.assert_allclose(run(*inputs), loop(*inputs), **LAYER)
 
 
 @given(st.integers(0, 1000))
 def test_lambda_0_gives_the_td_error(seed):
     reward, value, next_value, terminated, _ = drawn(seed)
     td_error = reward + 0.9 * ~terminated * next_value - value
-    np.testing.assert_allclose(run(*drawn(seed), 0.9, 0.0), td_error, atol=1e-5)
+    np.testing.assert_allclose(run(*drawn(seed), 0.9, 0.0), td_error, **LAYER)
 
 
 @given(st.integers(0, 1000))
@@ -49,4 +50,4 @@ def test_lambda_1_gives_the_return_minus_the_value(seed):
         returns = reward[t] + 0.9 * returns
         expected[t] = returns - value[t]
     advantage = run(reward, value, tail, never, never, 0.9, 1.0)
-    np.testing.assert_allclose(advantage, expected, atol=1e-4)
+    np.testing.assert_allclose(advantage, expected, **LAYER)

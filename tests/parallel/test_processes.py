@@ -15,6 +15,7 @@ from panorax.core import config
 from panorax.engine import run
 from panorax.engine.metrics import read_metrics
 from panorax.parallel import processes
+from panorax.testing.tolerances import RUN, SAME
 
 STORIES = "\n".join(f"once upon a time {i} frogs sat on {i * i % 91} leaves" for i in range(400))
 SMALL = (
@@ -107,10 +108,10 @@ def state_of(directory):
     return run.restore(directory, config.module_of(cfg).system(cfg).init_state)
 
 
-def assert_close(a, b, atol):
+def assert_close(a, b, **kind):
     """Parameters, optimiser states and steps are close."""
     a, b = ((x.params, x.opt, x.step) for x in (a, b))
-    chex.assert_trees_all_close(a, b, rtol=0, atol=atol)
+    chex.assert_trees_all_close(a, b, **kind)
 
 
 @pytest.fixture
@@ -133,7 +134,7 @@ def test_two_processes_are_four_devices(forked, llama, tmp_path):
     assert codes(two) == [0, 0]
     one, two = tmp_path / "one", tmp_path / "two"
     assert {p.name for p in one.iterdir()} == {p.name for p in two.iterdir()}
-    assert_close(state_of(one), state_of(two), atol=1e-6)
+    assert_close(state_of(one), state_of(two), **SAME)
 
 
 def wait_for_step(directory, step, each):
@@ -166,7 +167,7 @@ def test_a_signal_to_one_saves_and_stops_all_and_one_process_resumes(
     end = [*PLANE, "--optim.schedule=constant", f"--run.steps={stopped + 2}", "--mesh", "data=4"]
     assert cli.main([*end, "--workdir", str(tmp_path / "a"), "--resume"]) == 0
     assert cli.main([*end, "--workdir", str(tmp_path / "whole")]) == 0
-    assert_close(state_of(tmp_path / "a"), state_of(tmp_path / "whole"), atol=1e-5)
+    assert_close(state_of(tmp_path / "a"), state_of(tmp_path / "whole"), **RUN)
 
 
 def test_damage_kill_and_resume_with_one_and_two_processes(forked, tmp_path):
@@ -186,7 +187,7 @@ def test_damage_kill_and_resume_with_one_and_two_processes(forked, tmp_path):
     end = [*plane, "--run.steps", str(run.newest_step(tmp_path / "a") + 4)]
     assert cli.main([*end, "--resume", "--workdir", str(tmp_path / "a")]) == 0
     assert cli.main([*end, "--workdir", str(tmp_path / "whole")]) == 0
-    assert_close(state_of(tmp_path / "a"), state_of(tmp_path / "whole"), atol=1e-5)
+    assert_close(state_of(tmp_path / "a"), state_of(tmp_path / "whole"), **RUN)
 
 
 def test_ppo_on_two_processes(forked, tmp_path):
@@ -194,7 +195,7 @@ def test_ppo_on_two_processes(forked, tmp_path):
     two = start(forked, ppo, tmp_path / "two")  # without --mesh, all devices as `data`
     assert cli.main([*ppo, "--mesh", "data=4", "--workdir", str(tmp_path / "one")]) == 0
     assert codes(two) == [0, 0]
-    assert_close(state_of(tmp_path / "one"), state_of(tmp_path / "two"), atol=1e-5)
+    assert_close(state_of(tmp_path / "one"), state_of(tmp_path / "two"), **RUN)
 
 
 def test_an_error_of_one_process_ends_both_with_one_line(forked, llama, tmp_path):

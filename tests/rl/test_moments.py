@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from panorax.rl import moments
+from panorax.testing.tolerances import LAYER, NUMBER
 
 # Batches of different sizes, means and scales: the variance between them is most of the variance.
 BATCHES = [
@@ -22,8 +23,8 @@ def merged(batches):
 def test_moments_of_a_stream_are_the_moments_of_all_its_samples(n):
     samples = np.concatenate(BATCHES[:n]).reshape(-1, 3)
     result = merged(BATCHES[:n])
-    np.testing.assert_allclose(result.mean, samples.mean(0), rtol=1e-5)
-    np.testing.assert_allclose(result.var, samples.var(0), rtol=1e-5)
+    np.testing.assert_allclose(result.mean, samples.mean(0), **NUMBER)
+    np.testing.assert_allclose(result.var, samples.var(0), **NUMBER)
     assert float(result.count) == len(samples)
 
 
@@ -31,12 +32,12 @@ def test_standardized_samples_have_mean_0_and_variance_1_and_are_clipped():
     samples = np.concatenate(BATCHES)
     result = merged(BATCHES)
     z = np.asarray(moments.standardize(jnp.asarray(samples), result)).reshape(-1, 3)
-    np.testing.assert_allclose(z.mean(0), 0, atol=1e-5)
-    np.testing.assert_allclose(z.var(0), 1, rtol=1e-5)
+    np.testing.assert_allclose(z.mean(0), 0, **LAYER)
+    np.testing.assert_allclose(z.var(0), 1, **NUMBER)
     far = jnp.full((1, 3), 1e6)
     np.testing.assert_array_equal(moments.standardize(far, result, bound=4.0), np.full((1, 3), 4.0))
 
 
 def test_no_sample_changes_nothing():
     x = jnp.asarray(BATCHES[0])
-    np.testing.assert_allclose(moments.standardize(x, moments.initial((3,))), x, rtol=1e-6)
+    np.testing.assert_allclose(moments.standardize(x, moments.initial((3,))), x, **NUMBER)

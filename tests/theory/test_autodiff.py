@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from panorax.core import spec as core_spec
 from panorax.core.errors import UserError
 from panorax.maths.autodiff.chain_rule import forward, grad, reverse
+from panorax.testing.tolerances import LAYER
 from panorax.theory.autodiff import Config, depths, gradients, networks
 
 KEY = jax.random.key(0)
@@ -98,10 +99,10 @@ PROGRAMS = (
 )
 
 
-def assert_close(ours, theirs, atol=1e-5):
-    """Same structure, shapes and dtypes, and values within the tolerance."""
+def assert_close(ours, theirs):
+    """Same structure, shapes and dtypes, and equal values."""
     chex.assert_trees_all_equal_shapes_and_dtypes(ours, theirs)
-    chex.assert_trees_all_close(ours, theirs, rtol=1e-5, atol=atol)
+    chex.assert_trees_all_close(ours, theirs, **LAYER)
 
 
 def both_modes(f, arguments, tangents):
@@ -146,20 +147,20 @@ def test_convolutions_agree_with_jax(stride, padding, dilation, width, last):
         )
 
     x, w = (x, w) if last else (x.transpose(3, 1, 2, 0), w.swapaxes(2, 3))
-    assert_close(*compiled(f, (x, w), (x, w)), atol=1e-4)
+    assert_close(*compiled(f, (x, w), (x, w)))
 
 
 @pytest.mark.parametrize("name", ["perceptron", "convolutional", "attending", "recurrent"])
 def test_gradients_of_networks_agree_with_jax(name):
     loss, spec = networks(4)[name]
     params = core_spec.init(spec, KEY)
-    assert_close(jax.jit(grad(loss))(params), jax.jit(jax.grad(loss))(params), atol=1e-6)
+    assert_close(jax.jit(grad(loss))(params), jax.jit(jax.grad(loss))(params))
 
 
 def test_a_gradient_can_be_differentiated_again_and_batched():
     f = lambda x: jnp.sum(jnp.tanh(x @ B.T) ** 3)
     twice = lambda grad: jax.vmap(grad(lambda x: jnp.sum(grad(f)(x) ** 2)))(jnp.stack([A, B]))
-    assert_close(twice(grad), twice(jax.grad), atol=1e-4)
+    assert_close(twice(grad), twice(jax.grad))
 
 
 def test_constants_have_zero_gradient():

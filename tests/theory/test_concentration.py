@@ -5,6 +5,7 @@ import pytest
 from scipy import special, stats
 
 from panorax.core.errors import UserError
+from panorax.testing.tolerances import LAYER, MODEL, NUMBER
 from panorax.theory.concentration import (
     Config,
     dimensions,
@@ -24,19 +25,19 @@ KEY = jax.random.key(0)
 def test_ball_cube_ratio_is_the_gamma_function():
     few = D[:5]
     exact = np.pi ** (few / 2) / special.gamma(few / 2 + 1) / 2.0**few
-    np.testing.assert_allclose(np.exp(log_ball_cube_ratio(jnp.asarray(few))), exact, rtol=1e-5)
+    np.testing.assert_allclose(np.exp(log_ball_cube_ratio(jnp.asarray(few))), exact, **LAYER)
     np.testing.assert_allclose(
         np.exp(log_ball_cube_ratio(jnp.array([1.0, 2.0, 3.0]))),
         [1, np.pi / 4, np.pi / 6],
-        rtol=1e-6,
+        **NUMBER,
     )
 
 
 def test_norm_moments_equal_the_chi_distributions():
     mean, spread = gaussian_norm_moments(jnp.asarray(D))
-    np.testing.assert_allclose(mean, stats.chi(D).mean(), rtol=2e-5)
+    np.testing.assert_allclose(mean, stats.chi(D).mean(), **LAYER)
     exact = np.sqrt([float(stats.chi(int(d)).var()) if d < 1000 else 0.5 - 1 / (8 * d) for d in D])
-    np.testing.assert_allclose(spread, exact, rtol=5e-5)
+    np.testing.assert_allclose(spread, exact, **MODEL)
 
 
 @pytest.mark.parametrize("d", [1, 2, 7, 100, 10_000])
@@ -48,7 +49,7 @@ def test_norms_have_the_chi_distribution(d):
 
 def test_shell_fraction():
     np.testing.assert_allclose(
-        shell_fraction(jnp.asarray(D), 0.01), 1 - 0.99 ** D.astype(float), rtol=1e-5
+        shell_fraction(jnp.asarray(D), 0.01), 1 - 0.99 ** D.astype(float), **NUMBER
     )
     assert float(shell_fraction(jnp.array(3), 1.0)) == 1
 

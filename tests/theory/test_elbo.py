@@ -7,6 +7,7 @@ from scipy import stats
 from sklearn.decomposition import PCA
 
 from panorax.core import spec as core_spec
+from panorax.testing.tolerances import DOUBLE, MODEL, NUMBER
 from panorax.theory.elbo import (
     Config,
     decode,
@@ -28,10 +29,10 @@ def test_probabilistic_pca_agrees_with_scikit_learn():
     pca = PCA(5).fit(np.asarray(X, np.float64))
     n = len(X)
     covariance = model.w @ model.w.T + model.noise * np.eye(64)
-    np.testing.assert_allclose(model.noise, pca.noise_variance_ * (n - 1) / n, rtol=1e-5)
-    np.testing.assert_allclose(covariance, pca.get_covariance() * (n - 1) / n, atol=1e-5)
+    np.testing.assert_allclose(model.noise, pca.noise_variance_ * (n - 1) / n, **NUMBER)
+    np.testing.assert_allclose(covariance, pca.get_covariance() * (n - 1) / n, **NUMBER)
     exact = stats.multivariate_normal(model.mean, covariance).logpdf(HELD)
-    np.testing.assert_allclose(ppca_log_likelihood(HELD, model), exact, rtol=1e-8)
+    np.testing.assert_allclose(ppca_log_likelihood(HELD, model), exact, **DOUBLE)
 
 
 def linear_parameters(params, model):
@@ -56,9 +57,9 @@ def test_the_bound_of_the_linear_autoencoder_is_the_likelihood_for_any_number_of
     params = linear_parameters(core_spec.init(spec(Config(latent=3, hidden=())), KEY), model)
     exact = ppca_log_likelihood(HELD, model)
     for k in (1, 7):
-        np.testing.assert_allclose(importance_bound(params, HELD, KEY, k), exact, atol=2e-2)
+        np.testing.assert_allclose(importance_bound(params, HELD, KEY, k), exact, **NUMBER)
     bounds = jax.vmap(lambda key: elbo(params, HELD, key)[0])(jax.random.split(KEY, 500))
-    np.testing.assert_allclose(jnp.mean(bounds), exact.mean(), atol=0.1)
+    np.testing.assert_allclose(jnp.mean(bounds), exact.mean(), **NUMBER)
 
 
 def test_more_samples_tighten_a_bound_that_is_not_tight():
@@ -72,7 +73,7 @@ def test_the_importance_bound_of_one_sample_is_the_elbo():
     keys = jax.random.split(KEY, 200)
     elbos = jax.vmap(lambda key: elbo(params, HELD, key)[0])(keys)
     bounds = jax.vmap(lambda key: importance_bound(params, HELD, key, 1))(keys)
-    np.testing.assert_allclose(jnp.mean(elbos), jnp.mean(bounds), rtol=2e-3)
+    np.testing.assert_allclose(jnp.mean(elbos), jnp.mean(bounds), **MODEL)
 
 
 def test_shapes_and_bad_input():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from panorax.core.errors import UserError
+from panorax.testing.tolerances import NUMBER
 from panorax.theory.flat_minima import (
     Config,
     Method,
@@ -30,13 +31,13 @@ def test_training_stops_at_the_first_check_below_the_target():
     )
     params, steps, loss = train(jax.random.key(0), cfg, Method(12, 0.2))
     assert loss <= 1.2 and steps % 3 == 0
-    np.testing.assert_allclose(loss, mean_loss(params, X, LABEL), rtol=1e-5)
+    np.testing.assert_allclose(loss, mean_loss(params, X, LABEL), **NUMBER)
     expected, losses = NET, []
     for _ in range(int(steps)):
         gradient = jax.grad(mean_loss)(expected, X, LABEL)
         expected = jax.tree.map(lambda w, g: w - 0.2 * g, expected, gradient)
         losses.append(float(mean_loss(expected, X, LABEL)))
-    chex.assert_trees_all_close(params, expected, rtol=1e-3, atol=1e-5)
+    chex.assert_trees_all_close(params, expected, **NUMBER)
     assert all(x > 1.2 for x in losses[2:-3:3])
     _, slow_steps, _ = train(jax.random.key(0), cfg, Method(12, 0.2, warmup=1000))
     assert slow_steps > steps

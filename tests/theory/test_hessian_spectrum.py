@@ -9,6 +9,7 @@ from panorax.core.errors import UserError
 from panorax.maths.optimisation.curvature import to_vectors
 from panorax.maths.spectra import subspace_overlap
 from panorax.nets import mlp
+from panorax.testing.tolerances import DOUBLE, NUMBER
 from panorax.theory import hessian_spectrum as hs
 
 X = jnp.asarray(np.random.default_rng(0).normal(size=(30, 64)), jnp.float32)
@@ -26,11 +27,11 @@ def test_spectrum_matches_the_dense_hessian_and_gauss_newton_matrix():
     gauss_newton = sum(j.T @ c @ j for j, c in zip(jacobian, covariance, strict=True)) / len(X)
     (values, vectors), (g_values, g_vectors) = map(np.linalg.eigh, (hessian, gauss_newton))
     measured = jax.jit(lambda params: hs.spectrum(params, X, LABEL, jax.random.key(1), CFG))(PARAMS)
-    np.testing.assert_allclose(measured.hessian, values[::-1][:11], rtol=1e-3)
-    np.testing.assert_allclose(measured.gauss_newton, g_values[::-1][:11], rtol=1e-3)
+    np.testing.assert_allclose(measured.hessian, values[::-1][:11], **NUMBER)
+    np.testing.assert_allclose(measured.gauss_newton, g_values[::-1][:11], **NUMBER)
     overlap = float(subspace_overlap(vectors[:, -9:].T, g_vectors[:, -9:].T))
     assert float(measured.overlap) == pytest.approx(overlap, abs=1e-3) and overlap < 0.999
-    np.testing.assert_allclose(measured.loss, f(vector), rtol=1e-5)
+    np.testing.assert_allclose(measured.loss, f(vector), **NUMBER)
     summary = hs.summarised(measured)
     negative_share = -values[values < 0].sum() / np.abs(values).sum()
     near_zero = np.mean(np.abs(values) < 0.01 * values[-1])
@@ -47,7 +48,7 @@ def test_lanczos_on_a_small_network_matches_all_its_eigenvalues():
         x, params = jax.tree.map(lambda a: a.astype(float), (X, PARAMS))
         f, vector, _ = to_vectors(lambda params: hs.mean_loss(params, x, LABEL), params)
         exact = np.linalg.eigvalsh(jax.jit(jax.hessian(f))(vector))
-    np.testing.assert_allclose(comparison.exact, exact, atol=1e-12)
+    np.testing.assert_allclose(comparison.exact, exact, **DOUBLE)
     assert metrics["small_all_error"] < 1e-12 and metrics["small_top_error"] < 1e-6
     assert metrics["small_kolmogorov"] < 0.05 and metrics["small_wasserstein"] < 0.02
     assert metrics["small_trace_z"] < 4
@@ -62,7 +63,7 @@ def test_training_is_sgd_with_momentum():
     x, back = ravel_pytree(PARAMS)
     x = x - 0.1 * g
     x = x - 0.1 * (0.9 * g + ravel_pytree(gradient(back(x), rows[1]))[0])
-    np.testing.assert_allclose(ravel_pytree(after)[0], x, atol=1e-6)
+    np.testing.assert_allclose(ravel_pytree(after)[0], x, **NUMBER)
 
 
 def test_networks_have_the_documented_numbers_of_parameters():

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import linalg
 
 from panorax.core.errors import UserError
+from panorax.testing.tolerances import LAYER, NUMBER, SAME
 from panorax.theory.linear_maps import (
     Config,
     digits,
@@ -35,10 +36,10 @@ def test_polar_agrees_with_scipy(seed):
     a = draw(seed, 4, 4)
     r, s = jax.jit(polar)(a)
     expected_r, expected_s = linalg.polar(a.astype(np.float64))
-    np.testing.assert_allclose(s, expected_s, atol=1e-4)
-    np.testing.assert_allclose(r @ s, a, atol=1e-4)
+    np.testing.assert_allclose(s, expected_s, **LAYER)
+    np.testing.assert_allclose(r @ s, a, **LAYER)
     if np.linalg.svd(a, compute_uv=False)[-1] > 0.05:
-        np.testing.assert_allclose(r, expected_r, atol=2e-3)
+        np.testing.assert_allclose(r, expected_r, **LAYER)
 
 
 @given(seeds, st.integers(0, 4))
@@ -46,19 +47,19 @@ def test_no_matrix_of_low_rank_is_nearer(seed, k):
     a = draw(seed, 6, 4)
     nearest, s = low_rank(a, k), np.linalg.svd(a, compute_uv=False)
     assert int(numerical_rank(nearest)) <= k
-    np.testing.assert_allclose(np.linalg.norm(a - nearest), tails(s)[k], atol=1e-5)
-    np.testing.assert_allclose(np.linalg.norm(a - nearest, 2), np.append(s, 0)[k], atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(a - nearest), tails(s)[k], **LAYER)
+    np.testing.assert_allclose(np.linalg.norm(a - nearest, 2), np.append(s, 0)[k], **LAYER)
     rival = draw(seed + 1, 6, k) @ draw(seed + 2, k, 4)
     assert np.linalg.norm(a - rival) >= np.linalg.norm(a - nearest) - 1e-4
 
 
 def test_maps_of_the_plane():
-    np.testing.assert_allclose(rotation(np.pi / 2) @ jnp.array([1.0, 0.0]), [0, 1], atol=1e-6)
-    np.testing.assert_allclose(rotation(0.3) @ rotation(0.4), rotation(0.7), atol=1e-6)
+    np.testing.assert_allclose(rotation(np.pi / 2) @ jnp.array([1.0, 0.0]), [0, 1], **SAME)
+    np.testing.assert_allclose(rotation(0.3) @ rotation(0.4), rotation(0.7), **NUMBER)
     np.testing.assert_allclose(scaling(2, 3) @ jnp.ones(2), [2, 3])
     np.testing.assert_allclose(shear(0.5) @ jnp.array([1.0, 2.0]), [2, 2])
     p = projection(0.4)
-    np.testing.assert_allclose(p @ p, p, atol=1e-6)
+    np.testing.assert_allclose(p @ p, p, **NUMBER)
 
 
 def test_rank():

@@ -5,6 +5,7 @@ import pytest
 from scipy import special, stats
 
 from panorax.core.errors import UserError
+from panorax.testing.tolerances import LAYER, NUMBER
 from panorax.theory.orthogonality import (
     Config,
     cosine_cdf,
@@ -26,25 +27,23 @@ C = np.linspace(-0.99, 0.99, 23)
 @pytest.mark.parametrize("d", D)
 def test_the_cosine_is_a_beta_variable(d):
     beta = stats.beta((d - 1) / 2, (d - 1) / 2)
-    np.testing.assert_allclose(cosine_cdf(jnp.asarray(C), d), beta.cdf((1 + C) / 2), atol=2e-5)
+    np.testing.assert_allclose(cosine_cdf(jnp.asarray(C), d), beta.cdf((1 + C) / 2), **LAYER)
     few = C * min(1.0, 4 / d**0.5)
     exact = beta.logpdf((1 + few) / 2) - np.log(2)
-    np.testing.assert_allclose(
-        cosine_log_density(jnp.asarray(few, jnp.float32), d), exact, atol=1e-3
-    )
+    np.testing.assert_allclose(cosine_log_density(jnp.asarray(few, jnp.float32), d), exact, **LAYER)
 
 
 def test_shares_within_and_beyond_a_width():
-    np.testing.assert_allclose(share_within(jnp.float32(0.1), 3), 0.1, rtol=1e-5)
+    np.testing.assert_allclose(share_within(jnp.float32(0.1), 3), 0.1, **NUMBER)
     np.testing.assert_allclose(
-        share_within(jnp.float32(0.1), 2), 2 / np.pi * np.arcsin(0.1), rtol=1e-5
+        share_within(jnp.float32(0.1), 2), 2 / np.pi * np.arcsin(0.1), **NUMBER
     )
-    np.testing.assert_allclose(share_beyond(jnp.float32(0.1), 3), 0.9, rtol=1e-5)
+    np.testing.assert_allclose(share_beyond(jnp.float32(0.1), 3), 0.9, **NUMBER)
     np.testing.assert_allclose(
-        cosine_cdf(jnp.array([-1.0000001, 0.0, 1.0000001]), 2), [0, 0.5, 1], atol=1e-6
+        cosine_cdf(jnp.array([-1.0000001, 0.0, 1.0000001]), 2), [0, 0.5, 1], **NUMBER
     )
     exact = special.betainc((1000 - 1) / 2, 0.5, 1 - 0.2**2)
-    np.testing.assert_allclose(share_beyond(jnp.float32(0.2), 1000), exact, rtol=5e-3)
+    np.testing.assert_allclose(share_beyond(jnp.float32(0.2), 1000), exact, **NUMBER)
     assert fit_together(0.2, 1000) == pytest.approx(exact**-0.5, rel=5e-3)
 
 

@@ -7,6 +7,7 @@ from panorax.core.errors import UserError
 from panorax.data import datasets
 from panorax.maths.inference.gaussian_family import Gaussian
 from panorax.maths.inference.linear_regression import Posterior
+from panorax.testing.tolerances import NUMBER
 from panorax.theory.variational_inference import (
     Config,
     LinearFit,
@@ -18,10 +19,10 @@ from panorax.theory.variational_inference import (
 
 def test_datasets_are_standardised():
     x, y = datasets.diabetes()
-    np.testing.assert_allclose([x.mean(), x.std(0).mean(), y.std()], [0, 1, 1], atol=1e-5)
+    np.testing.assert_allclose([x.mean(), x.std(0).mean(), y.std()], [0, 1, 1], **NUMBER)
     x, label, x_held, label_held = datasets.breast_cancer()
     assert len(x) + len(x_held) == 569 and {*label_held} == {0.0, 1.0}
-    np.testing.assert_allclose(x.std(0), 1, rtol=1e-4)
+    np.testing.assert_allclose(x.std(0), 1, **NUMBER)
 
 
 def test_linear_metrics_of_the_best_fit_of_each_family():

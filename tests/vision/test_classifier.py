@@ -11,7 +11,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from panorax.core.ranges import ConfigError
 from panorax.data import datasets, images
 from panorax.nets.convolutional import convnet, resnet
+from panorax.testing.tolerances import LAYER, NUMBER, SAME
 from panorax.vision import classifier, report
+
+DIFFERENT = {"rtol": 1e-3}
+"""losses that differ by more are not the same"""
 
 KEY = jax.random.key(0)
 SMOKE = config.smoke()
@@ -31,7 +35,7 @@ def test_a_step_updates_the_running_averages_and_evaluation_uses_them():
     rows = BATCH | {"weight": np.ones(8, np.float32)}
     fresh, _ = evaluate(STATE.replace(params=after.params), rows, KEY)["eval_loss"]
     carried, _ = evaluate(after, rows, KEY)["eval_loss"]
-    assert not np.allclose(fresh, carried, rtol=1e-3)
+    assert not np.allclose(fresh, carried, **DIFFERENT)
 
 
 def test_evaluation_treats_rows_independently_and_ignores_padding():
@@ -46,7 +50,7 @@ def test_evaluation_treats_rows_independently_and_ignores_padding():
         padding = np.argmax(apply(x)[3:], -1).astype(np.int32)  # correct predictions
         batch = {"x": x, "label": np.concatenate([label, padding]), "weight": weight}
         metrics = evaluate(STATE, batch, jax.random.key(7))
-        np.testing.assert_allclose(metrics["eval_loss"], (nats.sum(), 3), rtol=1e-5)
+        np.testing.assert_allclose(metrics["eval_loss"], (nats.sum(), 3), **NUMBER)
         np.testing.assert_array_equal(metrics["eval_accuracy"], (correct.sum(), 3))
 
 
@@ -57,7 +61,7 @@ def test_each_micro_batch_updates_the_state_of_the_previous_one():
     extra, apply = STATE.extra, jax.jit(resnet.apply, static_argnames=("cfg", "train"))
     for half in (BATCH["x"][:4], BATCH["x"][4:]):
         _, extra = apply(STATE.params, extra, half, cfg=plain, train=True)
-    chex.assert_trees_all_close(after.extra, extra, rtol=1e-4, atol=1e-5)
+    chex.assert_trees_all_close(after.extra, extra, **NUMBER)
 
 
 def test_the_key_of_a_step_reaches_the_network():
@@ -92,8 +96,8 @@ def test_pixels_are_standardised_on_the_scale_from_0_to_1():
     data = images.Config(channels=2)
     cfg = dataclasses.replace(CFG, data=data, mean=(0.4, 0.6), deviation=(0.2, 0.1))
     expected = ((IMAGES + 1) / 2 - [0.4, 0.6]) / [0.2, 0.1]
-    np.testing.assert_allclose(classifier.standardised(IMAGES, cfg), expected, atol=1e-5)
-    np.testing.assert_allclose(classifier.standardised(IMAGES, CFG), IMAGES, atol=1e-6)
+    np.testing.assert_allclose(classifier.standardised(IMAGES, cfg), expected, **LAYER)
+    np.testing.assert_allclose(classifier.standardised(IMAGES, CFG), IMAGES, **SAME)
 
 
 def perfect(x):

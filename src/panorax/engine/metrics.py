@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from panorax.core import figures, files
 from panorax.core.errors import UserError
@@ -102,11 +103,16 @@ def _record(path: Path, n: int, line: bytes) -> dict:
         ) from error
 
 
-def draw_curves(records: list[dict], per_step: Mapping[str, int]):
+def draw_curves(
+    records: list[dict],
+    per_step: Mapping[str, int],
+    units: Mapping[str, str] = MappingProxyType({}),
+):
     """A Figure of metrics during training: training as a line, evaluations as dots.
 
     Each metric has a panel. At most `CURVES` metrics are drawn, evaluated metrics first. The
     horizontal axis counts training steps or, if `per_step` has them, environment steps.
+    units: unit of each metric that has one, without the prefix `eval_`.
     """
     of_step = per_step.get("environment_steps", 1)
     axis = "environment steps" if "environment_steps" in per_step else "step"
@@ -121,7 +127,8 @@ def draw_curves(records: list[dict], per_step: Mapping[str, int]):
             points = [(of_step * r["step"], r[key]) for r in records if r.get(key) is not None]
             if points:
                 ax.plot(*zip(*points), style, ms=3, lw=1.2, label=label)
-        ax.set(xlabel=axis, ylabel=name.replace("_", " "))
+        unit = f"\n({units[name]})" if name in units else ""
+        ax.set(xlabel=axis, ylabel=name.replace("_", " ") + unit)
         ax.locator_params(axis="x", nbins=5)
     for ax in axes[len(shown) :]:
         ax.set_axis_off()

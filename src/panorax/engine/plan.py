@@ -4,14 +4,15 @@ Nothing is allocated or compiled. Parameters, optimiser state and extra state ar
 shard on the mesh. Gradients and activations are the arrays at the peak of the traced training step
 on one device's share of the batch (`maths/cost.py`): an array of the shape of a parameter counts as
 a gradient and is split like that parameter, any other array is an activation. With tensor
-parallelism the step is traced on the parameters of one device, as in Megatron. Fully sharded
-parameters add one gathered layer.
+parallelism the step is traced on the parameters of one device, as in Megatron; its partial sums are
+the activations that the devices all-reduce. Fully sharded parameters add one gathered layer.
 
 Gradients, activations and the gathered layer are 0.7 to 1.3 times XLA's temporary memory for models
 that are mostly matrix products, with and without micro-batches, and about half of it for
 reinforcement learning.
 """
 
+import contextlib
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from panorax.core.errors import UserError
 from panorax.core.spec import is_parameter
 from panorax.core.state import State, System
 from panorax.maths import cost
+from panorax.maths.partial_sums import partial_sums
 from panorax.parallel.sharding import MESH_AXES, mesh_sizes, placement, planned_mesh
 
 
@@ -57,7 +59,8 @@ class Needs:
     activations: dict[str, float]
     """bytes of the arrays that make up the activations at the peak, by dtype and shape"""
     communication: dict[str, float]
-    """bytes that each device sends in a step, by kind"""
+    """bytes that each device sends in a step, by kind; without `sum_activations` if the model
+    cannot be traced on the shards of `tensor`"""
 
 
 LARGEST = 5  # arrays of the activations that `shown` prints
@@ -78,14 +81,19 @@ def plan(system: System, sizes: dict[str, int]) -> Needs:
     batch = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct((x.shape[0] // ways, *x.shape[1:]), x.dtype), system.batch
     )
+    trace = lambda state: jax.make_jaxpr(system.train_step)(state, batch, key)
     try:
         traced = _shard(state, tensor_only)
-        program = jax.make_jaxpr(system.train_step)(traced, batch, key)
+        program = trace(traced)
     except (TypeError, ValueError):
         # The model takes sizes from its config, so it cannot be traced on shards. Whole parameters
         # bound the peak from above.
-        traced = state
-        program = jax.make_jaxpr(system.train_step)(traced, batch, key)
+        traced, program = state, trace(state)
+    communication = _communication(_bytes(traced.params), sizes, system.micro_batches)
+    if sizes["tensor"] > 1 and traced is not state:
+        with contextlib.suppress(ValueError):  # the model chooses its operations by its sizes
+            partial = partial_sums(trace(state), program)
+            communication["sum_activations"] = _all_reduced(partial, sizes["tensor"])
     shards = {
         (x.shape, x.dtype): _bytes(part)
         for x, part in zip(jax.tree.leaves(traced.params), jax.tree.leaves(shard.params))
@@ -107,11 +115,7 @@ def plan(system: System, sizes: dict[str, int]) -> Needs:
         "activations": sum(activations.values()),
         "gathered": layer if sizes["fsdp"] > 1 else 0,
     }
-    return Needs(
-        memory,
-        dict(activations.most_common()),
-        _communication(_bytes(traced.params), sizes, system.micro_batches),
-    )
+    return Needs(memory, dict(activations.most_common()), communication)
 
 
 def flops(system: System) -> int:
@@ -152,6 +156,11 @@ def _communication(parameters: float, sizes: dict[str, int], micro_batches: int)
         "sum_gradients": parameters * rest["fsdp"] + 2 * part * rest["data"],
     }
     return {kind: micro_batches * amount for kind, amount in sent.items()}
+
+
+def _all_reduced(partial: list[tuple[jax.core.ShapedArray, int]], devices: int) -> float:
+    """Bytes that each device sends to all-reduce these partial sums over `devices` in a ring."""
+    return 2 * (devices - 1) / devices * sum(n * cost.nbytes(x) for x, n in partial)
 
 
 def report(
@@ -235,7 +244,7 @@ def shown(planned: dict) -> str:
         rows.append(f"{_si(x):>26}{name.replace('_', ' ')}/s")
     for name, x in sent.items():
         rows.append(f"{_si(x):>26}B  sent by each device to {name.replace('_', ' ')}")
-    if "tensor=" in planned["mesh"]:
+    if "tensor=" in planned["mesh"] and "sum_activations" not in planned["sent_per_device"]:
         rows.append(f"{'':28}and activations over tensor, which are not counted")
     for name, x in planned["footprint"].items():
         rows.append(f"{_si(x):>26}B  {name.replace('_', ' ')}")

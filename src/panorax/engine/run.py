@@ -11,10 +11,10 @@ import os
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import TextIO
 
 import jax
@@ -61,7 +61,8 @@ def run(
             result, seconds = study.measure(parts, key, directory, out, formats)
             facts = {"seed": cfg.seed, "parts": seconds}
         else:
-            result, facts = train(implementation.system(cfg), cfg.run, directory, mesh, clock)
+            system, units = implementation.system(cfg), getattr(implementation, "UNITS", {})
+            result, facts = train(system, cfg.run, directory, mesh, clock, units)
         record = {
             "config": name,
             **claims.judged(
@@ -113,10 +114,16 @@ def step_to_continue(directory: Path) -> int:
 
 
 def train(
-    system: System, run: config.Run, directory: Path, mesh: str = "", clock: Clock | None = None
+    system: System,
+    run: config.Run,
+    directory: Path,
+    mesh: str = "",
+    clock: Clock | None = None,
+    units: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Result, dict]:
     """Trains a system in `directory`, from its newest checkpoint if there is one.
 
+    units: unit of each metric that has one, for the axes of the curves.
     Returns metrics and figures, and the seed, steps, parameter count and mesh of the run. Process 0
     makes the report from the whole state, which must fit on one device.
     """
@@ -150,19 +157,21 @@ def train(
     state = processes.gathered(state, place.replicated)
     if not processes.is_first():
         return Result(evaluation), facts
-    result = reported(system, state, keys.report, directory, out)
+    result = reported(system, state, keys.report, directory, out, units)
     return Result({**evaluation, **result.metrics}, result.figures), facts
 
 
-def reported(system: System, state: State, key, directory: Path, out: TextIO) -> Result:
-    """The system's report on its final state, with the curves of training.
+def reported(
+    system: System, state: State, key, directory: Path, out: TextIO, units: Mapping[str, str]
+) -> Result:
+    """The system's report on its final state, with the curves of training in these units.
 
     Progress goes to `out`.
     """
     with progress.working("report", out):
         report = system.report(state, key)
         curves = metrics.draw_curves(
-            metrics.read_metrics(directory / "metrics.jsonl"), system.per_step
+            metrics.read_metrics(directory / "metrics.jsonl"), system.per_step, units
         )
     return Result(report.metrics, {"curves.png": curves, **report.figures})
 

@@ -40,13 +40,14 @@ def measure(
         file = directory / "parts" / f"{name}.json"
         kept[name] = processes.first(lambda: _finished(file))
         if kept[name] is not None:
-            say(f"{title}: kept from before", out)
+            say(f"{title}: kept from before{_undrawn(file, kept[name], formats)}", out)
             continue
         started = time.perf_counter()
         with working(title, out):
             result = parts[name](part_key)
         seconds = round(time.perf_counter() - started, 1)
-        kept[name] = {"metrics": result.metrics, "seconds": seconds}
+        drawn = [figure for figure, x in result.figures.items() if not isinstance(x, str)]
+        kept[name] = {"metrics": result.metrics, "seconds": seconds, "figures": drawn}
         processes.first(lambda: _keep(file, kept[name], result, formats))
         say(f"{title}: {seconds} s", out)
     results = (Result(part["metrics"]) for part in kept.values())
@@ -54,12 +55,23 @@ def measure(
 
 
 def _finished(file: Path) -> dict | None:
-    """The metrics and seconds of a finished part, None for a missing or damaged file."""
+    """The metrics, seconds and figures of a finished part, None for a missing or damaged file."""
     try:
         part = json.loads(file.read_bytes())
-        return {"metrics": {**part["metrics"]}, "seconds": part["seconds"] + 0}
+        return {
+            "metrics": {**part["metrics"]},
+            "seconds": part["seconds"] + 0,
+            "figures": [*part.get("figures", [])],
+        }
     except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
+
+
+def _undrawn(file: Path, part: dict, formats: Sequence[str]) -> str:
+    """Names the pictures of a kept part that lack a format, and says how to draw them."""
+    pictures = [Path(name).with_suffix(f".{x}").name for name in part["figures"] for x in formats]
+    missing = [name for name in pictures if not (file.parents[1] / name).exists()]
+    return f", without {', '.join(missing)}: delete {file} to draw them" if missing else ""
 
 
 def _keep(file: Path, part: dict, result: Result, formats: Sequence[str]) -> None:

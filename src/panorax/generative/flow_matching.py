@@ -40,6 +40,9 @@ from panorax.data.source import Source
 from panorax.nets import dit, unet, velocity_mlp
 from panorax.ops.solvers import euler
 
+UNITS = {"loss": "squared error per coordinate"}
+"""units of the metrics, for the axes of curves"""
+
 
 @checked
 class Config:

@@ -41,6 +41,15 @@ from panorax.nets import conditional_mlp
 Nets = dict[str, Net]  # keys "discriminator" and "generator"
 Optimizers = dict[str, optax.GradientTransformation]  # the same keys
 
+UNITS = {
+    "loss": "nats per image",
+    "discriminator_loss": "nats per image",
+    "generator_loss": "nats per image",
+    "discriminator_accuracy": "share of pairs",
+    "mean_gap": "squared pixel values",
+}
+"""units of the metrics, for the axes of curves"""
+
 
 @checked
 class Config:

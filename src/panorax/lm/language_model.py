@@ -35,6 +35,9 @@ from panorax.nets.decoders import decoder, gemma, llama, qwen
 from panorax.ops.losses import cross_entropy, next_token_loss
 from panorax.ops.sampling import Sampling
 
+UNITS = {"loss": "nats per token"}
+"""units of the metrics, for the axes of curves"""
+
 
 @checked
 class Config:

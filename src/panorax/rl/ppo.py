@@ -7,10 +7,9 @@ estimates the advantages A_t, and the loss
     r = pi(a|s) / pi_old(a|s),    R = A + V_old,
 
 is minimised for K epochs over minibatches of the N T steps. Advantages are standardised within
-every minibatch, as in ppo2, the second version of the authors' code, but not in the paper.
-Arrays of a rollout are (T, N, ...). Minibatches are (B, T, ...), with sequences as long as the
-policy's span, one step without memory. The state holds the environments, so training is a pure
-function of the key.
+every minibatch, as in ppo2, the second version of the authors' code, but not in the paper. Arrays
+of a rollout are (T, N, ...). Minibatches are (B, T, ...), with sequences as long as the policy's
+span, one step without memory. The state holds the environments: training is a pure function.
 Source: Schulman et al. 2017, arXiv:1707.06347; Schulman et al. 2016, arXiv:1506.02438.
 """
 
@@ -40,6 +39,9 @@ from panorax.rl.policies import gru, mlp
 from panorax.rl.policies.policy import Policy
 from panorax.rl.rollout import Running, Trajectory, first_episodes, rollout, sequences, start
 from panorax.rl.seeds import report_of
+
+UNITS = {"return": "sum of rewards", "length": "steps", "entropy": "nats", "approx_kl": "nats"}
+"""units of the metrics, for the axes of curves"""
 
 
 @checked
@@ -187,7 +189,6 @@ def loss_fn(params, extra, batch: Batch, key, policy: Policy, cfg: Config):
     ratio = jnp.exp(log_ratio)
     A = (batch.advantage - jnp.mean(batch.advantage)) / (jnp.std(batch.advantage) + 1e-8)
     policy_loss = -jnp.mean(jnp.minimum(ratio * A, jnp.clip(ratio, 1 - cfg.clip, 1 + cfg.clip) * A))
-
     target = batch.value + batch.advantage
     error = jnp.square(value - target)
     if cfg.value_clip is not None:

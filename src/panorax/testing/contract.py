@@ -284,7 +284,10 @@ class SystemContract:
         assert any(not np.array_equal(a, b) for a, b in pairs)
 
     def evaluation_is_finite_and_named(self):
-        """Held-out batches have one shape; their metrics are finite and named eval_..."""
+        """Held-out batches have one shape; their metrics are finite and named eval_...
+
+        UNITS of the system's module, if any, are units of metrics that a step or an evaluation has.
+        """
         batches = list(self._system.held_out())
         for batch in batches[1:]:
             chex.assert_trees_all_equal_shapes_and_dtypes(batch, batches[0])
@@ -292,6 +295,8 @@ class SystemContract:
         assert names and all(name.startswith("eval_") for name in names)
         record, _ = self._smoke
         assert all(math.isfinite(record["metrics"][name]) for name in names)
+        measured = {*self._trained[1], *(name.removeprefix("eval_") for name in names)}
+        assert getattr(config.module_of(self._cfg), "UNITS", {}).keys() <= measured
 
     def smoke_run_goes_from_config_to_result(self):
         """A smoke run on eight devices writes all its files, and its metrics are finite."""

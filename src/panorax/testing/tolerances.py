@@ -1,4 +1,4 @@
-"""Tolerances by kind of comparison, for float32 on a CPU: `assert_allclose(a, b, **MODEL)`.
+"""Tolerances by kind of comparison on a CPU, in float32: `assert_allclose(a, b, **MODEL)`.
 
 CONVENTIONS.md has the same table. Integers, masks, two runs of one seed, and a resumed and an
 uninterrupted run are equal bit for bit.
@@ -22,3 +22,7 @@ RUN = {"rtol": 1e-7, "atol": 1e-5}
 """whole runs of plain gradients on different devices or processes"""
 HALF = {"rtol": 1e-2, "atol": 1e-2}
 """a kernel in bfloat16 or float16, and its reference in float64; relative to the largest element"""
+COARSE = {"rtol": 2e-2, "atol": 2e-2}
+"""a layer in bfloat16 and the same layer in float32"""
+DOUBLE = {"rtol": 1e-9, "atol": 1e-12}
+"""arithmetic in float64: an identity, or an independent implementation"""

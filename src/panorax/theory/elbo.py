@@ -44,6 +44,9 @@ from panorax.ops.losses import gaussian_nll
 
 PIXELS = 64
 
+UNITS = dict.fromkeys(("loss", "bound", "kl"), "nats per image")
+"""units of the metrics, for the axes of curves"""
+
 
 @checked
 class Config:

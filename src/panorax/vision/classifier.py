@@ -32,6 +32,9 @@ from panorax.nets.convolutional import convnet, resnet
 from panorax.ops.losses import cross_entropy, smoothed_cross_entropy
 from panorax.vision.report import held_out_report
 
+UNITS = {"loss": "nats per image", "accuracy": "share of images"}
+"""units of the metrics, for the axes of curves"""
+
 
 @checked
 class Config:

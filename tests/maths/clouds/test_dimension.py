@@ -13,6 +13,7 @@ from panorax.maths.clouds.dimension import (
     swiss_roll,
     two_nn,
 )
+from panorax.testing.tolerances import NUMBER
 
 KEY = jax.random.key(0)
 X = np.random.default_rng(0).normal(size=(200, 6)).astype(np.float32)
@@ -30,7 +31,7 @@ def test_estimates_match_their_equations():
     needed = [PCA(n_components=0.9, svd_solver="full").fit(X[i]).n_components_ for i in index]
     assert local_pca(X, 12, 0.9) == pytest.approx(np.mean(needed), abs=0.02)
     theirs = PCA().fit(X[index[0]]).explained_variance_ * 11 / 12
-    np.testing.assert_allclose(neighborhood_spectra(jnp.asarray(X), 12)[0], theirs, rtol=1e-3)
+    np.testing.assert_allclose(neighborhood_spectra(jnp.asarray(X), 12)[0], theirs, **NUMBER)
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 4])
@@ -43,7 +44,7 @@ def test_a_rotated_sphere_has_its_dimension(dimension):
 
 def test_the_swiss_roll_is_a_uniform_sheet():
     x, t = swiss_roll(KEY, 800)
-    np.testing.assert_allclose(jnp.hypot(x[:, 0], x[:, 2]), t / 10, rtol=1e-4)
+    np.testing.assert_allclose(jnp.hypot(x[:, 0], x[:, 2]), t / 10, **NUMBER)
     assert two_nn(x) == pytest.approx(2, abs=0.3)
     # by the squares of the radii, the inner turn has 6.75 of 18 parts of the arc length
     inner = float(jnp.mean((t < 3 * jnp.pi).astype(jnp.float32)))

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
 from panorax.maths.clouds.neighbors import checked_cloud, nearest, squared_distances
+from panorax.testing.tolerances import LAYER, NUMBER
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(70, 5)).astype(np.float32) + 3
@@ -16,7 +17,7 @@ def test_neighbours_match_scikit_learn(block):
     d2, index = nearest(jnp.asarray(X), 6, block=block)
     distance, expected = NearestNeighbors(n_neighbors=6).fit(X).kneighbors()
     np.testing.assert_array_equal(index, expected)
-    np.testing.assert_allclose(np.sqrt(d2), distance, rtol=1e-4)
+    np.testing.assert_allclose(np.sqrt(d2), distance, **NUMBER)
 
 
 @given(st.integers(0, 1000))
@@ -25,7 +26,7 @@ def test_distances_are_invariant_to_rotation_and_translation(seed):
     rotation = np.linalg.qr(rng.normal(size=(5, 5)))[0]
     moved = (X @ rotation + rng.normal(size=5)[None]).astype(np.float32)
     np.testing.assert_allclose(
-        nearest(jnp.asarray(moved), 4)[0], nearest(jnp.asarray(X), 4)[0], rtol=2e-3, atol=1e-4
+        nearest(jnp.asarray(moved), 4)[0], nearest(jnp.asarray(X), 4)[0], **LAYER
     )
 
 
@@ -33,7 +34,7 @@ def test_a_copy_of_a_point_is_its_neighbour_and_the_point_itself_is_not():
     x = np.array([[0, 0], [0, 0], [3, 4]], np.float32)
     d2, index = nearest(jnp.asarray(x), 2)
     np.testing.assert_array_equal(index, [[1, 2], [0, 2], [0, 1]])
-    np.testing.assert_allclose(d2, [[0, 25], [0, 25], [25, 25]], atol=1e-4)
+    np.testing.assert_allclose(d2, [[0, 25], [0, 25], [25, 25]], **NUMBER)
     np.testing.assert_allclose(
         squared_distances(jnp.asarray(x), jnp.asarray(x[:1]))[:, 0], [0, 0, 25]
     )

@@ -18,6 +18,7 @@ from panorax.maths.clouds.tsne import (
     principal_components,
     tsne,
 )
+from panorax.testing.tolerances import LAYER, NUMBER
 
 RNG = np.random.default_rng(2)
 X = RNG.normal(size=(50, 4)).astype(np.float32) * np.array([3, 2, 1, 0.5], np.float32) + 1
@@ -28,29 +29,26 @@ P = joint_affinities(conditional_affinities(D2, 8.0), INDEX)
 
 def test_affinities_match_scikit_learn():
     d2 = np.sum((X[:, None] - X[None]) ** 2, -1)
-    np.testing.assert_allclose(P, squareform(_t_sne._joint_probabilities(d2, 8.0, 0)), atol=1e-7)
+    np.testing.assert_allclose(P, squareform(_t_sne._joint_probabilities(d2, 8.0, 0)), **NUMBER)
 
 
 @given(st.floats(1, 40), st.floats(1e-3, 1e3))
 def test_affinities_have_the_perplexity_in_any_unit(perplexity, unit):
     p = np.asarray(conditional_affinities(unit * D2, perplexity), np.float64)
     entropy = -np.sum(np.where(p > 0, p * np.log(np.where(p > 0, p, 1)), 0), 1)
-    np.testing.assert_allclose(np.exp(entropy), perplexity, rtol=1e-3)
+    np.testing.assert_allclose(np.exp(entropy), perplexity, **LAYER)
 
 
 def test_loss_and_gradient_match_scikit_learn_and_jax():
     value, slope = _t_sne._kl_divergence(
         Y.ravel(), squareform(np.asarray(P), checks=False).astype(np.float64), 1, 50, 2
     )
-    np.testing.assert_allclose(kl_divergence(jnp.asarray(Y), P), value, rtol=1e-4)
-    np.testing.assert_allclose(
-        kl_gradient(jnp.asarray(Y), P), slope.reshape(50, 2), rtol=1e-3, atol=1e-6
-    )
+    np.testing.assert_allclose(kl_divergence(jnp.asarray(Y), P), value, **NUMBER)
+    np.testing.assert_allclose(kl_gradient(jnp.asarray(Y), P), slope.reshape(50, 2), **NUMBER)
     np.testing.assert_allclose(
         kl_gradient(jnp.asarray(Y), P),
         jax.grad(kl_divergence)(jnp.asarray(Y), P),
-        rtol=1e-3,
-        atol=1e-6,
+        **NUMBER,
     )
 
 
@@ -66,7 +64,7 @@ def test_the_first_steps_match_scikit_learn():
     with jax.enable_x64(True):
         ours = descend_kl(jnp.asarray(start), jnp.asarray(p / 12), 20, 20)
     np.testing.assert_allclose(
-        ours, theirs - theirs.mean(0)[None], atol=1e-5 * np.abs(theirs).max()
+        ours, theirs - theirs.mean(0)[None], atol=LAYER["rtol"] * np.abs(theirs).max()
     )
 
 
@@ -77,7 +75,7 @@ def test_clusters_are_preserved():
     label = np.arange(60) % 3
     assert np.array_equal(label[np.asarray(nearest(jnp.asarray(y), 1)[1])[:, 0]], label)
     assert sklearn_trustworthiness(x, y, n_neighbors=5) > 0.85
-    np.testing.assert_allclose(y.mean(0), 0, atol=1e-3)
+    np.testing.assert_allclose(y.mean(0), 0, **LAYER)
 
 
 def test_copies_of_points_are_embedded():
@@ -88,9 +86,7 @@ def test_copies_of_points_are_embedded():
 def test_principal_components_match_numpy():
     u, s, _ = np.linalg.svd(X - X.mean(0)[None], full_matrices=False)
     components = np.asarray(principal_components(jnp.asarray(X)))
-    np.testing.assert_allclose(
-        np.abs(components), np.abs(u[:, :2] * s[None, :2]), rtol=1e-3, atol=1e-3
-    )
+    np.testing.assert_allclose(np.abs(components), np.abs(u[:, :2] * s[None, :2]), **LAYER)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,10 @@ from panorax.maths.clouds.umap import (
     spectral_start,
     umap,
 )
+from panorax.testing.tolerances import LAYER, NUMBER
+
+GRID = {"atol": 2e-3}
+"""shares of a grid of 1,000 quantiles"""
 
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(60, 5)).astype(np.float32)
@@ -26,9 +30,9 @@ A, B = curve(0.1)
 def test_memberships_sum_to_log2_k_and_the_nearest_has_1():
     distance = jnp.sqrt(nearest(jnp.asarray(X), 7)[0])
     v = np.asarray(memberships(distance))
-    np.testing.assert_allclose(v.sum(1), 3, rtol=1e-4)
+    np.testing.assert_allclose(v.sum(1), 3, **NUMBER)
     np.testing.assert_array_equal(v[:, 0], 1)
-    np.testing.assert_allclose(memberships(5 * distance), v, rtol=1e-3)
+    np.testing.assert_allclose(memberships(5 * distance), v, **LAYER)
     assert np.isfinite(memberships(jnp.concatenate([jnp.zeros((60, 3)), distance[:, 3:]], 1))).all()
 
 
@@ -38,14 +42,14 @@ def test_forces_are_the_gradients_of_the_loss():
     for y in jnp.asarray([[0.3, -0.4], [2.0, 1.0], [0.02, 0.01]]):
         d2 = jnp.sum(y**2)
         np.testing.assert_allclose(
-            attraction(d2, A, B) * y, -along(lambda d2: -jnp.log(w(d2)), y), rtol=1e-3
+            attraction(d2, A, B) * y, -along(lambda d2: -jnp.log(w(d2)), y), **NUMBER
         )
     for y in jnp.asarray([[0.9, -0.7], [2.0, 1.0]]):
         d2 = jnp.sum(y**2)
         np.testing.assert_allclose(
             repulsion(d2, A, B) * y * (1e-3 + d2) / d2,
             -along(lambda d2: -jnp.log1p(-w(d2)), y),
-            rtol=1e-3,
+            **NUMBER,
         )
     assert attraction(jnp.zeros(()), A, B) == 0 and repulsion(jnp.zeros(()), A, B) > 0
 
@@ -58,7 +62,7 @@ def test_the_spectral_start_is_the_second_and_third_eigenvector():
     assert values[-1] == pytest.approx(1, abs=1e-5)
     assert np.abs(start).max() == pytest.approx(10, abs=1e-3)
     unit = start / np.linalg.norm(start, axis=0)[None]
-    np.testing.assert_allclose(np.abs(np.sum(unit * vectors[:, [-2, -3]], 0)), 1, atol=1e-3)
+    np.testing.assert_allclose(np.abs(np.sum(unit * vectors[:, [-2, -3]], 0)), 1, **NUMBER)
 
 
 def test_padded_rows_represent_the_graph():
@@ -66,12 +70,12 @@ def test_padded_rows_represent_the_graph():
     count = np.diff(GRAPH.indptr)
     assert all(row[n - 1] == 1 for row, n in zip(share, count, strict=True))
     assert (np.diff(share, axis=1) >= 0).all()
-    np.testing.assert_allclose(degree, GRAPH.toarray().sum(1), rtol=1e-5)
+    np.testing.assert_allclose(degree, GRAPH.toarray().sum(1), **NUMBER)
     u = np.linspace(0.0005, 0.9995, 1000)
     drawn = np.zeros(GRAPH.shape)
     for i in range(60):
         np.add.at(drawn[i], tail[i][np.sum(u[:, None] >= share[i][None], 1)], 1 / 1000)
-    np.testing.assert_allclose(drawn, GRAPH.toarray() / degree[:, None], atol=2e-3)
+    np.testing.assert_allclose(drawn, GRAPH.toarray() / degree[:, None], **GRID)
 
 
 def test_the_expected_step_is_the_gradient_of_the_loss():

@@ -18,6 +18,10 @@ from panorax.maths.inference.mixture import (
     log_likelihood,
     sample_mixture,
 )
+from panorax.testing.tolerances import LAYER, MODEL, NUMBER
+
+NOISE = {"atol": 0.06}
+"""sampling error of the moments of 20,000 draws"""
 
 KEY = jax.random.key(0)
 SKLEARN = {"full": "full", "diagonal": "diag", "tied": "tied"}
@@ -33,17 +37,17 @@ def test_a_fit_is_scikit_learns_step_for_step(kind):
     for _ in range(7):
         mean_log_likelihood, log_r = theirs._e_step(X.astype(np.float64))
         theirs._m_step(X.astype(np.float64), log_r)
-    np.testing.assert_allclose(bounds[-1, 1], mean_log_likelihood, atol=1e-5)
-    np.testing.assert_allclose(ours.weight, theirs.weights_, atol=1e-5)
-    np.testing.assert_allclose(ours.mean, theirs.means_, atol=2e-5)
+    np.testing.assert_allclose(bounds[-1, 1], mean_log_likelihood, **NUMBER)
+    np.testing.assert_allclose(ours.weight, theirs.weights_, **LAYER)
+    np.testing.assert_allclose(ours.mean, theirs.means_, **LAYER)
     covariances = {"full": theirs.covariances_, "tied": np.stack([theirs.covariances_] * 3)}
     expected = (
         covariances[kind]
         if kind != "diagonal"
         else np.stack([np.diag(c) for c in theirs.covariances_])
     )
-    np.testing.assert_allclose(ours.covariance, expected, atol=1e-5)
-    np.testing.assert_allclose(log_likelihood(ours, X), theirs.score_samples(X), atol=2e-4)
+    np.testing.assert_allclose(ours.covariance, expected, **LAYER)
+    np.testing.assert_allclose(log_likelihood(ours, X), theirs.score_samples(X), **MODEL)
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(KINDS))
@@ -63,7 +67,7 @@ def test_the_bound_never_falls_and_is_tight_after_an_e_step(seed, kind):
     any_r = jnp.asarray(rng.dirichlet(np.ones(3), 20), jnp.float32)
     assert (elbo(mixture, x, any_r) <= log_likelihood(mixture, x) + 1e-4).all()
     np.testing.assert_allclose(
-        elbo(mixture, x, e_step(mixture, x)), log_likelihood(mixture, x), atol=1e-4
+        elbo(mixture, x, e_step(mixture, x)), log_likelihood(mixture, x), **NUMBER
     )
 
 
@@ -72,7 +76,7 @@ def test_a_hard_assignment_has_a_bound_too():
     np.testing.assert_allclose(
         elbo(mixture, X, jax.nn.one_hot(LABEL, 3)),
         np.asarray(log_joint(mixture, X))[np.arange(150), LABEL],
-        rtol=1e-5,
+        **NUMBER,
     )
 
 
@@ -83,15 +87,15 @@ def test_samples_have_the_moments_of_the_mixture():
         jnp.array([[[1.0, 0.5], [0.5, 1.0]]] * 2),
     )
     x = np.asarray(sample_mixture(mixture, KEY, 20_000))
-    np.testing.assert_allclose(x.mean(0), [3, 1.5], atol=0.06)
+    np.testing.assert_allclose(x.mean(0), [3, 1.5], **NOISE)
     between = 0.25 * 0.75 * np.outer([4, 2], [4, 2])
-    np.testing.assert_allclose(np.cov(x.T), between + [[1, 0.5], [0.5, 1]], atol=0.1)
+    np.testing.assert_allclose(np.cov(x.T), between + [[1, 0.5], [0.5, 1]], **NOISE)
 
 
 def test_one_component_is_the_normal_distribution():
     mixture, _ = fit(X, jnp.ones((150, 1)), "full", 2, 0.0)
-    np.testing.assert_allclose(mixture.mean[0], X.mean(0), rtol=1e-5)
-    np.testing.assert_allclose(mixture.covariance[0], np.cov(X.T, bias=True), atol=1e-4)
+    np.testing.assert_allclose(mixture.mean[0], X.mean(0), **NUMBER)
+    np.testing.assert_allclose(mixture.covariance[0], np.cov(X.T, bias=True), **NUMBER)
 
 
 def test_duplicates_and_one_point_do_not_break_a_component():

@@ -6,6 +6,10 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from panorax.maths.information import bottleneck_curves as bc
+from panorax.testing.tolerances import DOUBLE, NUMBER
+
+GRID = {"atol": 5e-3}
+"""error of a Gaussian on a grid of 20 x 20 points, and of the stopping rule"""
 
 information = lambda p: np.sum(
     p[p > 0] * np.log((p / (p.sum(1, keepdims=True) * p.sum(0, keepdims=True)))[p > 0])
@@ -16,10 +20,10 @@ def test_the_curve_of_a_symmetric_channel_matches_the_exact_one():
     # the compression is 0 for b below 1 / (1 - 2 flip)^2 = 1.5625
     flip, b = 0.1, np.array([1.2, 1.7, 2.0, 3.0, 8.0])
     curve = bc.bottleneck_curve(bc.binary_symmetric_joint(flip), b)
-    np.testing.assert_allclose(curve.relevance, bc.binary_curve(curve.compression, flip), atol=1e-9)
+    np.testing.assert_allclose(curve.relevance, bc.binary_curve(curve.compression, flip), **DOUBLE)
     r = curve.compression
     assert r[0] < 1e-8 < 0.05 < r[1] < r[-1] < np.log(2)
-    np.testing.assert_allclose(curve.encoder.sum(2), 1, atol=1e-12)
+    np.testing.assert_allclose(curve.encoder.sum(2), 1, **DOUBLE)
 
 
 def test_binary_curve_is_attained_by_a_noisy_copy_of_the_bit():
@@ -28,11 +32,11 @@ def test_binary_curve_is_attained_by_a_noisy_copy_of_the_bit():
         r, flip = np.log(2) - h(a), 0.15
         channel = np.array([[1 - flip, flip], [flip, 1 - flip]])
         joint = 0.5 * np.array([[1 - a, a], [a, 1 - a]]) @ channel
-        np.testing.assert_allclose(bc.binary_curve(r, flip), information(joint), atol=1e-9)
+        np.testing.assert_allclose(bc.binary_curve(r, flip), information(joint), **DOUBLE)
     np.testing.assert_allclose(
         bc.binary_curve([0, np.log(2)], 0.15),
         [0, information(bc.binary_symmetric_joint(0.15))],
-        atol=1e-9,
+        **DOUBLE,
     )
 
 
@@ -82,8 +86,8 @@ def test_gaussians_on_a_grid_match_the_exact_curve():
     correlation, b = 0.8, np.array([1.0, 2.0, 3.0, 5.0])
     r, relevance = bc.gaussian_curve([correlation], b)
     curve = bc.bottleneck_curve(bc.gaussian_joint(correlation, 20), b, 1e-7, 2000)
-    np.testing.assert_allclose(curve.relevance, relevance, atol=5e-3)
-    np.testing.assert_allclose(curve.compression, r, atol=2e-2)
+    np.testing.assert_allclose(curve.relevance, relevance, **GRID)
+    np.testing.assert_allclose(curve.compression, r, **GRID)
     assert information(bc.gaussian_joint(correlation, 40)) == pytest.approx(
         -0.5 * np.log(1 - correlation**2), abs=2e-3
     )
@@ -101,10 +105,10 @@ def test_the_gaussian_curve_is_attained_by_added_noise():
         method="Nelder-Mead",
         options={"xatol": 1e-8, "fatol": 1e-13, "maxiter": 4000},
     )
-    np.testing.assert_allclose(bc.gaussian_curve(rho, b), point(np.exp(best.x)), atol=1e-4)
+    np.testing.assert_allclose(bc.gaussian_curve(rho, b), point(np.exp(best.x)), **NUMBER)
     assert (np.asarray(bc.gaussian_curve(rho, 1.0)) == 0).all()
     np.testing.assert_allclose(
-        bc.gaussian_curve(rho, 1e9)[1], -0.5 * np.log1p(-(rho**2)).sum(), atol=1e-6
+        bc.gaussian_curve(rho, 1e9)[1], -0.5 * np.log1p(-(rho**2)).sum(), **NUMBER
     )
 
 

@@ -14,6 +14,10 @@ from sklearn.feature_selection import mutual_info_regression
 
 from panorax.core import spec as core_spec
 from panorax.maths.information import mutual_information as mi
+from panorax.testing.tolerances import LAYER, NUMBER
+
+NOISE = {"atol": 0.05}
+"""sampling error of the covariance of 20,000 draws"""
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
@@ -45,7 +49,7 @@ def test_ksg_matches_scipys_trees(seed, k, dims):
     np.testing.assert_allclose(
         mi.ksg(x, y, k, block=16),
         by_trees(x.astype(np.float64), y.astype(np.float64), k),
-        atol=2e-6,
+        **LAYER,
     )
 
 
@@ -60,7 +64,7 @@ def test_ksg_matches_scikit_learn():
         discrete_features=False,
         random_state=0,
     )
-    np.testing.assert_allclose(mi.ksg(x, y, 3), theirs[0], atol=1e-3)
+    np.testing.assert_allclose(mi.ksg(x, y, 3), theirs[0], **LAYER)
     assert abs(mi.ksg(x, y, 3) - 0.7) < 0.15
 
 
@@ -102,7 +106,7 @@ def test_ksg_refuses_bad_input():
         )
     three_times = np.concatenate([x, x[:1], x[:1]])
     np.testing.assert_allclose(
-        mi.ksg(three_times, three_times, 3), by_trees(three_times, three_times, 3), atol=2e-6
+        mi.ksg(three_times, three_times, 3), by_trees(three_times, three_times, 3), **NUMBER
     )
 
 
@@ -114,7 +118,7 @@ def test_correlated_gaussians_have_the_given_information(nats, d):
     assert 0.5 * (
         logdet(covariance[:d, :d]) + logdet(covariance[d:, d:]) - logdet(covariance)
     ) == pytest.approx(nats, abs=0.05)
-    np.testing.assert_allclose(covariance.diagonal(), 1, atol=0.05)
+    np.testing.assert_allclose(covariance.diagonal(), 1, **NOISE)
     assert mi.gaussian_information(math.sqrt(-math.expm1(-2 * nats / d)), d) == pytest.approx(nats)
     with pytest.raises(ValueError, match="between -1 and 1, got 1"):
         mi.gaussian_information(1, d)
@@ -123,11 +127,11 @@ def test_correlated_gaussians_have_the_given_information(nats, d):
 def test_bounds_match_their_formulas():
     pairs, score = np.diagonal(SCORES).astype(np.float64), SCORES.astype(np.float64)
     np.testing.assert_allclose(
-        mi.donsker_varadhan(SCORES), pairs.mean() - np.log(np.exp(OTHERS).mean()), atol=1e-6
+        mi.donsker_varadhan(SCORES), pairs.mean() - np.log(np.exp(OTHERS).mean()), **NUMBER
     )
-    np.testing.assert_allclose(mi.nwj(SCORES), pairs.mean() - np.exp(OTHERS - 1).mean(), rtol=1e-5)
+    np.testing.assert_allclose(mi.nwj(SCORES), pairs.mean() - np.exp(OTHERS - 1).mean(), **NUMBER)
     np.testing.assert_allclose(
-        mi.infonce(SCORES), np.mean(pairs - np.log(np.exp(score).mean(1))), atol=1e-6
+        mi.infonce(SCORES), np.mean(pairs - np.log(np.exp(score).mean(1))), **NUMBER
     )
 
 
@@ -138,10 +142,8 @@ def test_infonce_stays_below_log_batch_and_nwj_below_dv(seed, scale):
     ) * scale + scale * np.eye(4, dtype=np.float32)
     assert mi.infonce(score) <= math.log(4) + 1e-5
     assert mi.nwj(score) <= mi.donsker_varadhan(score) + 1e-4
-    np.testing.assert_allclose(
-        mi.donsker_varadhan(score + 3), mi.donsker_varadhan(score), atol=1e-4
-    )
-    np.testing.assert_allclose(mi.infonce(score + score[:, :1]), mi.infonce(score), atol=2e-4)
+    np.testing.assert_allclose(mi.donsker_varadhan(score + 3), mi.donsker_varadhan(score), **LAYER)
+    np.testing.assert_allclose(mi.infonce(score + score[:, :1]), mi.infonce(score), **LAYER)
 
 
 def test_bounds_at_the_optimal_critic_are_the_information():
@@ -161,14 +163,14 @@ def test_the_gradient_of_mine_uses_the_moving_average():
     mean = np.exp(OTHERS).mean()
     m = (1 - rate) * average + rate * mean
     expected = np.where(np.eye(4, dtype=bool), -1 / 4, np.exp(SCORES.astype(np.float64)) / 12 / m)
-    np.testing.assert_allclose(slope, expected, rtol=1e-5)
+    np.testing.assert_allclose(slope, expected, **NUMBER)
     update, _ = optax.sgd(rate).update(pull, optax.sgd(rate).init(pull))
-    np.testing.assert_allclose(average + update, m, rtol=1e-5)
+    np.testing.assert_allclose(average + update, m, **NUMBER)
     # at average = batch mean, the gradient is DV's
     np.testing.assert_allclose(
         jax.grad(mi.mine_loss)(jnp.asarray(SCORES), jnp.float32(mean), rate),
         -jax.grad(mi.donsker_varadhan)(jnp.asarray(SCORES)),
-        rtol=1e-4,
+        **NUMBER,
     )
 
 
@@ -192,7 +194,7 @@ def test_scores_cover_all_pairs():
     for i in range(3):
         for j in range(3):
             np.testing.assert_allclose(
-                all_pairs[i, j], mi.scores(params, x[i : i + 1], y[j : j + 1])[0, 0], atol=1e-5
+                all_pairs[i, j], mi.scores(params, x[i : i + 1], y[j : j + 1])[0, 0], **NUMBER
             )
 
 

@@ -9,6 +9,7 @@ from panorax.maths.optimisation.curvature import (
     hessian_product,
     to_vectors,
 )
+from panorax.testing.tolerances import LAYER, NUMBER
 
 RNG = np.random.default_rng(0)
 PARAMS = {
@@ -33,7 +34,7 @@ def mean_loss(params):
 
 
 def assert_close(tree, vector):
-    np.testing.assert_allclose(ravel_pytree(tree)[0], vector, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(ravel_pytree(tree)[0], vector, **LAYER)
 
 
 def test_hessian_product_is_the_dense_hessian_times_v():
@@ -41,7 +42,7 @@ def test_hessian_product_is_the_dense_hessian_times_v():
     hessian = jax.hessian(f)(x)
     assert_close(hessian_product(mean_loss, PARAMS, V), hessian @ VECTOR)
     columns = jax.vmap(lambda v: hessian_product(f, x, v))(jnp.eye(16))
-    np.testing.assert_allclose(columns, hessian, atol=1e-5)
+    np.testing.assert_allclose(columns, hessian, **NUMBER)
 
 
 def test_gauss_newton_product_is_the_dense_fisher_matrix_times_v():

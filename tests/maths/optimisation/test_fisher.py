@@ -19,6 +19,10 @@ from panorax.maths.optimisation.fisher import (
     natural_gradient_by_products,
     sampled_fisher_matrix,
 )
+from panorax.testing.tolerances import LAYER, MODEL, NUMBER
+
+NOISE = {"atol": 0.04}
+"""sampling error of the moments of 20,000 draws"""
 
 FAMILIES = {"gaussian": GAUSSIAN, "bernoulli": BERNOULLI, "categorical": CATEGORICAL}
 RNG = np.random.default_rng(0)
@@ -46,13 +50,13 @@ def test_root_mean_and_samples_match_the_log_partition(name):
     family = FAMILIES[name]
     root = family.root(Z)
     hessian = jax.vmap(jax.hessian(lambda z: family.log_partition(z[None])[0]))(Z)
-    np.testing.assert_allclose(jnp.einsum("NKR,NLR->NKL", root, root), hessian, atol=1e-6)
+    np.testing.assert_allclose(jnp.einsum("NKR,NLR->NKL", root, root), hessian, **NUMBER)
     t = np.asarray(
         jax.vmap(lambda key: family.sample(key, Z))(jax.random.split(jax.random.key(0), 20_000))
     )
-    np.testing.assert_allclose(t.mean(0), family.mean(Z), atol=0.04)
+    np.testing.assert_allclose(t.mean(0), family.mean(Z), **NOISE)
     for n in range(len(Z)):
-        np.testing.assert_allclose(np.cov(t[:, n].T), hessian[n], atol=0.06)
+        np.testing.assert_allclose(np.cov(t[:, n].T), hessian[n], **NOISE)
 
 
 def test_losses_match_scipys_log_densities():
@@ -60,17 +64,17 @@ def test_losses_match_scipys_log_densities():
     one_hot = jax.nn.one_hot(jnp.array([0, 2, 1, 1, 0]), 3)
     constant = 0.5 * np.sum(np.square(t), 1) + 1.5 * np.log(2 * np.pi)
     np.testing.assert_allclose(
-        GAUSSIAN.loss(Z, t) + constant, -stats.norm(Z).logpdf(t).sum(1), rtol=1e-5
+        GAUSSIAN.loss(Z, t) + constant, -stats.norm(Z).logpdf(t).sum(1), **NUMBER
     )
     np.testing.assert_allclose(
-        BERNOULLI.loss(Z, bits), -stats.bernoulli(jax.nn.sigmoid(Z)).logpmf(bits).sum(1), rtol=1e-4
+        BERNOULLI.loss(Z, bits), -stats.bernoulli(jax.nn.sigmoid(Z)).logpmf(bits).sum(1), **NUMBER
     )
     p = np.asarray(jax.nn.softmax(Z), np.float64)
     log_mass = [
         stats.multinomial(1, q / q.sum()).logpmf(np.asarray(t))
         for q, t in zip(p, one_hot, strict=True)
     ]
-    np.testing.assert_allclose(CATEGORICAL.loss(Z, one_hot), -np.array(log_mass), rtol=1e-4)
+    np.testing.assert_allclose(CATEGORICAL.loss(Z, one_hot), -np.array(log_mass), **NUMBER)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -78,10 +82,10 @@ def test_products_and_samples_agree_with_the_matrix(name):
     family, exact = FAMILIES[name], np.asarray(MATRICES[name](PARAMS))
     v = np.asarray(ravel_pytree(V)[0])
     np.testing.assert_allclose(
-        ravel_pytree(fisher_product(outputs, family, PARAMS, V))[0], exact @ v, atol=1e-5
+        ravel_pytree(fisher_product(outputs, family, PARAMS, V))[0], exact @ v, **LAYER
     )
     half = fisher_root_product(outputs, family, PARAMS, V)
-    np.testing.assert_allclose(jnp.vdot(half, half), v @ exact @ v, rtol=1e-4)
+    np.testing.assert_allclose(jnp.vdot(half, half), v @ exact @ v, **NUMBER)
     sampled = jax.jit(lambda key: sampled_fisher_matrix(outputs, family, PARAMS, key, 4000))(
         jax.random.key(1)
     )
@@ -95,7 +99,7 @@ def test_the_fisher_matrix_is_the_hessian_of_the_kl_divergence():
     np.testing.assert_allclose(
         MATRICES["categorical"](PARAMS),
         jax.jit(jax.hessian(divergence))(ravel_pytree(PARAMS)[0]),
-        atol=2e-6,
+        **NUMBER,
     )
 
 
@@ -103,7 +107,7 @@ def test_the_empirical_matrix_is_the_second_moment_of_the_gradients():
     losses = lambda params: CATEGORICAL.loss(outputs(params), jax.nn.one_hot(jnp.arange(8) % 3, 3))
     x, back = ravel_pytree(PARAMS)
     g = jax.jit(jax.jacobian(lambda x: losses(back(x))))(x)
-    np.testing.assert_allclose(empirical_fisher_matrix(losses, PARAMS), g.T @ g / 8, atol=1e-6)
+    np.testing.assert_allclose(empirical_fisher_matrix(losses, PARAMS), g.T @ g / 8, **NUMBER)
     exact = MATRICES["categorical"](PARAMS)
     assert np.abs(empirical_fisher_matrix(losses, PARAMS) - exact).max() > 0.01
 
@@ -116,10 +120,8 @@ def test_both_natural_gradients_solve_the_damped_system(seed, damping):
     matrix = MATRICES["categorical"](PARAMS)
     d = natural_gradient(matrix, g, damping)
     flat = ravel_pytree(d)[0]
-    np.testing.assert_allclose(matrix @ flat + damping * flat, ravel_pytree(g)[0], atol=1e-4)
-    np.testing.assert_allclose(
-        flat, ravel_pytree(SOLVE(g, damping))[0], atol=1e-3 * np.abs(flat).max()
-    )
+    np.testing.assert_allclose(matrix @ flat + damping * flat, ravel_pytree(g)[0], **LAYER)
+    np.testing.assert_allclose(flat, ravel_pytree(SOLVE(g, damping))[0], **MODEL)
 
 
 SOLVE = jax.jit(

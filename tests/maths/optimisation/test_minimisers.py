@@ -8,6 +8,7 @@ from scipy import optimize
 
 from panorax.maths.optimisation.minimisers import MINIMISERS, conjugate_gradients, line_search
 from panorax.maths.optimisation.objectives import beale, rosenbrock
+from panorax.testing.tolerances import DOUBLE, LAYER, NUMBER
 
 PROBLEMS = {
     "rosenbrock_2": (rosenbrock, np.array([-1.2, 1.0])),
@@ -30,7 +31,7 @@ def test_every_method_finds_scipys_minimum_and_never_rises(method, name):
             method="BFGS",
         )
         assert float(ours.value) < 1e-9 and float(jnp.abs(ours.gradient).max()) < 1e-5
-    np.testing.assert_allclose(ours.x, scipys.x, atol=1e-4)
+    np.testing.assert_allclose(ours.x, scipys.x, **LAYER)
     assert method != "bfgs" or int(ours.steps) <= 1.2 * scipys.nit + 2
     values, steps = np.asarray(ours.values), int(ours.steps)
     assert np.isfinite(values[: steps + 1]).all() and np.isnan(values[steps + 1 :]).all()
@@ -41,7 +42,7 @@ def test_every_method_finds_scipys_minimum_and_never_rises(method, name):
 def test_a_quadratic_of_one_dimension_and_a_start_at_the_minimum(method):
     square = lambda x: jnp.sum(jnp.square(x - 3.0))
     solve = jax.jit(lambda x: MINIMISERS[method](square, x))
-    np.testing.assert_allclose(solve(jnp.zeros(1)).x, [3.0], rtol=1e-4)
+    np.testing.assert_allclose(solve(jnp.zeros(1)).x, [3.0], **NUMBER)
     assert int(solve(jnp.full(1, 3.0)).steps) == 0
 
 
@@ -60,7 +61,7 @@ def test_conjugate_gradients_stop_at_the_border_and_at_negative_curvature():
     h, g = jnp.diag(jnp.array([1.0, 4.0, 9.0])), jnp.array([1.0, 2.0, -3.0])
     with jax.enable_x64(True):
         p = conjugate_gradients(lambda v: h @ v, 1e-9 * g.astype(jnp.float64), jnp.inf, 50)
-    np.testing.assert_allclose(p, -1e-9 * np.linalg.solve(h, g), rtol=1e-3)
+    np.testing.assert_allclose(p, -1e-9 * np.linalg.solve(h, g), **DOUBLE)
     p = conjugate_gradients(lambda v: h @ v, g, 0.1, 50)
     assert float(jnp.linalg.norm(p)) == pytest.approx(0.1, rel=1e-4)
     indefinite = jnp.diag(jnp.array([1.0, -1.0, 1.0]))

@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 
 from panorax.maths.optimisation.perturbed_descent import Noise, descent, in_ball, jins
+from panorax.testing.tolerances import NUMBER
+
+DIFFERENT = {"rtol": 1e-4, "atol": 1e-9}
+"""values that differ by more are not the same"""
 
 KEY = jax.random.key(0)
 NOISE = Noise(radius=0.01, small=0.05, wait=60, enough=1e-4)
@@ -18,8 +22,8 @@ START = jnp.array([1.0, -0.5, 0.0])
 
 def test_descent_without_noise_is_gradient_descent():
     end = jax.jit(lambda x: descent(BOWL, x, 0.1, 20))(START)
-    np.testing.assert_allclose(end.x, 0.9**20 * START, rtol=1e-5)
-    np.testing.assert_allclose(end.values, 0.625 * 0.81 ** np.arange(21), rtol=1e-5)
+    np.testing.assert_allclose(end.x, 0.9**20 * START, **NUMBER)
+    np.testing.assert_allclose(end.values, 0.625 * 0.81 ** np.arange(21), **NUMBER)
     assert int(end.steps) == 20 and not bool(end.ended)
     assert float(end.value) == float(end.values[-1])
 
@@ -44,7 +48,7 @@ def test_descent_stays_on_the_stable_manifold_and_noise_leaves_it():
 def test_noise_is_added_at_a_small_gradient_and_ends_the_descent_at_a_minimum():
     values = np.asarray(WITH(START, KEY).values, np.float64)
     plain = np.asarray(WITHOUT(START).values, np.float64)
-    first = np.flatnonzero(~np.isclose(values, plain, rtol=1e-4, atol=1e-9))[0]
+    first = np.flatnonzero(~np.isclose(values, plain, **DIFFERENT))[0]
     norms = (1.25 * 0.64 ** np.arange(30)) ** 0.5
     assert first == np.flatnonzero(norms <= 0.05)[0] + 1
     # noise in step 0, checked in step 60: the descent returns to the point before the noise

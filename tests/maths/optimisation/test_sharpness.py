@@ -7,6 +7,7 @@ import pytest
 
 from panorax.maths.optimisation.sharpness import sam, sharpness
 from panorax.nets import mlp
+from panorax.testing.tolerances import NUMBER
 
 RNG = np.random.default_rng(0)
 CURVATURES = jnp.array([4.0, 1.0, 0.25])
@@ -29,7 +30,7 @@ def test_sam_gives_the_gradient_of_optax_sam():
     )
     ours, _ = sam(0.1).update(gradient, (), NET, value_fn=loss)
     negated = jax.tree.map(jnp.negative, updates)
-    chex.assert_trees_all_close(ours, negated, rtol=1e-4, atol=1e-6)
+    chex.assert_trees_all_close(ours, negated, **NUMBER)
 
 
 def test_sam_of_radius_zero_leaves_the_gradient_unchanged():

@@ -6,6 +6,7 @@ import optax
 import pytest
 
 from panorax.maths.optimisation import update_rules as o
+from panorax.testing.tolerances import LAYER, NUMBER
 
 RNG = np.random.default_rng(0)
 TREE = {"w": RNG.normal(size=(3, 4)).astype(np.float32), "b": RNG.normal(size=4).astype(np.float32)}
@@ -54,7 +55,7 @@ def path(tx, steps=15):
 @pytest.mark.parametrize("name", PAIRS)
 def test_every_step_is_optaxs(name):
     ours, theirs = (path(tx) for tx in PAIRS[name])
-    chex.assert_trees_all_close(ours, theirs, rtol=1e-5, atol=2e-6)
+    chex.assert_trees_all_close(ours, theirs, **LAYER)
 
 
 def test_adagrad_follows_its_rule():
@@ -63,7 +64,7 @@ def test_adagrad_follows_its_rule():
         g = np.tanh(p - TARGET["b"]) * 2
         s = s + g * g
         p = p - 0.3 * g / (np.sqrt(s) + 1e-10)
-        np.testing.assert_allclose(x[step], p, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(x[step], p, **NUMBER)
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (5, 3), (4, 4), (1, 3)])
@@ -72,7 +73,7 @@ def test_orthogonalised_keeps_singular_vectors_and_equalises_singular_values(sha
     u, s, vt = np.linalg.svd(g, full_matrices=False)
     x = u.T @ np.asarray(o.orthogonalised(g), np.float64) @ vt.T
     values = np.diag(x)
-    np.testing.assert_allclose(x, np.diag(values), atol=1e-4)
+    np.testing.assert_allclose(x, np.diag(values), **LAYER)
     if s.min() > 0.1 * s.max():
         assert (values > 0.6).all() and (values < 1.25).all()
 
@@ -84,7 +85,7 @@ def test_muon_follows_its_rule_and_refuses_vectors():
         g = np.tanh(p - target) * 2
         m = 0.9 * m + 0.1 * g
         p = p - 0.1 * ((4 / 3) ** 0.5 * np.asarray(o.orthogonalised(0.1 * g + 0.9 * m)) + 0.2 * p)
-        np.testing.assert_allclose(x[step], p, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(x[step], p, **LAYER)
     with pytest.raises(ValueError, match="Muon is for matrices, got an array of shape \\(4,\\)"):
         path(o.muon(0.1))
 

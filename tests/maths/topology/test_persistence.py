@@ -17,6 +17,7 @@ from panorax.maths.topology.persistence import (
     neighbourhood_graph,
     spanning_forest,
 )
+from panorax.testing.tolerances import DOUBLE
 
 
 def plain(distance, top, threshold=np.inf):
@@ -95,10 +96,10 @@ def test_the_regular_circle_has_its_known_diagrams(n):
         d[d[:, 1] - d[:, 0] > 1e-9] for d in diagrams(distances(shapes.regular_circle(n)), 2)
     )
     side = 2 * np.sin(np.pi / n)
-    np.testing.assert_allclose(components, [[0, side]] * (n - 1) + [[0, np.inf]], atol=1e-12)
-    np.testing.assert_allclose(loops, [[side, 3**0.5]], atol=1e-12)
+    np.testing.assert_allclose(components, [[0, side]] * (n - 1) + [[0, np.inf]], **DOUBLE)
+    np.testing.assert_allclose(loops, [[side, 3**0.5]], **DOUBLE)
     np.testing.assert_allclose(
-        hollows, [[3**0.5, 2 * np.sin(np.pi * (n // 3 + 1) / n)]] * (n // 3 - 1), atol=1e-12
+        hollows, [[3**0.5, 2 * np.sin(np.pi * (n // 3 + 1) / n)]] * (n // 3 - 1), **DOUBLE
     )
 
 
@@ -144,7 +145,7 @@ def test_order_of_points_and_scale_do_not_matter(seed):
     x = rng.normal(size=(25, 3))
     shuffled = diagrams(4 * distances(x[rng.permutation(25)]), 2)
     for ours, theirs in zip(diagrams(distances(x), 2), shuffled, strict=True):
-        np.testing.assert_allclose(4 * ours, theirs, rtol=1e-12)
+        np.testing.assert_allclose(4 * ours, theirs, **DOUBLE)
 
 
 def test_the_euler_characteristic_is_the_alternating_sum_of_betti_numbers():

@@ -7,6 +7,7 @@ from scipy.signal import correlate
 
 from panorax.core import spec
 from panorax.nets.convolutional import convnet
+from panorax.testing.tolerances import LAYER, NUMBER
 
 PARAMS = {
     **spec.init(convnet.conv_spec(2, 3), jax.random.key(0)),
@@ -26,7 +27,7 @@ def test_conv_equals_scipys_correlation(size, stride):
     expected = expected.transpose(0, 2, 3, 1) + PARAMS["b"]
     if stride == 2:  # SAME padding of an even side starts at the second position
         expected = expected[:, (size[0] + 1) % 2 :: 2, (size[1] + 1) % 2 :: 2]
-    np.testing.assert_allclose(conv(PARAMS, x, stride=stride), expected, atol=1e-5)
+    np.testing.assert_allclose(conv(PARAMS, x, stride=stride), expected, **LAYER)
 
 
 def test_rows_are_independent_and_features_nonnegative():
@@ -34,5 +35,5 @@ def test_rows_are_independent_and_features_nonnegative():
     x = jax.random.normal(jax.random.key(1), (3, 7, 5, 1))
     features, single = jax.jit(convnet.apply)(params, x), jax.jit(convnet.apply)(params, x[1:2])
     chex.assert_shape(features, (3, 4))
-    np.testing.assert_allclose(features[1], single[0], atol=1e-6)
+    np.testing.assert_allclose(features[1], single[0], **NUMBER)
     assert jnp.all(features >= 0)

@@ -8,6 +8,14 @@ import pytest
 
 from panorax.core.ranges import ConfigError
 from panorax.nets.convolutional import resnet
+from panorax.testing.tolerances import COARSE, LAYER
+
+DIFFERENT = {"atol": 1e-3}
+"""logits that differ by more are not the same"""
+DRAWN = {"rtol": 0.02}
+"""sampling error of the deviation of 73,728 weights"""
+NOISE = {"atol": 0.03}
+"""sampling error of shares and means of 4,000 draws"""
 
 CFG = resnet.Config(widths=(4, 4), blocks=(1, 2), zero_branches=True)
 DROPPING = dataclasses.replace(CFG, stochastic_depth=0.5)
@@ -39,8 +47,8 @@ def test_rows_are_independent_in_evaluation_and_share_statistics_in_training():
     changed = np.concatenate([X[:1], X[:0:-1] + 1])
     for train, equal in ((False, True), (True, False)):
         a, b = (apply(PARAMS, EXTRA, x, cfg=CFG, train=train)[0] for x in (X, changed))
-        assert np.allclose(a[0], b[0], atol=1e-5) is equal
-        assert not np.allclose(a[1], b[1], atol=1e-3)
+        assert np.allclose(a[0], b[0], **LAYER) is equal
+        assert not np.allclose(a[1], b[1], **DIFFERENT)
 
 
 def test_zero_branches_make_initial_blocks_the_identity():
@@ -57,7 +65,7 @@ def test_zero_branches_make_initial_blocks_the_identity():
 def test_initial_kernels_have_the_deviation_of_their_fan_out():
     p = resnet.spec(resnet.Config(), (8, 8, 3), 10)["stages"][1]["first"]["branch"][0]["w"]
     assert p.shape == (3, 3, 64, 128)
-    np.testing.assert_allclose(np.std(p.init(KEY, p.shape)), np.sqrt(2 / (9 * 128)), rtol=0.02)
+    np.testing.assert_allclose(np.std(p.init(KEY, p.shape)), np.sqrt(2 / (9 * 128)), **DRAWN)
 
 
 def test_weight_decay_applies_only_to_kernels():
@@ -68,15 +76,15 @@ def test_weight_decay_applies_only_to_kernels():
 
 def test_later_branches_are_dropped_more_often_and_the_mean_factor_is_one():
     factors = np.asarray(resnet.branch_factors(KEY, DROPPING, 4000))
-    np.testing.assert_allclose(np.mean(factors == 0, 1), [1 / 6, 2 / 6, 3 / 6], atol=0.03)
-    np.testing.assert_allclose(factors.mean(1), 1, atol=0.06)
+    np.testing.assert_allclose(np.mean(factors == 0, 1), [1 / 6, 2 / 6, 3 / 6], **NOISE)
+    np.testing.assert_allclose(factors.mean(1), 1, **NOISE)
     np.testing.assert_allclose(factors[-1][factors[-1] > 0], 2)
 
 
 def test_stochastic_depth_follows_its_key_and_only_in_training():
     run = lambda key, train: apply(PARAMS, EXTRA, X, cfg=DROPPING, key=key, train=train)[0]
     np.testing.assert_array_equal(run(KEY, True), run(KEY, True))
-    assert not np.allclose(run(KEY, True), run(jax.random.key(1), True), atol=1e-3)
+    assert not np.allclose(run(KEY, True), run(jax.random.key(1), True), **DIFFERENT)
     np.testing.assert_array_equal(run(KEY, False), apply(PARAMS, EXTRA, X, cfg=CFG)[0])
 
 
@@ -95,8 +103,8 @@ def test_half_precision_activations_give_float32_logits_and_statistics():
     logits, after = apply(PARAMS, EXTRA, X, cfg=half, train=True)
     exact, expected = apply(PARAMS, EXTRA, X, cfg=CFG, train=True)
     assert all(x.dtype == jnp.float32 for x in jax.tree.leaves((logits, after)))
-    np.testing.assert_allclose(logits, exact, atol=0.15)
-    chex.assert_trees_all_close(after, expected, rtol=0.05, atol=0.05)
+    np.testing.assert_allclose(logits, exact, **COARSE)
+    chex.assert_trees_all_close(after, expected, **COARSE)
 
 
 def test_max_pool_takes_the_largest_of_nine_pixels():

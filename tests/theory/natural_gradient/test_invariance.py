@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from panorax.testing.tolerances import NUMBER
 from panorax.theory.natural_gradient.invariance import (
     affine_gaps,
     block_gap,
@@ -43,9 +44,9 @@ def test_maps_apply_before_and_after_a_layer():
     z, (a,) = tapped_perceptron(params, (0.0,), x, ((omega, phi),))
     for n in range(4):
         mapped = omega @ jnp.append(x[n], 1.0)
-        np.testing.assert_allclose(a[n], mapped[:2], atol=1e-5)
+        np.testing.assert_allclose(a[n], mapped[:2], **NUMBER)
         np.testing.assert_allclose(
-            z[n], phi @ (params[0]["w"].T @ mapped[:2] + params[0]["b"]), atol=1e-5
+            z[n], phi @ (params[0]["w"].T @ mapped[:2] + params[0]["b"]), **NUMBER
         )
     assert np.linalg.cond(draw_map(rng, 5)) == pytest.approx(4, rel=1e-3)
 

@@ -7,6 +7,7 @@ import pytest
 from panorax.core import spec as core_spec
 from panorax.maths.optimisation.kfac import adaptive_kfac, record
 from panorax.nets.convolutional.convnet import conv
+from panorax.testing.tolerances import LAYER, NUMBER
 from panorax.theory.natural_gradient.kfac_training import (
     autoencoder,
     classifier,
@@ -25,7 +26,7 @@ def test_classifier_equals_convolutions_and_an_affine_layer():
     x = problem.x[:5]
     hidden = jnp.tanh(conv(params[1], jnp.tanh(conv(params[0], x)), stride=2)).reshape(5, -1)
     np.testing.assert_allclose(
-        problem.outputs(params, x), hidden @ params[2]["w"] + params[2]["b"][None], atol=1e-5
+        problem.outputs(params, x), hidden @ params[2]["w"] + params[2]["b"][None], **LAYER
     )
 
 
@@ -40,8 +41,8 @@ def test_taps_and_inputs_give_the_gradient_of_the_weights(problem):
     for layer, a, g in zip(gradient, inputs, slopes, strict=True):
         a, g = a.reshape(-1, a.shape[-1]), g.reshape(-1, g.shape[-1])
         w = layer["w"].reshape(-1, layer["w"].shape[-1])
-        np.testing.assert_allclose(a.T @ g / 6, w, atol=1e-5)
-        np.testing.assert_allclose(jnp.sum(g, 0) / 6, layer["b"], atol=1e-5)
+        np.testing.assert_allclose(a.T @ g / 6, w, **LAYER)
+        np.testing.assert_allclose(jnp.sum(g, 0) / 6, layer["b"], **NUMBER)
 
 
 def test_perfect_reconstruction_has_loss_zero():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from panorax.data import datasets
+from panorax.testing.tolerances import DOUBLE, NUMBER
 from panorax.theory.saddle_points import saddles
 
 E = float(np.e)
@@ -17,7 +18,7 @@ HESSIAN = jax.jit(jax.hessian(F))
 def test_double_well_has_its_saddle_and_minima():
     f = saddles.double_well(0.3)
     np.testing.assert_allclose(
-        np.linalg.eigvalsh(jax.hessian(f)(jnp.zeros(4))), [-0.3, 1, 1, 1], rtol=1e-6
+        np.linalg.eigvalsh(jax.hessian(f)(jnp.zeros(4))), [-0.3, 1, 1, 1], **NUMBER
     )
     bottom = jnp.zeros(4).at[3].set(0.3**0.5)
     assert float(jnp.abs(jax.grad(f)(bottom)).max()) < 1e-6
@@ -31,7 +32,7 @@ def test_octopus_is_twice_differentiable_along_the_tube():
             for inside in ([], [4 * E - 0.3]):
                 at = lambda e, place=place, inside=inside: np.array([*inside, place + e, 0.2, 0.1])
                 for function in (F, GRADIENT, HESSIAN):
-                    np.testing.assert_allclose(function(at(-1e-9)), function(at(1e-9)), atol=1e-6)
+                    np.testing.assert_allclose(function(at(-1e-9)), function(at(1e-9)), **NUMBER)
 
 
 def test_octopus_has_its_saddles_and_its_minimum():
@@ -40,7 +41,7 @@ def test_octopus_has_its_saddles_and_its_minimum():
             x = np.array([4 * E] * stage + [0.0] * (3 - stage))
             assert float(F(x)) == pytest.approx(-stage * NU) and np.abs(GRADIENT(x)).max() < 1e-9
             values = np.linalg.eigvalsh(HESSIAN(x))
-            np.testing.assert_allclose(values, [4, 4, 4] if stage == 3 else [-1, 4, 4], atol=1e-9)
+            np.testing.assert_allclose(values, [4, 4, 4] if stage == 3 else [-1, 4, 4], **DOUBLE)
         x = np.array([4 * E, 1.3 * E, 0.3])
         np.testing.assert_allclose(F(x), F(-x))
         # the turn gives the next coordinate the negative curvature
