@@ -3,11 +3,13 @@
 import argparse
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import panorax
 from panorax import catalogue, cli
+from panorax.commands import bench
 
 
 def parsers():
@@ -99,6 +101,40 @@ def test_a_misspelt_command_and_another_case_are_recognised(capsys):
     assert "unknown 'runn'; did you mean 'run'?" in capsys.readouterr().err
     assert cli.main(["show", "LM/Llama"]) == 2
     assert "did you mean 'lm/llama'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("typed", ["--batch 4 lm/llama", "--smoke --optim muon lm/llama --resume"])
+def test_a_config_after_its_options_is_one_line(capsys, typed):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["run", *typed.split()])
+    line = f"panorax: CONFIG comes before its options, got {typed!r}; see `panorax run --help`\n"
+    assert stop.value.code == 2 and capsys.readouterr().err == line
+
+
+def test_a_config_after_flags_is_accepted(capsys):
+    assert printed(capsys, "run", "--smoke", "--batch=4", "lm/llama", "--help")[0] == 0
+    assert cli.main(["run", "--smok", "lm/llama"]) == 2
+    assert "unknown option --smok; did you mean '--smoke'?" in capsys.readouterr().err
+
+
+def test_a_short_name_of_a_comparison_is_accepted_and_an_unknown_one_is_one_line(capsys):
+    called = lambda name: (entry := bench._comparison(name)) and entry.name
+    assert called("bench/training") == called("training") == "bench/training"
+    assert called("natural-gradient") is called("lm/llama") is called("mine.py") is None
+    assert called("second-order") is None and called("startup") == "bench/startup"
+    assert cli.main(["bench", "bench/trainin"]) == 2
+    error = capsys.readouterr().err
+    assert "unknown comparison or system 'bench/trainin'; did you mean 'bench/training'?" in error
+    assert error.endswith("`panorax bench` lists the comparisons, `panorax list` the systems\n")
+
+
+@pytest.mark.parametrize("option", ["--workdir=~/a", "--init-from=~/a"])
+def test_the_home_folder_is_known_after_an_equals_sign(monkeypatch, option):
+    monkeypatch.setenv("HOME", "/home/me")
+    args, _ = cli.make_parser().parse_known_args(["run", "lm/llama", option])
+    assert Path("/home/me/a") in (args.workdir, args.init_from)
+    assert cli._dashed("--data.held_out_path=~/a") == "--data.held-out-path=/home/me/a"
+    assert cli._dashed("--prompt=~/a_b") == "--prompt=~/a_b" and cli._dashed("~/a_b") == "~/a_b"
 
 
 def test_every_suggested_name_exists():

@@ -215,6 +215,13 @@ def test_fewer_steps_and_lost_checkpoints_are_refused_and_change_nothing(done, t
     assert text() == before and not (tmp_path / "a" / "resumes.jsonl").exists()
 
 
+def test_damaged_changes_are_found_before_training(done, tmp_path, capsys):
+    (tmp_path / "a" / "resumes.jsonl").write_text("junk\n")
+    assert cli.main([*done, "--resume", "--run.steps=12"]) == 2
+    assert "resumes.jsonl is damaged: expected one change per line" in capsys.readouterr().err
+    assert run.newest_step(tmp_path / "a") == 8
+
+
 def test_a_run_of_another_system_is_not_resumed(done, tmp_path, capsys):
     assert cli.main(["run", "rl/ppo", "--resume", "--workdir", str(tmp_path / "a")]) == 2
     assert "a is a run of panorax.lm.language_model, not of rl/ppo" in capsys.readouterr().err
@@ -319,12 +326,35 @@ def test_a_clock_set_back_by_a_day_changes_no_number(story, tmp_path, monkeypatc
     assert trained("whole") == trained("cut")
 
 
+def test_runs_that_start_in_the_same_second_have_directories_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(time, "time", lambda: 1e9)
+    assert len({run.new_directory("lm/llama") for _ in range(3)}) == 3
+
+
+def test_a_run_that_is_refused_leaves_no_directory(tmp_path, story, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([*story, "--run.steps=4", "--optim.warmup=5"]) == 2
+    line = "the warm-up is longer than the run: --optim.warmup must be at most 4, the number of"
+    assert line in capsys.readouterr().err
+    assert [*(tmp_path / "runs" / "lm-llama").iterdir()] == []
+
+
+def test_a_folder_that_is_gone_is_one_line(tmp_path, story, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for arguments in ([], ["--workdir", "a"], ["--workdir", str(tmp_path / ("a" * 300))]):
+        assert cli.main([*story, *arguments]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("panorax: cannot write ") and error.count("\n") == 1
+
+
 def test_the_newest_run_is_the_last_one_started_also_after_a_clock_set_back(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     started = []
     for again in range(3):
-        started.append(run.default_directory("lm/llama"))
-        started[-1].mkdir(parents=True)
+        started.append(run.new_directory("lm/llama"))
         (started[-1] / "config.json").write_text("")
         if again == 1:
             a_day_ago(monkeypatch)

@@ -1,6 +1,7 @@
 """The command line: parses, dispatches to `panorax.commands`, and reports errors in one line."""
 
 import argparse
+import errno
 import os
 import sys
 
@@ -18,6 +19,7 @@ from panorax.commands import (
     show,
 )
 from panorax.commands import list as list_
+from panorax.core import files
 from panorax.core.errors import Interrupted, UserError
 from panorax.core.names import nearest, nearest_option
 
@@ -44,9 +46,8 @@ def main(argv: list[str] | None = None) -> int:
     130 SIGINT, 143 SIGTERM). Training saves everything before it stops.
     """
     parser = make_parser()
-    args, args.overrides = parser.parse_known_args(
-        [_dashed(arg) for arg in (sys.argv[1:] if argv is None else argv)]
-    )
+    typed = [_dashed(arg) for arg in (sys.argv[1:] if argv is None else argv)]
+    args, args.overrides = parser.parse_known_args(typed)
     args.speaks = True
     if argv is None:
         process.without_display()
@@ -56,6 +57,8 @@ def main(argv: list[str] | None = None) -> int:
         unknown = args.overrides[0].partition("=")[0]
         hint = nearest_option(unknown, experiment.flags(args.parser))
         args.parser.error(f"unknown argument {unknown}{hint}")
+    if args.command in TAKE_OPTIONS_OF_A_CONFIG and _is_value(args.system, args.overrides, typed):
+        args.parser.error(f"CONFIG comes before its options, got {' '.join(typed[1:])!r}")
     try:
         if argv is None and args.command not in WITHOUT_JAX:
             process.check_xla_flags()
@@ -74,10 +77,28 @@ def main(argv: list[str] | None = None) -> int:
     except Interrupted as stop:
         return _stopped(args, 128 + stop.signal, _with_notes(stop, str(stop)))
     except KeyboardInterrupt as stop:
-        return _stopped(args, 130, _with_notes(stop, "interrupted"))
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        code = _stopped(args, 130, _with_notes(stop, "interrupted"))
+        if argv is None:
+            process.end(code)
+        return code
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, *files.CANNOT_WRITE):
+            raise
+        if error.filename is None:  # the output: a closed pipe, a full disk
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.EPIPE:
+            return 0
+        return _stopped(args, 2, f"{error.filename or 'the output'}: {error.strerror}")
+
+
+def _is_value(system: str | None, overrides: list[str], typed: list[str]) -> bool:
+    """True if `system` is the value of an option of a config, and another argument is the config.
+
+    The parser does not know these options: in `run --batch 4 lm/llama` it takes 4 as the config.
+    """
+    strays = [arg for arg in overrides if not arg.startswith("-")]
+    before = typed[typed.index(system) - 1] if system else ""
+    return bool(strays) and before in overrides and "=" not in before
 
 
 def _with_notes(stop: BaseException, reason: str) -> str:
@@ -93,9 +114,15 @@ def _stopped(args, code: int, reason: str) -> int:
 
 
 def _dashed(arg: str) -> str:
-    """Replaces underscores in the name of an option: `--init_from` becomes `--init-from`."""
+    """Replaces underscores in the name of an option: `--init_from` becomes `--init-from`.
+
+    In `--data.path=~/texts`, where shells leave `~`, it becomes the home folder.
+    """
     name, equals, value = arg.partition("=")
-    return name.replace("_", "-") + equals + value if arg.startswith("--") else arg
+    if not arg.startswith("--"):
+        return arg
+    name = name.replace("_", "-")
+    return name + equals + (os.path.expanduser(value) if name.endswith("path") else value)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -54,6 +54,9 @@ def test_prompts_come_from_options_and_then_from_files(tmp_path):
     assert asked(["x", "y"], files[:1]) == [("x", "x"), ("y", "y"), ("one\ntwo\n", "one\ntwo\n")]
     text = "é\u2028\x85b"
     conversations = [("", "user:hi\n"), ("", "assistant:None\nadd\n")]
+    marked = tmp_path / "c.jsonl"
+    marked.write_text(lines[0], encoding="utf-8-sig")
+    assert asked([], [marked]) == [("é\u2028\x85b",) * 2]
     assert asked([], files[1:], Talking()) == [(text, text), *conversations]
     assert asked() == [("", "")] and asked(chat=True) == []
     assert writing.prompts(["x"], [], TOKENS, False, None)[0][1][0] == TOKENS.end
@@ -94,6 +97,25 @@ def test_an_unusable_file_is_named(tmp_path, name, content, message):
     with pytest.raises(UserError) as error:
         asked(files=[tmp_path / name], tokens=Talking())
     assert message in str(error.value) and str(error.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "content, reason",
+    [
+        (None, "No such file or directory"),
+        (b"{", "JSONDecodeError"),
+        (b'{"kind": "x"}', "KeyError: 'x'"),
+        (b"[]", "TypeError"),
+        (b"\xff", "UnicodeDecodeError"),
+        (b'{"kind": "byte-pairs", "tokenizer": {}}', "Exception"),
+    ],
+)
+def test_a_run_without_a_readable_tokenizer_is_one_line(tmp_path, content, reason):
+    if content is not None:
+        (tmp_path / "tokenizer.json").write_bytes(content)
+    with pytest.raises(UserError, match="tokenizer.json cannot be read as the tokenizer") as error:
+        writing._tokenizer(tmp_path)
+    assert reason in str(error.value) and str(error.value).isprintable()
 
 
 def test_other_mistakes_are_one_line(tmp_path):

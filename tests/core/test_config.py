@@ -1,5 +1,6 @@
 import dataclasses
 import importlib.metadata
+import io
 import os
 import sys
 from pathlib import Path
@@ -35,18 +36,27 @@ def test_override_sets_typed_leaves():
             ["--model.n-layer", "3"],
             "unknown option --model.n-layer; did you mean '--model.n-layers'?",
         ),
-        (["--model.n-layers", "three"], "--model.n-layers: invalid literal for int"),
-        (["--model.n-layers"], "--model.n-layers"),
+        (["--model.n-layers", "1e3"], "--model.n-layers: expected a whole number, got '1e3'"),
+        (["--optim.peak-lr", "1,0"], "--optim.peak-lr: expected a number, got '1,0'"),
+        (["--optim.peak-lr=a: b"], "--optim.peak-lr: expected a number, got 'a: b'"),
+        (["--model.n-layers"], "--model.n-layers needs a value"),
+        (["--run.seed", "-1"], "--run.seed must be at least 0 and below 2^31, got -1"),
+        (["--batch", "0"], "--batch must be at least 1 and below 2^31, got 0"),
+        (["--optim", "sgd", "--optim.momentum=1"], "--optim.momentum must be at least 0 and"),
+        (["--data.held-out", "1"], "--data.held-out must lie between 0 and 1, got 1.0"),
         (["--model.dtype", "float8"], "invalid choice 'float8'"),
         (["--model.n-heads", "3"], "must be an even multiple of model.n-heads 3"),
         (["--model.n-layers", "1", "--model.windows", "8", "0"], "has 2 windows for 1 layers"),
         (["stray"], "stray"),
     ],
 )
-def test_a_wrong_override_is_one_line(args, message):
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_wrong_override_is_one_line(monkeypatch, args, message, encoding):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding))
     with pytest.raises(UserError) as error:
         config.override(DEFAULT, args)
     assert message in str(error.value) and "\n" not in str(error.value)
+    assert "helptext" not in str(error.value)
 
 
 def test_a_part_is_chosen_by_name_and_then_has_its_own_options():

@@ -26,6 +26,18 @@ def test_a_file_system_that_cannot_be_written_is_one_line(tmp_path):
         (tmp_path / "file" / "below").mkdir()
 
 
+def test_a_missing_file_counts_where_it_is_written(tmp_path):
+    gone = tmp_path / "a" / "gone"
+    for missing in (gone / "result.json", gone, tmp_path / "a"):
+        with (
+            pytest.raises(UserError, match=f"cannot write {missing}: No such file"),
+            files.writing(gone),
+        ):
+            open(missing)
+    with pytest.raises(FileNotFoundError), files.writing(gone):
+        open(tmp_path / "data.csv")  # a file of the user
+
+
 def test_other_errors_are_not_changed(tmp_path):
     with pytest.raises(OSError) as error, files.writing(tmp_path):
         raise OSError(errno.EPERM, "no")

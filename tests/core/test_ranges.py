@@ -1,6 +1,8 @@
 import dataclasses
 import math
+from typing import Literal
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,6 +43,8 @@ class Outer:
     weight: NonNegative = 0.0
     free: float = -1.0
     name: str = "x"
+    flag: bool = False
+    kind: Literal["a", "b"] = "a"
     inner: Inner = Inner()
 
 
@@ -57,11 +61,24 @@ class Outer:
         (dict(free=math.nan), "free must be a finite number, got nan"),
         (dict(inner=Inner(counts=(1, 0))), "inner.counts must be at least 1 and below 2^31, got 0"),
         (dict(inner=Inner(rate=0.0)), "inner.rate must be above 0, got 0.0"),
+        (dict(n_steps=2.0), "n-steps must be a whole number, got 2.0"),
+        (dict(n_steps="two"), "n-steps must be a whole number, got 'two'"),
+        (dict(n_steps=None), "n-steps must be a whole number, got None"),
+        (dict(seed=True), "seed must be a whole number, got True"),
+        (dict(share="0.5"), "share must be a number, got '0.5'"),
+        (dict(name=3), "name must be a text, got 3"),
+        (dict(flag=1), "flag must be True or False, got 1"),
+        (dict(kind="c"), "kind must be one of a, b, got 'c'"),
+        (dict(inner=3), "inner must be a config of type Inner, got 3"),
+        (dict(inner=Inner(counts=3)), "inner.counts must be a tuple, got 3"),
+        (dict(inner=Inner(counts=("x",))), "inner.counts must be a whole number, got 'x'"),
+        (dict(inner=Inner(rate="x")), "inner.rate must be a number, got 'x'"),
     ],
 )
 def test_the_first_field_out_of_range_is_named(changed, message):
     check(Outer())
     check(Outer(inner=Inner(rate=1e9)))
+    check(Outer(n_steps=np.int64(3), share=np.float32(0.5), weight=1))
     with pytest.raises(UserError) as error:
         check(dataclasses.replace(Outer(), **changed))
     assert str(error.value) == message

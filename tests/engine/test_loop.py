@@ -177,3 +177,8 @@ def test_a_chunk_equals_its_steps_one_by_one():
         int(together.params["sum"]) == int(alone.params["sum"]) == 10
         and float(metrics["loss"]) == 2.0
     )
+
+
+def test_disabled_compilation_is_refused_in_one_line():
+    with jax.disable_jit(), pytest.raises(UserError, match="JAX_DISABLE_JIT is set"):
+        Clock().once(jnp.sin, jnp.ones(2))

@@ -193,7 +193,7 @@ def test_generate_continues_prompts(tmp_path, story, capsys):
             ["run", "llama", "--smoke", "--model.n-layer", "3"],
             "unknown option --model.n-layer; did you mean '--model.n-layers'?",
         ),
-        (["run", "llama", "--smoke", "--model.n-layers", "x"], "invalid literal for int"),
+        (["run", "llama", "--smoke", "--model.n-layers", "x"], "a whole number, got 'x'"),
         (
             ["run", "llama", "--smoke", "--data.path", "nowhere.txt"],
             "data path nowhere.txt does not exist",
@@ -344,6 +344,9 @@ def test_the_seed_and_the_schedule_of_checkpoints_leave_claims_judged(tmp_path):
     assert run.deviations(llama, dataclasses.replace(cfg, run=schedule), None) == {}
     steps = dataclasses.replace(cfg, run=dataclasses.replace(cfg.run, steps=1))
     assert run.deviations(llama, steps, None) == {"run.steps": (4000, 1)}
+    parts = config.override(cfg, ["--optim", "muon", "--optim.b2=0.5", "--batch", "4"])
+    another = {"optim": ("adamw", "muon"), "batch": (8, 4)}
+    assert run.deviations(llama, parts, None) == another
     (tmp_path / "config.json").write_text(config.to_json(steps))
     (tmp_path / "resumes.jsonl").write_text(
         '{"step": 3, "changed": {"optim.peak-lr": [0.1, 0.2], "run.keep": [2, 3]}}\n'
@@ -375,7 +378,7 @@ def test_a_run_whose_options_changed_when_it_was_resumed_is_no_record(tmp_path, 
 )
 def test_runs_of_a_file_have_the_name_of_its_path(tmp_path, monkeypatch, name, folder):
     monkeypatch.chdir(tmp_path)
-    assert run.default_directory(name.format(tmp_path)).parent == Path("runs") / folder
+    assert run.new_directory(name.format(tmp_path)).parent == Path("runs") / folder
 
 
 def test_a_directory_with_other_files_and_an_empty_name_are_refused(tmp_path, story, capsys):

@@ -151,9 +151,9 @@ def test_the_space_before_the_first_generated_word_is_kept(parrot, write_tokeniz
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--chat"], "give a --prompt or a --prompt-file"),
-        (["--prompt", "a", "--batch", "0"], "a --batch of at least 1"),
-        (["--prompt", "a", "--tokens", "0"], "new tokens >= 1"),
+        (["--chat"], "--chat needs a --prompt or a --prompt-file"),
+        (["--prompt", "a", "--batch", "0"], "--batch must be at least 1"),
+        (["--prompt", "a", "--tokens", "0"], "--tokens must be at least 1"),
         (["--prompt", "a", "--temperature", "-1"], "temperature must be at least 0"),
         (["--prompt", "a", "--top-p", "2"], "top-p must be"),
         (["--prompt", "a", "--seed", str(2**80)], "--seed"),

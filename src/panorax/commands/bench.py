@@ -1,11 +1,11 @@
 """panorax bench: Panorax beside other libraries, or the speed of the training step of a system."""
 
 import json
-from pathlib import Path
 
 from panorax import catalogue
 from panorax.commands import experiment, tables
 from panorax.core.errors import UserError
+from panorax.core.names import nearest
 
 
 def add(commands) -> None:
@@ -35,7 +35,7 @@ def add(commands) -> None:
         help="rerun the quick part of every comparison; "
         "fail if a recorded ratio dropped by more than a quarter",
     )
-    sub.add_argument("--json", type=Path, help="file to write the numbers to")
+    sub.add_argument("--json", type=experiment.path, help="file to write the numbers to")
 
 
 def main(args) -> int:
@@ -45,12 +45,34 @@ def main(args) -> int:
         rows = [(entry.name, entry.title) for entry in catalogue.benchmarks()]
         tables.show(("comparison", "title"), rows)
         return 0
-    comparisons = {entry.name: entry for entry in catalogue.benchmarks()}
-    if args.system in comparisons:
-        return _compare(comparisons[args.system], args)
+    if comparison := _comparison(args.system):
+        return _compare(comparison, args)
     if args.record:
-        raise UserError(f"--record is for comparisons: {', '.join(comparisons)}")
+        names = ", ".join(entry.name for entry in catalogue.benchmarks())
+        raise UserError(f"--record is for comparisons: {names}")
     return _time_step(args)
+
+
+def _comparison(name: str) -> catalogue.Entry | None:
+    """The comparison `bench/NAME` or, if no system is called so, NAME; None for a system or a file.
+
+    Raises UserError for an unknown name.
+    """
+    comparisons = {entry.name: entry for entry in catalogue.benchmarks()}
+    if name in comparisons or name.endswith(".py"):
+        return comparisons.get(name)
+    try:
+        catalogue.find(name)
+    except UserError as error:
+        short = f"{catalogue.BENCH}/{name.replace('-', '_')}"
+        if short in comparisons:
+            return comparisons[short]
+        known = (*comparisons, *(n.partition("/")[2] for n in comparisons), *catalogue.names())
+        raise UserError(
+            f"unknown comparison or system {name!r}{nearest(name, known)}; `panorax bench` lists "
+            "the comparisons, `panorax list` the systems"
+        ) from error
+    return None
 
 
 def _time_step(args) -> int:

@@ -16,6 +16,16 @@ from panorax.core import config, files
 from panorax.core.errors import UserError
 
 
+def path(name: str) -> Path:
+    """The path that an argument names. Raises ArgumentTypeError for an empty name.
+
+    A leading `~` is the home folder, also in `--workdir=~/a`, where shells leave it.
+    """
+    if not name:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return Path(name).expanduser()
+
+
 def load(name: str, smoke: bool = False) -> tuple[str, ModuleType, object]:
     """Returns (name, config module, config) of a catalogue entry or of a user's Python file.
 
@@ -104,13 +114,11 @@ def start_jax(devices: int = 1, joins: bool = False) -> None:
     """
     import jax
 
-    for name in ("absl", "asyncio"):  # logs of checkpoint storage, whose errors are raised anyway
+    # Errors of checkpoint storage are raised anyway, and NaN in metrics is reported by training.
+    for name in ("absl", "asyncio", "tensorboardX"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
-    jax.config.update(
-        "jax_compilation_cache_dir",
-        os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(config.cache_dir() / "xla"),
-    )
+    jax.config.update("jax_compilation_cache_dir", _cache())
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     chosen = (
         jax.config.jax_num_cpu_devices > 0
@@ -121,6 +129,22 @@ def start_jax(devices: int = 1, joins: bool = False) -> None:
         jax.config.update("jax_num_cpu_devices", min(devices, 1024))
     if not joins:
         _check_platform()
+
+
+def _cache() -> str | None:
+    """The folder or address of cached programs; None, with a line on stderr, if it is read-only."""
+    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(config.cache_dir() / "xla")
+    if "://" in cache:
+        return cache
+    try:
+        Path(cache).mkdir(parents=True, exist_ok=True)
+        if os.access(cache, os.W_OK):
+            return cache
+        reason = "no permission to write"
+    except OSError as error:
+        reason = error.strerror
+    print(f"panorax: compiled programs are not cached in {cache}: {reason}", file=sys.stderr)
+    return None
 
 
 def _check_platform() -> None:

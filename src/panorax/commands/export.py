@@ -1,7 +1,5 @@
 """panorax export: writes the language model of a run as a Hugging Face folder."""
 
-from pathlib import Path
-
 from panorax.commands import experiment
 from panorax.commands.generate import of_run
 
@@ -10,13 +8,13 @@ def add(commands) -> None:
     sub = commands.add_parser(
         "export", "write the language model of a run to a Hugging Face folder"
     )
-    sub.add_argument("--workdir", type=Path, required=True, help="directory of the run")
+    sub.add_argument("--workdir", type=experiment.path, required=True, help="directory of the run")
     sub.add_argument(
         "--config",
         metavar="FILE.py",
         help="config file that the run was started with, if its system is not part of Panorax",
     )
-    sub.add_argument("--to", type=Path, required=True, help="folder to write")
+    sub.add_argument("--to", type=experiment.path, required=True, help="folder to write")
     sub.add_argument(
         "--dtype",
         choices=("float32", "bfloat16"),

@@ -67,14 +67,16 @@ def add(commands) -> None:
         "generate", "print text from a language model: a run or a Hugging Face folder"
     )
     source = sub.add_mutually_exclusive_group(required=True)
-    source.add_argument("--workdir", type=Path, help="directory of a run")
+    source.add_argument("--workdir", type=experiment.path, help="directory of a run")
     sub.add_argument(
         "--config",
         metavar="FILE.py",
         help="config file that the run was started with, if its system is not part of Panorax",
     )
     source.add_argument(
-        "--model", type=Path, help="Hugging Face folder: config.json, safetensors, tokenizer.json"
+        "--model",
+        type=experiment.path,
+        help="Hugging Face folder: config.json, safetensors, tokenizer.json",
     )
     sub.add_argument(
         "--prompt", action="append", default=[], help="text to continue; may be repeated"
@@ -83,7 +85,7 @@ def add(commands) -> None:
         "--prompt-file",
         action="append",
         default=[],
-        type=Path,
+        type=experiment.path,
         help="text file to continue, or .jsonl file with one prompt or list of messages per line",
     )
     sub.add_argument(
@@ -121,6 +123,15 @@ def main(args) -> int:
             "--mesh, --dtype and --ignore-key are for --model; a run is loaded on one device in "
             "its own dtype"
         )
+    for name, value, low in (
+        ("--tokens", args.tokens, 1),
+        ("--batch", args.batch, 1),
+        ("--seed", args.seed, 0),
+    ):
+        if not low <= value < 2**31:
+            raise UserError(f"{name} must be at least {low} and below 2^31, got {value}")
+    if args.chat and not args.prompt and not args.prompt_file:
+        raise UserError("--chat needs a --prompt or a --prompt-file")
     experiment.start_jax(math.prod(mesh_sizes(args.mesh).values()))
     model = of_run(args) if args.workdir else _of_folder(args)
     options = {name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name in SAMPLING}
@@ -129,11 +140,10 @@ def main(args) -> int:
     )
     chat = args.chat or args.system is not None
     texts = prompts(args.prompt, args.prompt_file, model.tokenizer, chat, args.system)
-    if not texts or args.batch < 1 or not 0 <= args.seed < 2**31:
-        raise UserError(
-            "give a --prompt or a --prompt-file, a --batch of at least 1, "
-            "and a --seed of at least 0 and below 2^31"
-        )
+    if not texts:
+        raise UserError("the --prompt-file holds no prompt")
+    if {*range(model.cfg.vocab)} <= {*sampling.suppress_tokens}:
+        raise UserError("--suppress-tokens leaves no token of the vocabulary")
     model = model._replace(sampling=sampling)
     write(model, texts, new=args.tokens, batch=args.batch, seed=args.seed)
     return 0
@@ -141,7 +151,6 @@ def main(args) -> int:
 
 def of_run(args) -> LanguageModel:
     """The language model of the run in `args.workdir`. Raises UserError if it has none."""
-    from panorax.data import tokenizer
     from panorax.data.readers import read_object
     from panorax.engine import run as runs
     from panorax.interop import huggingface
@@ -156,10 +165,21 @@ def of_run(args) -> LanguageModel:
         )
     state = runs.restore(args.workdir, implementation.system(cfg).init_state)
     params, model, sampling = implementation.decoder_of(state, cfg)
-    text = (args.workdir / "tokenizer.json").read_text()
     started_from = read_object(args.workdir / huggingface.METADATA, optional=True).get("config", {})
     context = max(cfg.context, started_from.get("max_position_embeddings") or 0)
-    return LanguageModel(params, model, tokenizer.from_json(text), sampling, context)
+    return LanguageModel(params, model, _tokenizer(args.workdir), sampling, context)
+
+
+def _tokenizer(directory: Path):
+    """The tokenizer of a run. Raises UserError if its file is missing or damaged."""
+    from panorax.data import tokenizer
+
+    path = directory / "tokenizer.json"
+    try:
+        return tokenizer.from_json(path.read_text(encoding="utf-8"))
+    except Exception as error:  # the library of tokenizers raises Exception itself
+        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+        raise UserError(f"{path} cannot be read as the tokenizer of a run: {reason}") from error
 
 
 def _of_folder(args) -> LanguageModel:
@@ -209,7 +229,7 @@ def prompts(
 def _read(file: Path) -> Iterator[str | Conversation]:
     """The prompts of a file."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")  # without a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"{file} cannot be read as UTF-8 text: {getattr(error, 'strerror', None) or error}"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from panorax.commands import experiment
 from panorax.core import config
 from panorax.core.errors import UserError
+from panorax.core.names import nearest
 
 MOST_DEVICES = 4096  # largest cluster that is tried when a plan does not fit
 
@@ -42,11 +43,13 @@ def main(args) -> int:
     name, _, cfg = experiment.load(args.system)
     cfg = experiment.configured(args, name, cfg)
     implementation = experiment.trainable(name, cfg, "plan")
-    if args.chip not in plans.CHIPS or args.devices < 1 or not 0 < args.utilisation <= 1:
-        raise UserError(
-            f"--chip is one of {', '.join(plans.CHIPS)}, --devices is at least 1, "
-            "--utilisation is above 0 and at most 1"
-        )
+    if args.chip not in plans.CHIPS:
+        hint = nearest(args.chip, plans.CHIPS)
+        raise UserError(f"--chip is one of {', '.join(plans.CHIPS)}, got {args.chip!r}{hint}")
+    if args.devices < 1:
+        raise UserError(f"--devices must be at least 1, got {args.devices}")
+    if not 0 < args.utilisation <= 1:
+        raise UserError(f"--utilisation must be above 0 and at most 1, got {args.utilisation}")
     planned = plans.report(
         name,
         implementation.system(cfg),
@@ -100,8 +103,8 @@ def _micro_batches(options: dict) -> list[int]:
 
 
 def _bytes(text: str | None) -> float | None:
-    """The number of bytes in a text such as 80GB, 24GiB or 1000, None for None."""
-    units = {"GB": 1e9, "GiB": 2**30, "MB": 1e6, "MiB": 2**20, "TB": 1e12, "B": 1, "": 1}
+    """The number of bytes in a text such as 80GB or 24GiB, None for None."""
+    units = {"GB": 1e9, "GiB": 2**30, "MB": 1e6, "MiB": 2**20, "TB": 1e12, "B": 1}
     if text is None:
         return None
     number = text.rstrip("BGMTi")

@@ -1,7 +1,8 @@
 """panorax run: trains a system or runs a study in its own directory, and reports its claims."""
 
-import argparse
+import contextlib
 import math
+import os
 import shlex
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def add(commands) -> None:
     )
     sub.add_argument("--smoke", action="store_true", help="run the smallest size, in seconds")
     sub.add_argument(
-        "--workdir", type=_directory, help="directory of the run; default: runs/NAME/TIME"
+        "--workdir", type=experiment.path, help="directory of the run; default: runs/NAME/TIME"
     )
     sub.add_argument(
         "--resume",
@@ -28,7 +29,7 @@ def add(commands) -> None:
     )
     sub.add_argument(
         "--init-from",
-        type=Path,
+        type=experiment.path,
         help="Hugging Face folder whose model, weights and tokenizer a language model starts from",
     )
     sub.add_argument(
@@ -49,12 +50,6 @@ def add(commands) -> None:
         action="store_true",
         help="join the other processes of a job that a launcher started",
     )
-
-
-def _directory(name: str) -> Path:
-    if not name:
-        raise argparse.ArgumentTypeError("the name is empty")
-    return Path(name)
 
 
 def main(args) -> int:
@@ -88,12 +83,16 @@ def main(args) -> int:
     if not args.distributed:
         devices = math.prod(mesh_sizes(mesh).values())
         experiment.start_jax(max(getattr(cfg, "devices", 1), devices))
-    directory = directory or Path(processes.first(lambda: str(runs.default_directory(name))))
+    directory = directory or Path(processes.first(lambda: str(runs.new_directory(name))))
     formats = ("png", "pdf") if args.pdf else ("png",)
     try:
         record = runs.run(name, module, cfg, directory, args.resume, mesh, formats)
-    except (KeyboardInterrupt, Interrupted) as stop:
-        if (directory / "config.json").exists():
+    except (UserError, KeyboardInterrupt, Interrupted) as stop:
+        if not os.path.exists(directory / "config.json"):  # Path.exists raises for a long name
+            if args.workdir is None:
+                with contextlib.suppress(OSError):  # it holds files
+                    directory.rmdir()
+        elif not isinstance(stop, UserError):
             command = ["panorax", "run", args.system, "--resume", "--workdir", str(directory)]
             stop.add_note(shlex.join(command + ["--distributed"] * args.distributed))
         raise
@@ -114,8 +113,9 @@ def _show(record: dict, name: str, directory: Path) -> None:
     """Prints where the results of a run are, its samples and its claims."""
     from panorax.core import claims
 
-    seconds, compiling = record["wall_seconds"], record["compile_seconds"]
-    print(f"\n{name}: {seconds} s, of which {compiling} s compiling; results are in {directory}")
+    compiling = record["compile_seconds"]  # 0 for a study, whose parts compile for themselves
+    part = f", of which {compiling} s compiling" if compiling else ""
+    print(f"\n{name}: {record['wall_seconds']} s{part}; results are in {directory}")
     for file in sorted(directory.glob("samples*.txt")):
         print(file.read_text(encoding="utf-8"))
     if text := claims.shown(record):

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Literal
 
 import panorax
+from panorax.core import reasons
 from panorax.core.errors import UserError
 from panorax.core.names import nearest, nearest_option
 from panorax.core.ranges import Count, Whole, check, checked
@@ -165,7 +166,7 @@ def override(cfg, args: list[str], prog: str = "panorax run", flags: tuple[str, 
     except SystemExit as stop:
         if stop.code == 0:
             raise
-        raise UserError(_message(stderr.getvalue())) from None
+        raise UserError(reasons.of_parser(stderr.getvalue(), names)) from None
     except ValueError as error:  # raised by a config's own __post_init__
         raise UserError(str(error)) from error
 
@@ -203,6 +204,12 @@ def choices(kind: type) -> dict[str, dict[str, type]]:
         if len(kinds) > 1:
             parts[name.replace("_", "-")] = {_part_name(k): k for k in kinds}
     return parts
+
+
+def chosen(cfg) -> dict[str, str]:
+    """The chosen part of every choice of a config, `{"optim": "adamw"}`."""
+    value = lambda name: getattr(cfg, name.replace("-", "_"))
+    return {name: _part_name(type(value(name))) for name in choices(type(cfg))}
 
 
 def _part_name(kind: type) -> str:
@@ -279,20 +286,6 @@ def _resolved(cfg) -> type:
 
 def _recast(cfg, kind: type):
     return kind(**{f.name: getattr(cfg, f.name) for f in dataclasses.fields(cfg)})
-
-
-def _message(box: str) -> str:
-    """The message inside the box that tyro draws around an error, in one line."""
-    lines = [line.strip("│ \n") for line in box.splitlines()[1:]]
-    message = []
-    for line in lines:
-        if line.startswith(("─", "╰")):
-            break
-        message.append(line)
-    text = re.sub(r"^-+ Error parsing \w+: |-{9,}", "", " ".join(message)).strip()
-    if text.startswith("Unrecognized options: "):
-        return f"unknown argument {text.split()[2].rstrip(',')}; an option is --NAME VALUE"
-    return text or "invalid options"
 
 
 def to_json(cfg, **flags: str) -> str:

@@ -20,6 +20,9 @@ CANNOT_WRITE = (
     errno.ENOTDIR,
     errno.EEXIST,
     errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.EMFILE,
 )
 
 
@@ -45,11 +48,16 @@ def as_json(value, indent: int | None = None) -> str:
 
 @contextlib.contextmanager
 def writing(directory: Path) -> Iterator[None]:
-    """Turns the OSError of a failed write (no space, no permission, ...) into UserError."""
+    """Turns the OSError of a failed write (no space, no permission, ...) into UserError.
+
+    A missing file is one if it is in `directory`, or if a parent of `directory` is missing.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno not in CANNOT_WRITE:
+        path, folder = str(error.filename), str(directory)
+        is_here = path.startswith(folder) or folder.startswith(path)
+        if error.errno not in CANNOT_WRITE and not (error.errno == errno.ENOENT and is_here):
             raise
         raise UserError(
             f"cannot write {error.filename or directory}: {error.strerror}; "

@@ -1,4 +1,4 @@
-"""Checked configs: `@checked` dataclasses whose numbers must lie in the ranges of their types.
+"""Checked configs: `@checked` dataclasses whose values must have their types and ranges.
 
     @checked
     class Config:
@@ -11,11 +11,21 @@ Python and from the command line alike.
 
 import dataclasses
 import math
+import numbers
 import types
 import typing
 from typing import Annotated, NamedTuple
 
 from panorax.core.errors import UserError
+
+
+class Kind(NamedTuple):
+    """A scalar type of options."""
+
+    type: type
+    """type of its values, also those of numpy"""
+    text: str
+    """the type for users"""
 
 
 class Range(NamedTuple):
@@ -35,6 +45,12 @@ class Range(NamedTuple):
         return lower + upper.get(self.high, f" and at most {self.high:g}")
 
 
+KINDS = {
+    int: Kind(numbers.Integral, "a whole number"),
+    float: Kind(numbers.Real, "a number"),
+    bool: Kind(bool, "True or False"),
+    str: Kind(str, "a text"),
+}
 INT32 = 2**31 - 1
 BELOW_1 = 1 - 2.0**-24  # largest float32 below 1
 Count = Annotated[int, Range(1, INT32)]
@@ -52,10 +68,11 @@ class ConfigError(UserError, ValueError):
 
 @typing.dataclass_transform(frozen_default=True)
 def checked(cls: type) -> type:
-    """Makes `cls` a frozen dataclass that checks its ranges when it is created.
+    """Makes `cls` a frozen dataclass that checks its values when it is created.
 
-    Its own `__post_init__` runs after the check. Creation raises ConfigError if a number is out of
-    range or not finite, and if `__post_init__` raises ValueError.
+    Its own `__post_init__` runs after the check. Creation raises ConfigError if a value has another
+    type than its field, or a number is out of range or not finite, and if `__post_init__` raises
+    ValueError.
     """
     own_check = getattr(cls, "__post_init__", lambda self: None)
 
@@ -73,7 +90,7 @@ def checked(cls: type) -> type:
 
 
 def check(cfg, prefix: str = "") -> None:
-    """Raises ConfigError for the first number of `cfg` that is out of range or not finite.
+    """Raises ConfigError for the first value of `cfg` of another type, out of range or not finite.
 
     Nested configs are checked too; `prefix` is the path of `cfg` in the outermost config.
     """
@@ -87,17 +104,42 @@ def check(cfg, prefix: str = "") -> None:
 
 
 def _check(hint, value, name: str) -> None:
-    """Checks one value; `hint` may be a union with None or a tuple of any length."""
+    """Checks one value; `hint` may be a union, or a tuple of any length."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    kind = hint.__origin__ if origin is Annotated else hint
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{name} must be a finite number, got {value}")
-    if typing.get_origin(hint) is Annotated:
+    if kind in KINDS and (
+        not isinstance(value, KINDS[kind].type) or (isinstance(value, bool) and kind is not bool)
+    ):
+        raise ConfigError(f"{name} must be {KINDS[kind].text}, got {value!r}")
+    if origin is typing.Literal and value not in arguments:
+        raise ConfigError(f"{name} must be one of {', '.join(map(str, arguments))}, got {value!r}")
+    if origin is Annotated:
         for allowed in hint.__metadata__:
             if isinstance(allowed, Range) and value not in allowed:
                 raise ConfigError(f"{name} must be {allowed}, got {value}")
-    elif typing.get_origin(hint) in (types.UnionType, typing.Union) and value is not None:
-        for choice in typing.get_args(hint):
-            if choice is not type(None):
-                _check(choice, value, name)
-    elif typing.get_origin(hint) is tuple and typing.get_args(hint)[1:] == (...,):
-        for number in value:
-            _check(typing.get_args(hint)[0], number, name)
+    elif origin in (types.UnionType, typing.Union):
+        _check_union(arguments, value, name)
+    elif origin is tuple and arguments[1:] == (...,):
+        if not isinstance(value, tuple):
+            raise ConfigError(f"{name} must be a tuple, got {value!r}")
+        for element in value:
+            _check(arguments[0], element, name)
+    elif dataclasses.is_dataclass(hint):
+        raise ConfigError(f"{name} must be a config of type {hint.__name__}, got {value!r}")
+
+
+def _check_union(choices: tuple, value, name: str) -> None:
+    """Raises the error of the first choice if the value fits none."""
+    errors = []
+    for choice in choices:
+        if choice is type(None):
+            if value is None:
+                return
+            continue
+        try:
+            return _check(choice, value, name)
+        except ConfigError as error:
+            errors.append(error)
+    raise errors[0]

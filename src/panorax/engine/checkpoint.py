@@ -126,7 +126,7 @@ class Checkpoints:
             try:
                 loaded.update(self._orbax.load_checkpointables(step, {"state": abstract}))
             except Exception as error:  # orbax and its storage raise errors of any type
-                return _first_line(error)
+                return _first_line(_root(error)).partition(". ")[0]
 
         reason = next(filter(None, processes.everyone(load)), None)
         return loaded.get("state"), reason
@@ -162,6 +162,13 @@ class Checkpoints:
             processes.first(lambda: set_aside(self.directory, reasons))
             self._orbax.close()
             self._open()
+
+
+def _root(error: BaseException) -> BaseException:
+    """The error that caused `error`, directly or through others."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    return error
 
 
 def _first_line(error: Exception) -> str:

@@ -30,7 +30,8 @@ CPU_LEVEL = 1  # LLVM's optimisation level: as fast as level 3, and compiles soo
 class Clock:
     """Seconds since the start (`elapsed`) and seconds of tracing and compilation (`compiling`).
 
-    Compiling raises UserError if the program needs more memory than its devices have.
+    Compiling raises UserError if the program needs more memory than its devices have, and if the
+    user has disabled compilation.
     """
 
     started: float = field(default_factory=time.perf_counter)
@@ -51,6 +52,8 @@ class Clock:
         return self._compile(0, f, args, jit_options)(*args)
 
     def _compile(self, cpu_level: int, f: Callable, args: tuple, jit_options: dict):
+        if jax.config.jax_disable_jit:
+            raise UserError("JAX_DISABLE_JIT is set, but training compiles its steps; unset it")
         started = time.perf_counter()
         options = (
             {"xla_backend_optimization_level": cpu_level} if jax.default_backend() == "cpu" else {}

@@ -4,8 +4,10 @@ With many processes, all run the same code on their own devices. Process 0 holds
 writes to it; all processes write checkpoints.
 """
 
+import contextlib
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
@@ -19,7 +21,7 @@ from typing import TextIO
 
 import jax
 
-from panorax.core import claims, config, files, spec
+from panorax.core import claims, config, files, reasons, spec
 from panorax.core.errors import UserError
 from panorax.core.state import Result, State, System
 from panorax.core.step import keys_of
@@ -30,7 +32,7 @@ from panorax.engine.provenance import provenance, reached
 from panorax.parallel import processes
 from panorax.parallel.sharding import make_mesh, placement
 
-STARTED = "%Y%m%d-%H%M%S"
+STARTED, SECOND = "%Y%m%d-%H%M%S", timedelta(seconds=1)
 
 
 def run(
@@ -61,7 +63,9 @@ def run(
             result, seconds = study.measure(parts, key, directory, out, formats)
             facts = {"seed": cfg.seed, "parts": seconds}
         else:
-            system, units = implementation.system(cfg), getattr(implementation, "UNITS", {})
+            with reasons.naming(config.leaves(cfg)):
+                system = implementation.system(cfg)
+            units = getattr(implementation, "UNITS", {})
             result, facts = train(system, cfg.run, directory, mesh, clock, units)
         record = {
             "config": name,
@@ -83,14 +87,22 @@ def deviations(module: ModuleType, cfg, directory: Path | None) -> dict[str, tup
 
     directory: the run directory, None for a new one. Options that were changed when its run was
     resumed deviate too.
-    Returns `{"batch": (value of the config, value of the run)}`. The seed and the schedule of
-    evaluations and checkpoints are ignored.
+    Returns `{"batch": (value of the config, value of the run)}`. Another part counts as one option,
+    `{"optim": ("adamw", "muon")}`. The seed and the schedule of evaluations and checkpoints are
+    ignored.
     """
     changed = {}
     if directory and (directory / "config.json").exists():
         changed = rundir.changes(directory) | config.differences(rundir.stored(directory)[0], cfg)
-    changed |= config.differences(module.get_config(), cfg)
-    return {name: values for name, values in changed.items() if name not in claims.INDEPENDENT}
+    ours, theirs = cfg, module.get_config()
+    changed |= config.differences(theirs, ours)
+    ours, theirs = config.chosen(ours), config.chosen(theirs)
+    parts = {x: (was, ours[x]) for x, was in theirs.items() if ours.get(x, was) != was}
+    return parts | {
+        name: values
+        for name, values in changed.items()
+        if name not in claims.INDEPENDENT and name.partition(".")[0] not in parts
+    }
 
 
 def newest_step(directory: Path) -> int | None:
@@ -251,17 +263,21 @@ def write(directory: Path, result: Result, record: dict, formats: Sequence[str])
         files.replace(directory / "result.json", files.as_json(record, indent=2) + "\n")
 
 
-def default_directory(name: str) -> Path:
-    """A new directory runs/<name>/<time>.
+def new_directory(name: str) -> Path:
+    """Makes a new directory runs/<name>/<time>, also while other processes do so.
 
     If the clock was set back, the time is one second after the newest run, so that names stay in
     order.
     """
-    now = datetime.fromtimestamp(time.time())
-    after = [
-        datetime.strptime(path.name, STARTED) + timedelta(seconds=1) for path in _started(name)
-    ]
-    return _runs(name) / max([now, *after]).strftime(STARTED)
+    after = [datetime.strptime(path.name, STARTED) + SECOND for path in _started(name)]
+    begin = max([datetime.fromtimestamp(time.time()), *after])
+    with files.writing(_runs(name)):
+        _runs(name).mkdir(parents=True, exist_ok=True)
+        for seconds in itertools.count():
+            directory = _runs(name) / (begin + seconds * SECOND).strftime(STARTED)
+            with contextlib.suppress(FileExistsError):
+                directory.mkdir()
+                return directory
 
 
 def newest_directory(name: str) -> Path:

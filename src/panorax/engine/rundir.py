@@ -35,13 +35,13 @@ def entered(
     first metrics or its first finished part leaves no files.
     """
     config_path = directory / "config.json"
-    if config_path.exists() and not resume:
-        raise UserError(
-            f"{directory} already holds a run; --resume continues it, "
-            "another --workdir starts a new one"
-        )
-    before = stored(directory) if resume else None
     with writing(directory):
+        if config_path.exists() and not resume:
+            raise UserError(
+                f"{directory} already holds a run; --resume continues it, "
+                "another --workdir starts a new one"
+            )
+        before = stored(directory) if resume else None
         new = not directory.exists()
         directory.mkdir(parents=True, exist_ok=True)
         with _locked(directory):
@@ -64,6 +64,7 @@ def entered(
 
 def _continue(directory: Path, before, flags: dict[str, str], cfg, mesh: str, step: int) -> None:
     """Checks that `cfg` may continue the run of the config `before`, and says what differs."""
+    changes(directory)  # the result needs earlier changes, so a damaged file counts before training
     trains = hasattr(cfg, "run")
     changed = config.differences(before, cfg)
     refuse(directory, changed, may_change=MAY_CHANGE if trains else None)

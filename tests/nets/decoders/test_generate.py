@@ -105,6 +105,17 @@ def test_a_full_context_continues_from_its_second_half():
             window.append(int(token))
 
 
+@pytest.mark.parametrize("context", [1, 2, 3])
+def test_the_smallest_contexts_generate(context):
+    options = {"cfg": CFG, "sampling": GREEDY, "ends": (999,), "context": context}
+    pieces = decode(params(), [[256, 3], [256]], KEY, new=3, **options)
+    tokens = np.concatenate([piece for _, piece in zip(range(9), pieces)], 1)
+    assert tokens.shape == (2, 3)
+    window = [256, 3][-max(context // 2, 1) :] if context < 3 else [256, 3]
+    logits = decoder.apply(params(), jnp.array([window]), CFG)[0, -1]
+    assert int(tokens[0, 0]) == int(np.argmax(logits))
+
+
 def test_a_row_that_is_done_stays_done_when_its_batch_slides():
     prompts = [[256, 3], [256, 5]]
     options = {"cfg": CFG, "sampling": GREEDY, "chunk": 4, "context": 12}

@@ -144,7 +144,7 @@ def decode(
             row if len(row) + min(chunk, rest) <= context else row[-max(context // 2, 1) :]
             for row in windows
         ]
-        room = context - max(map(len, windows))
+        room = max(context - max(map(len, windows)), chunk)  # a context of 1 has room for a draw
         fitting = rest if rest <= room else room // chunk * chunk
         pieces = _decoded(
             params,
