@@ -144,8 +144,12 @@ def test_it_lowers_for_its_accelerator(operation, case, target):
     device = AbstractDevice(device_kind="NVIDIA H200", num_cores=132, platform="gpu")
     platform = "tpu" if target == "tpu" else "cuda"
     mesh = AbstractMesh((1,), ("_",), abstract_device=None if target == "tpu" else device)
-    with use_abstract_mesh(mesh):
-        lowered = jax.jit(call).trace(*arguments).lower(lowering_platforms=(platform,))
+    try:
+        with use_abstract_mesh(mesh):
+            lowered = jax.jit(call).trace(*arguments).lower(lowering_platforms=(platform,))
+    except NotImplementedError as error:
+        assert target == "mosaic" and str(error).startswith("mosaic covers")  # portable ones do all
+        pytest.skip(str(error))
     empty = any(x.size == 0 for x in jax.tree.leaves(arguments))
     assert empty or CALLS[target] in lowered.as_text()
 
