@@ -22,12 +22,15 @@ operations, on a unit that is 256 times slower than a Hopper's tensor cores.
 import functools
 
 import jax
+import jax.numpy as jnp
 
 from pallas_kernels.choice import first_that_runs, portable
 from pallas_kernels.flash_attention import v1, v2, v3
 from pallas_kernels.flash_attention.mask import Form, Tokens
 from pallas_kernels.flash_attention.reference import reference
 from pallas_kernels.flash_attention.xla import xla
+
+DTYPES = ("float32", "bfloat16", "float16")
 
 
 def flash_attention(
@@ -65,8 +68,8 @@ def flash_attention(
     Differentiable in q, k and v in reverse mode. Kernels sum in float32; like the hardware's matrix
     units they round the weights of the softmax to the dtype of v.
     Raises ValueError for shapes or options that do not fit, NotImplementedError if the named
-    implementation cannot run: heads wider than 256 on a GPU, a group of heads beyond the VMEM of a
-    TPU, a bias outside the reference, and for mosaic what `v3.py` states.
+    implementation cannot run: dtypes that differ, heads wider than 256 on a GPU, a group of heads
+    beyond the VMEM of a TPU, a bias outside the reference, and for mosaic what `v3.py` states.
     """
     _check(q_BTHK, k_BSGK, v_BSGK)
     if window is not None and not causal:
@@ -103,6 +106,10 @@ def _kernel(q, k, v, tokens: Tokens, form: Form, bias, backend: str, version=v2)
     """A version of the kernels on a backend of `launch`."""
     if bias is not None:
         raise NotImplementedError("kernels add no bias array; the reference does")
+    if {q.dtype, k.dtype, v.dtype} not in ({x} for x in map(jnp.dtype, DTYPES)):
+        raise NotImplementedError(
+            f"kernels have q, k and v of one dtype of {DTYPES}, not {q.dtype}, {k.dtype}, {v.dtype}"
+        )
     if 0 in (*q.shape, *k.shape):
         return reference(q, k, v, tokens, form)
     version.check(q, k, tokens, form, backend)

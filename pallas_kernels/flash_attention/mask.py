@@ -20,7 +20,7 @@ class Form(NamedTuple):
     scale: float
     cap: float | None = None
     lse: bool = True
-    """whether the caller reads the log-sum-exp, which costs the reference a pass over the logits"""
+    """True if the caller reads the log-sum-exp: the reference computes it by another pass"""
 
 
 class Tokens(NamedTuple):
@@ -124,20 +124,19 @@ def loop_bounds(
     some, every = (jnp.broadcast_to(x, shape) for x in (some, every & some))
     if over == "queries":
         some, every = some.swapaxes(1, 2), every.swapaxes(1, 2)
-    bounds = _runs(some, every)
-    lengths = jnp.broadcast_to(length[:, None], bounds[0].shape)
-    return jnp.stack([*bounds, lengths], -1).astype(jnp.int32)
+    return _runs(some, every, length[:, None])
 
 
-def _runs(some, every):
-    """First and last of the blocks with visible pairs; bounds of the first run of full blocks."""
+def _runs(some, every, length):
+    """First and last block with visible pairs, between them the first run of full blocks."""
     n = some.shape[-1]
     index = jnp.arange(n)[None, None]
     first = jnp.where(jnp.any(some, -1), jnp.argmax(some, -1), 0)
     last = jnp.max(jnp.where(some, index + 1, 0), -1)
     full = jnp.where(jnp.any(every, -1), jnp.argmax(every, -1), last)
     rest = jnp.min(jnp.where(~every & (index >= full[..., None]), index, n), -1)
-    return first, full, jnp.clip(rest, full, last), last
+    numbers = (first, full, jnp.clip(rest, full, last), last, jnp.broadcast_to(length, first.shape))
+    return jnp.stack(numbers, -1).astype(jnp.int32)
 
 
 def _ranges(x_BTn, size: int):

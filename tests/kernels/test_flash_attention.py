@@ -222,6 +222,13 @@ def test_what_a_kernel_has_no_room_for_is_refused():
         traced("mosaic")
 
 
+def test_kernels_have_one_dtype():
+    q, k = jnp.zeros((1, 4, 2, 16), jnp.bfloat16), jnp.zeros((1, 4, 2, 16))
+    for name in ("triton", "mosaic"):
+        with pytest.raises(NotImplementedError, match="of one dtype"):
+            jax.eval_shape(functools.partial(flash_attention, implementation=name), q, k, k)
+
+
 def test_arguments_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="4 key/value heads do not divide 2 query heads"):
         traced(None, ((1, 4, 2, 16), (1, 6, 4, 16)))
