@@ -46,17 +46,24 @@ def random_like(results):
     return jax.tree.map(lambda y: np.asarray(draw(size=y.shape), y.dtype), results)
 
 
+def floating(tree):
+    return all(jnp.issubdtype(x.dtype, jnp.floating) for x in jax.tree.leaves(tree))
+
+
 def with_gradients(run, operation, case, arguments, cotangents=random_like):
     """Results, the gradients of the differentiable arguments, and the cotangents."""
     run = functools.partial(run, **case.options)
+    positions = [i for i in operation.differentiable if floating(arguments[i])]
+    if not positions:
+        return run(*arguments), (), None
 
     def of(*differentiable):
         every = list(arguments)
-        for position, x in zip(operation.differentiable, differentiable, strict=True):
+        for position, x in zip(positions, differentiable, strict=True):
             every[position] = x
         return run(*every)
 
-    results, pull = jax.vjp(of, *(arguments[i] for i in operation.differentiable))
+    results, pull = jax.vjp(of, *(arguments[i] for i in positions))
     cotangents = cotangents(results)
     return results, pull(cotangents), cotangents
 
@@ -145,7 +152,12 @@ def test_it_lowers_for_its_accelerator(operation, case, target):
     platform = "tpu" if target == "tpu" else "cuda"
     mesh = AbstractMesh((1,), ("_",), abstract_device=None if target == "tpu" else device)
     with use_abstract_mesh(mesh):
-        lowered = jax.jit(call).trace(*arguments).lower(lowering_platforms=(platform,))
+        try:
+            traced = jax.jit(call).trace(*arguments)
+        except NotImplementedError as reason:  # the default choice goes on to triton
+            assert target == "mosaic", reason
+            return
+        lowered = traced.lower(lowering_platforms=(platform,))
     empty = any(x.size == 0 for x in jax.tree.leaves(arguments))
     assert empty or CALLS[target] in lowered.as_text()
 
