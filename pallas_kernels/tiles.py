@@ -89,8 +89,8 @@ class Tiling(NamedTuple):
     stages: int
 
 
-def tiling(M: int, N: int, K: int, dtype, backend: str) -> Tiling:
-    """Tile sizes for arrays of this dtype.
+def tiling(M: int, N: int, K: int, dtype, backend: str, products: int = 1) -> Tiling:
+    """Tile sizes for arrays of this dtype, and for that many products of this size at once.
 
     On a GPU a tile has at most 128 x 256 results (128 sums a thread with 8 warps) and 128
     bytes of K. Columns are halved until every multiprocessor has a tile. Few rows (decoding) read w
@@ -102,7 +102,7 @@ def tiling(M: int, N: int, K: int, dtype, backend: str) -> Tiling:
         return Tiling(_fit(M, 128, 512), _fit(N, 128, 512), _fit(K, 128, 2048 // size), 4, 2)
     m = max(16, min(64 if size == 4 else 128, power_of_2(M)))
     n = 256 if m == 128 else 128
-    while n > 32 and (ceil_div(M, m) * ceil_div(N, n) < PROCESSORS or n >= 2 * N):
+    while n > 32 and (products * ceil_div(M, m) * ceil_div(N, n) < PROCESSORS or n >= 2 * N):
         n //= 2
     few = m <= 32
     k = min((256 if few else 128) // size, max(32, power_of_2(K)))

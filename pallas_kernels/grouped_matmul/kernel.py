@@ -30,7 +30,7 @@ def rows_by_experts(x, w, group_sizes, backend: str, *, transpose: bool = False)
     the rows are copied so that each group starts a tile.
     """
     (N, K), E, F = x.shape, len(w), w.shape[1 if transpose else 2]
-    size = tiling(ceil_div(N, E), F, K, x.dtype, backend)
+    size = tiling(ceil_div(N, E), F, K, x.dtype, backend, E)
     on_tpu, steps = backend.startswith("tpu"), ceil_div(K, size.K)
     if on_tpu:
         of = layout(group_sizes, N, size.M)
@@ -80,7 +80,7 @@ def rows_into_experts(x, dy, group_sizes, backend: str) -> jax.Array:
     each group.
     """
     (N, D), F, E = x.shape, dy.shape[1], len(group_sizes)
-    size = tiling(D, F, ceil_div(N, E), x.dtype, backend)
+    size = tiling(D, F, ceil_div(N, E), x.dtype, backend, E)
     on_tpu = backend.startswith("tpu")
     of = layout(group_sizes, N, size.K)
     if on_tpu:
