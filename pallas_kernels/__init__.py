@@ -19,7 +19,8 @@ By default the implementations of this machine are tried in order of speed; the 
 only after NotImplementedError. A named implementation that cannot run raises with the reason.
 
 The package is installed with `panorax` and imports jax alone, so that other projects can use a
-kernel without the rest. Read in this order: `softmax`, `rows.py`, `launch.py`, then any folder.
+kernel without the rest. Read in this order: `softmax`, `rows.py`, `launch.py`, `matmul`,
+`tiles.py`, then any folder.
 """
 
 import importlib

@@ -41,9 +41,9 @@ def first_that_runs(
 
 
 def portable(kernel: Callable) -> dict[str, Callable]:
-    """`kernel(*arguments, backend)` as an implementation for each backend of `launch`."""
+    """`kernel(*arguments, backend, **options)` as an implementation for each of PORTABLE."""
 
-    def on(backend, *arguments):
-        return kernel(*arguments, backend)
+    def on(backend, *arguments, **options):
+        return kernel(*arguments, backend, **options)
 
     return {backend: functools.partial(on, backend) for backend in PORTABLE}

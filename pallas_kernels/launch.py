@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 
 Block = pl.BlockSpec
-ceil_div, power_of_2 = pl.cdiv, pl.next_power_of_2
+ceil_div, power_of_2, when = pl.cdiv, pl.next_power_of_2, pl.when
 ds = pl.ds  # (start, size), an index: `size` elements from `start` on
 
 _masked = contextvars.ContextVar("_masked")  # has the backend masked access to memory?
@@ -47,16 +47,26 @@ def launch(
     warps: int = 4,
     stages: int = 2,
     vmem: int | None = None,
+    maps: int = 0,
+    scratch: Sequence[jax.ShapeDtypeStruct] = (),
+    steps: int | None = None,
 ) -> list[jax.Array]:
     """Runs `body(*input_references, *output_references)` for each program of the grid.
 
     reads, writes: the block that each program sees, `Block(shape, program ids -> block indices)`.
     warps, stages: of a GPU program, warps of 32 threads and depth of the software pipeline.
-    vmem: bytes that a TPU program may use; None for the compiler's limit.
+
+    On a TPU alone:
+    vmem: bytes that a program may use; None for the compiler's limit.
+    steps: adds a last axis to the grid that runs in order, so that a program works in steps.
+    scratch: arrays in VMEM that the steps of a program share; the body receives them last.
+    maps: the first `maps` arrays are integers that index maps receive too, after the program ids.
     """
     target, _, interpreted = backend.partition("_")
-    on_tpu = target == "tpu"
+    on_tpu, free = target == "tpu", grid
     axes = ("parallel",) * len(grid)
+    if steps is not None:
+        grid, axes = (*grid, steps), (*axes, "arbitrary")
     params = (
         _tpu().CompilerParams(dimension_semantics=axes, vmem_limit_bytes=vmem)
         if on_tpu
@@ -64,16 +74,23 @@ def launch(
     )
 
     def traced(*references):
-        tokens = _masked.set(not on_tpu), _grid.set(grid)
+        tokens = _masked.set(not on_tpu), _grid.set(free)
         body(*references)
         _masked.reset(tokens[0])
         _grid.reset(tokens[1])
 
+    blocks = {
+        "grid": grid,
+        "in_specs": [_visited(block, free) for block in reads],
+        "out_specs": [_visited(block, free) for block in writes],
+    }
+    if on_tpu:
+        held = [_tpu().VMEM(x.shape, x.dtype) for x in scratch]
+        shared = {"num_scalar_prefetch": maps, "scratch_shapes": held}
+        blocks = {"grid_spec": _tpu().PrefetchScalarGridSpec(**blocks, **shared)}
     call = pl.pallas_call(
         traced,
-        grid=grid,
-        in_specs=[_visited(block, grid) for block in reads],
-        out_specs=[_visited(block, grid) for block in writes],
+        **blocks,
         out_shape=list(outputs),
         compiler_params=params,
         interpret=bool(interpreted),
@@ -151,6 +168,11 @@ def program_id(axis: int) -> jax.Array:
     return _moved(pl.program_id(axis), _grid.get()[axis])
 
 
+def step_id() -> jax.Array:
+    """Index of this step of the program, on a TPU."""
+    return pl.program_id(len(_grid.get()))
+
+
 @contextlib.contextmanager
 def permuted() -> Iterator[None]:
     """Programs traced inside run in another order: step i runs program 7 i + 1 modulo n.
@@ -186,5 +208,5 @@ def _visited(block: pl.BlockSpec, grid: tuple[int, ...]) -> pl.BlockSpec:
     """The block with its index map in the order of `permuted`."""
     if _in_order.get():
         return block
-    moved = lambda *ids: block.index_map(*(_moved(i, n) for i, n in zip(ids, grid, strict=True)))
+    moved = lambda *ids: block.index_map(*map(_moved, ids, grid), *ids[len(grid) :])
     return Block(block.block_shape, moved, memory_space=block.memory_space)

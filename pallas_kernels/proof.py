@@ -37,19 +37,26 @@ def with_gradients(
 ) -> tuple:
     """Results, the gradients of the differentiable arguments, and the cotangents.
 
-    cotangents: results -> their cotangents.
+    Arguments of integers have no gradient.  cotangents: results -> their cotangents.
     """
     run = functools.partial(run, **case.options)
+    positions = [i for i in operation.differentiable if _is_floating(arguments[i])]
+    if not positions:
+        return run(*arguments), (), None
 
     def of(*differentiable):
         every = list(arguments)
-        for position, x in zip(operation.differentiable, differentiable, strict=True):
+        for position, x in zip(positions, differentiable, strict=True):
             every[position] = x
         return run(*every)
 
-    results, pull = jax.vjp(of, *(arguments[i] for i in operation.differentiable))
+    results, pull = jax.vjp(of, *(arguments[i] for i in positions))
     cotangents = cotangents(results)
     return results, pull(cotangents), cotangents
+
+
+def _is_floating(tree) -> bool:
+    return all(jnp.issubdtype(x.dtype, jnp.floating) for x in jax.tree.leaves(tree))
 
 
 def measured(operation: Operation, case: Case, implementation: str, arguments: tuple) -> tuple:
