@@ -47,3 +47,13 @@ def portable(kernel: Callable) -> dict[str, Callable]:
         return kernel(*arguments, backend, **options)
 
     return {backend: functools.partial(on, backend) for backend in PORTABLE}
+
+
+def require_hopper():
+    """Raises NotImplementedError on a GPU without wgmma, the instruction of Hopper's tensor cores.
+
+    A machine without a GPU may lower and interpret such a kernel.
+    """
+    device = jax.devices()[0]
+    if device.platform == "gpu" and device.compute_capability != "9.0":
+        raise NotImplementedError("mosaic kernels need wgmma, which Hopper GPUs alone have")

@@ -24,12 +24,12 @@ import jax.numpy as jnp
 from pallas_kernels.launch import (
     Block,
     ceil_div,
+    ds,
     iota,
     launch,
     load,
     power_of_2,
     program_id,
-    ds,
     step_id,
     store,
     when,

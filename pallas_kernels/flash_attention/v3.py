@@ -27,6 +27,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
+from pallas_kernels.choice import require_hopper
 from pallas_kernels.flash_attention import v2
 from pallas_kernels.flash_attention.mask import Form, Tokens
 from pallas_kernels.flash_attention.tiles import LOG2_E
@@ -41,8 +42,7 @@ WIDTHS = (64, 128)
 def check(q, k, tokens: Tokens, form: Form, backend: str):
     """Raises NotImplementedError for calls that this kernel does not cover."""
     (_, T, _, K), S = q.shape, k.shape[1]
-    if jax.default_backend() == "gpu" and jax.devices()[0].compute_capability != "9.0":
-        raise NotImplementedError("wgmma, which mosaic uses here, exists on Hopper GPUs alone")
+    require_hopper()
     if form.cap is not None or any(x is not None for x in tokens):
         raise NotImplementedError("mosaic covers causal=True or False, without other options")
     if q.dtype.itemsize != 2 or K not in WIDTHS or T % BLOCK or S % BLOCK:

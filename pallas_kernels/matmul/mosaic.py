@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as gpu
 
+from pallas_kernels.choice import require_hopper
 from pallas_kernels.matmul.reference import ACTIVATIONS
 from pallas_kernels.tiles import in_squares
 
@@ -27,8 +28,7 @@ HALF = N // 2
 
 def refuse(x, w, bias, residual):
     """Raises NotImplementedError, unless this kernel multiplies x and w, forward and backward."""
-    if jax.default_backend() == "gpu" and jax.devices()[0].compute_capability != "9.0":
-        raise NotImplementedError("wgmma exists on Hopper GPUs alone")
+    require_hopper()
     sizes = (*x.shape, w.shape[1])
     if x.dtype not in (jnp.bfloat16, jnp.float16):
         raise NotImplementedError(f"wgmma multiplies bfloat16 and float16 here, not {x.dtype}")

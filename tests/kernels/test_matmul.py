@@ -27,7 +27,7 @@ def test_extremes_of_int8_sum_exactly_in_int32(implementation):
     np.testing.assert_array_equal(y, a.astype(np.int64) @ b.astype(np.int64))
 
 
-@pytest.mark.parametrize("implementation, activation", zip(KERNELS, ("relu", None)))
+@pytest.mark.parametrize("implementation, activation", [*zip(KERNELS, ("relu", None))])
 def test_gradients_of_every_argument(implementation, activation):
     bias, residual = draw.normal(size=24), draw.normal(size=(2, 3, 24))
     arguments = (x, w, bias.astype(np.float32), residual.astype(np.float32))
