@@ -29,6 +29,7 @@ from jax.experimental.pallas import triton as plt
 
 Block = pl.BlockSpec
 ceil_div, power_of_2 = pl.cdiv, pl.next_power_of_2
+dslice = pl.ds  # (start, size): part of an axis, with a start that the kernel computes
 
 _masked = contextvars.ContextVar("_masked")  # has the backend masked access to memory?
 _grid = contextvars.ContextVar("_grid")  # grid of the kernel that is traced
