@@ -36,6 +36,8 @@ from pallas_kernels.cross_entropy import chunked, kernel
 from pallas_kernels.cross_entropy.formula import Options, loss_of
 from pallas_kernels.cross_entropy.reference import reference
 
+SMALL = 4  # classes for each feature, up to which logits are materialised by default
+
 
 def linear_cross_entropy(
     x: jax.Array,
@@ -56,6 +58,11 @@ def linear_cross_entropy(
     ignore: label of tokens without loss and gradient; None if every label counts.
     cap: bound of the logits, cap tanh(z / cap) as in Gemma 2; None leaves them unbounded.
 
+    implementation: by default the reference if V is at most 4 D: its logits are then no larger than
+    the activations of a layer, and on a CPU it is 1.2 to 1.5 times as fast as chunks. At V = 16 D
+    it is still 1.1 to 1.25 times as fast; at V = 64 D a step of lm/llama with chunks takes 0.72 of
+    the time.
+
     Any other label outside 0 .. V - 1 makes the loss NaN. Differentiable in x and w, in reverse
     mode. Raises ValueError for shapes that do not fit, labels that are no integers, a smoothing
     outside 0 .. 1, a cap that is not positive, or an unknown implementation.
@@ -69,6 +76,8 @@ def linear_cross_entropy(
     if not 0 <= smoothing <= 1 or (cap is not None and cap <= 0):
         raise ValueError(f"0 <= smoothing <= 1 and cap > 0; got {smoothing} and {cap}")
     options = Options(smoothing, z_loss, ignore, cap)
+    if implementation is None and w.shape[1] <= SMALL * w.shape[0]:
+        implementation = "reference"
     return first_that_runs(IMPLEMENTATIONS, implementation, x, w, labels, **options._asdict())
 
 
