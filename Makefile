@@ -1,7 +1,7 @@
 PYTHON ?= python3
 RUN = .venv/bin/panorax run
 ORACLES = $(patsubst tests/oracles/requirements/%.txt,%,$(wildcard tests/oracles/requirements/*.txt))
-.PHONY: run test check lint oracles bench-check rerecord h200 lock clean
+.PHONY: run test check lint oracles bench-check rerecord cuda h200 lock clean
 
 run: .venv/installed  ## train a small Llama on text that comes with Python
 	$(RUN) lm/llama
@@ -28,6 +28,9 @@ bench-check: .venv-bench/installed  ## rerun quick comparisons and fail if a rec
 
 rerecord: .venv-bench/installed  ## measure again every recorded result whose code has changed
 	.venv-bench/bin/panorax records --rerun
+
+cuda: .venv/installed  ## compile the kernels in CUDA C++; needs nvcc
+	.venv/bin/python -m pallas_kernels.cuda
 
 h200: .venv-h200/installed  ## compile training steps for 8 H200 GPUs on a CPU; needs PYTHON=python3.12 or newer
 	.venv-h200/bin/python tests/deviceless/h200.py

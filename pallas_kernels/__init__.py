@@ -14,13 +14,15 @@ A folder has the operation with its docstring page (`__init__.py`), the definiti
     mosaic               Pallas on a Hopper GPU, by Mosaic GPU
     tpu                  Pallas on a TPU
     triton_interpreted, mosaic_interpreted, tpu_interpreted      the same kernels on any machine
+    jax_triton  OpenAI Triton, by the package jax-triton; vector_add and softmax
+    cuda_ffi    CUDA C++, built by `make cuda`; vector_add and softmax
 
 By default the implementations of this machine are tried in order of speed; the next one is tried
 only after NotImplementedError. A named implementation that cannot run raises with the reason.
 
 The package is installed with `panorax` and imports jax alone, so that other projects can use a
-kernel without the rest. Read in this order: `softmax`, `rows.py`, `launch.py`, `matmul`,
-`tiles.py`, then any folder.
+kernel without the rest. Read in this order: `vector_add`, `softmax`, `rows.py`, `launch.py`,
+`matmul`, `tiles.py`, then any folder.
 """
 
 import importlib

@@ -20,6 +20,7 @@ from panorax.nets.decoders import decoder, gemma, llama
 from panorax.nets.decoders.llama import Model
 from panorax.ops import blockwise
 from panorax.ops.attention import attention, causal_mask
+from panorax.ops.losses import next_token_loss
 from panorax.ops.positions import rope, rope_frequencies
 from panorax.testing.tolerances import CACHED, LAYER, MODEL, NUMBER, SAME
 
@@ -51,7 +52,7 @@ def through_layers(x_BTD, position_BT):
     for l in range(CFG.n_layers):
         layer = jax.tree.map(lambda w: w[l], PARAMS["layers"])
         x_BTD, _ = llama.block(x_BTD, layer, rotate, attend, CFG)
-    return llama.unembed(PARAMS, x_BTD, CFG)
+    return llama.unembed(PARAMS, x_BTD, CFG).logits()
 
 
 @jax.jit
@@ -253,3 +254,34 @@ def test_the_vocabulary_follows_the_tokenizer_unless_it_is_given(
     with pytest.raises(ZeroDivisionError):
         cli.main(command.split())
     assert configs[0].model.vocab == vocab
+
+
+@pytest.mark.parametrize("family", [llama, gemma])
+def test_the_loss_and_its_gradients_are_those_of_materialised_logits(family):
+    cfg = family.Model(**SIZES | dict(vocab=128))
+    params, tokens = core_spec.init(family.spec(cfg), jax.random.key(1)), jnp.asarray(TOKENS)
+
+    def plain(params):
+        return next_token_loss(decoder.apply(params, tokens[:, :-1], cfg), tokens)
+
+    def chunked(params):
+        return language_model.loss_fn(params, (), tokens, None, decoder.net(cfg))[0]
+
+    ours, theirs = (jax.jit(jax.value_and_grad(loss))(params) for loss in (chunked, plain))
+    chex.assert_trees_all_close(ours, theirs, **SAME)
+
+
+def test_a_training_step_holds_no_logits_of_all_tokens():
+    """The temporary memory of a step at a vocabulary where the logits exceed everything else."""
+    cfg = dataclasses.replace(CFG, vocab=16_384)
+    batch = jax.ShapeDtypeStruct((8, 129), jnp.int32)
+    params = core_spec.abstract(llama.spec(cfg))
+    logits = 8 * 128 * cfg.vocab * 4
+
+    def temporary(loss):
+        compiled = jax.jit(jax.grad(loss)).lower(params, batch).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    plain = temporary(lambda p, b: next_token_loss(decoder.apply(p, b[:, :-1], cfg), b))
+    chunked = temporary(lambda p, b: language_model.loss_fn(p, (), b, None, decoder.net(cfg))[0])
+    assert plain > 2 * logits and chunked < 0.5 * logits

@@ -53,7 +53,7 @@ def test_the_base_is_unchanged_and_initial_logits_equal_its_logits():
         factors, base = net.init(key)
         logits, after = net.apply(factors, base, tokens_BT, key=key, train=True)
         assert all(a is b for a, b in zip(jax.tree.leaves(base), jax.tree.leaves(after)))
-        return logits, plain.apply(base, (), tokens_BT)[0]
+        return logits.logits(), plain.apply(base, (), tokens_BT)[0].logits()
 
     ours, theirs = logits_of_both(jax.random.key(0))
     np.testing.assert_array_equal(ours, theirs)

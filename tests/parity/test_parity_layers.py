@@ -12,6 +12,7 @@ from panorax.ops.attention import attention, causal_mask, sliding_window_mask
 from panorax.ops.losses import cross_entropy, weighted_mean
 from panorax.ops.norms import group_norm, layer_norm, rms_norm
 from panorax.ops.positions import rope, rope_frequencies, sinusoidal
+from panorax.ops.unembedding import linear_cross_entropy
 from panorax.testing.tolerances import LAYER, NUMBER
 
 LARGE_ANGLES = {"atol": 1e-4}
@@ -96,3 +97,10 @@ def test_cross_entropy_without_ignored_labels(golden):
         label = jnp.maximum(case["label"], 0)
         loss = lambda logits: weighted_mean(cross_entropy(logits, label), weight)
         case.check_vjp(loss, ("logits",))
+
+
+def test_linear_cross_entropy_with_every_option(golden):
+    with golden("losses/linear_cross_entropy") as case:
+        options = case.settings()
+        loss = lambda x, w: linear_cross_entropy(x, w, case["label"], **options)
+        case.check_vjp(loss, ("x", "w"))

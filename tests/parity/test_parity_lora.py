@@ -50,7 +50,7 @@ def test_logits_gradients_of_all_factors_and_merged_weights(golden, tmp_path):
         @jax.jit
         def forward_and_backward(params):
             def loss(params):
-                logits_BTV, _ = net.apply(params, base, ids)
+                logits_BTV = net.apply(params, base, ids)[0].logits()
                 return next_token_loss(logits_BTV[:, :-1], ids), logits_BTV
 
             return jax.grad(loss, has_aux=True)(params)

@@ -7,6 +7,7 @@ the whole batch, and splitting saves nothing.
 """
 
 import math
+from collections.abc import Callable, Sequence
 
 import jax
 from jax.sharding import PartitionSpec
@@ -31,6 +32,26 @@ def whole_rows(table: jax.Array) -> jax.Array:
     if not _split_axes():
         return table
     return jax.lax.with_sharding_constraint(table, PartitionSpec(PartitionSpec.UNCONSTRAINED, None))
+
+
+def by_rows(function: Callable, rows: Sequence[jax.Array], whole: jax.Array) -> jax.Array:
+    """function(*rows, whole), which maps each row of axis 0 of `rows` to a row of its result.
+
+    On a mesh each device calls the function with its own rows, and the devices' gradients of
+    `whole` are summed once. The compiler would split a loop over rows, or a kernel, by gathering.
+    Without a mesh, or if it does not divide axis 0, the function is called as it is.
+    """
+    axes = _split_axes()
+    if not axes or rows[0].ndim == 0 or rows[0].shape[0] % math.prod(axes.values()):
+        return function(*rows, whole)
+    split = PartitionSpec(tuple(axes))
+    return jax.shard_map(
+        function,
+        in_specs=(*(split for _ in rows), PartitionSpec()),
+        out_specs=split,
+        axis_names=set(axes),
+        check_vma=False,  # a Pallas call states no types of variation
+    )(*rows, whole)
 
 
 def _split_axes() -> dict[str, int]:

@@ -140,7 +140,8 @@ def language_model_loss(
 
     x_BTD = outer["embed"][tokens_BT1[:, :-1]].astype(model.dtype)
     x_BTD, _ = jax.lax.scan(jax.checkpoint(layer_step), x_BTD, packed["layers"])
-    return jnp.mean(cross_entropy(llama.unembed(outer, x_BTD, model), tokens_BT1[:, 1:]))
+    logits_BTV = llama.unembed(outer, x_BTD, model).logits()
+    return jnp.mean(cross_entropy(logits_BTV, tokens_BT1[:, 1:]))
 
 
 def gather(rows, to: str = "varying"):

@@ -204,8 +204,8 @@ def gaps(state: State, merged, net: Net, lora: Net, tokens_BT) -> dict[str, floa
 
     `start_gap` compares LoRA at b = 0 with the base, `merged_gap` LoRA with merged parameters.
     """
-    compiled_lora = jax.jit(lambda factors, base: lora.apply(factors, base, tokens_BT)[0])
-    compiled_net = jax.jit(lambda params: net.apply(params, (), tokens_BT)[0])
+    compiled_lora = jax.jit(lambda factors, base: lora.apply(factors, base, tokens_BT)[0].logits())
+    compiled_net = jax.jit(lambda params: net.apply(params, (), tokens_BT)[0].logits())
     # one program on all devices at a time
     with_lora = lambda factors, base: jax.device_get(compiled_lora(factors, base))
     without = lambda params: jax.device_get(compiled_net(params))

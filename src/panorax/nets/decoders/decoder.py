@@ -5,7 +5,7 @@ A family of models is a module with
     spec(cfg)                                  all parameters; "layers" is stacked along L
     embed(params, tokens_BT, cfg)              -> x_BTD
     block(x_BTD, layer, rotate, attend, cfg)   -> x_BTD, cache
-    unembed(params, x_BTD, cfg)                -> logits_BTV
+    unembed(params, x_BTD, cfg)                -> Unembedding: the logits, not yet multiplied out
 
 `rotate(q)` applies the positions; `attend(q, k, v) -> values, cache` returns the cache that `block`
 passes on. The config of a family has the fields n_layers, n_kv_heads, head_size, rope, windows,
@@ -27,6 +27,7 @@ from panorax.core.net import Net, stateless
 from panorax.ops.attention import attention, sliding_window_mask
 from panorax.ops.blockwise import NEVER, causal_attention
 from panorax.ops.positions import rope
+from panorax.ops.unembedding import Unembedding
 
 REMAT = {
     "none": lambda step: step,
@@ -43,18 +44,23 @@ def spec(cfg):
 
 
 def net(cfg) -> Net:
-    """The model that `cfg` describes: maps tokens (B, T) to logits (B, T, V)."""
-    return stateless(spec(cfg), functools.partial(apply, cfg=cfg))
+    """The model that `cfg` describes: maps tokens (B, T) to logits (B, T, V), an Unembedding."""
+    return stateless(spec(cfg), functools.partial(unembedding, cfg=cfg))
 
 
-def apply(
+def apply(params, tokens_BT, cfg, **options) -> Float[Array, "B T V"]:
+    """Float32 logits of `unembedding`, which documents the arguments."""
+    return unembedding(params, tokens_BT, cfg, **options).logits()
+
+
+def unembedding(
     params,
     tokens_BT: Int[Array, "B T"] | Float[Array, "B T D"],
     cfg,
     *,
     position_BT: Int[Array, "#B T"] | None = None,
     mask_BTS: Bool[Array, "#B T T"] | None = None,
-) -> Float[Array, "B T V"]:
+) -> Unembedding:
     """Logits of the next token after each position, given the tokens up to that position.
 
     tokens_BT: ids, or embeddings (B, T, D) in their place, such as `params["embed"][ids]`; Gemma
@@ -158,7 +164,7 @@ def extend(params, tokens_BT: Int[Array, "B T"], new_B: Int[Array, " B"], cache:
 
     start = (family.embed(params, tokens_BT, cfg), cache.k, cache.v, 0)
     (x_BTD, k, v, _), _ = jax.lax.scan(step, start, (params["layers"], _windows(cfg)))
-    return family.unembed(params, x_BTD, cfg), Cache(k, v, cache.length + new_B)
+    return family.unembed(params, x_BTD, cfg).logits(), Cache(k, v, cache.length + new_B)
 
 
 def rotation(position_BT, length, cfg):

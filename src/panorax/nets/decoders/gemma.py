@@ -19,10 +19,10 @@ from panorax.core import spec as core_spec
 from panorax.core.ranges import Positive, checked
 from panorax.core.spec import P
 from panorax.nets.decoders import llama
-from panorax.ops.attention import soft_cap
 from panorax.ops.dot import dot
 from panorax.ops.gates import geglu
 from panorax.ops.norms import rms_norm
+from panorax.ops.unembedding import Unembedding
 
 
 @checked
@@ -79,7 +79,7 @@ def block(x_BTD, layer, rotate, attend, cfg: Model):
     return x_BTD + post_norm("mlp_post_norm", dot(inner_BTF, layer["down"])), cache
 
 
-def unembed(params, x_BTD, cfg: Model) -> Float[Array, "B T V"]:
-    """Float32 logits from the residual stream."""
+def unembed(params, x_BTD, cfg: Model) -> Unembedding:
+    """Logits from the residual stream, bounded by `logit_cap`."""
     logits = llama.unembed(params | {"norm": 1.0 + params["norm"]}, x_BTD, cfg)
-    return soft_cap(logits, cfg.logit_cap)
+    return logits.replace(cap=cfg.logit_cap)

@@ -23,6 +23,7 @@ from panorax.ops.dot import dot
 from panorax.ops.gates import swiglu
 from panorax.ops.norms import rms_norm
 from panorax.ops.positions import Rope
+from panorax.ops.unembedding import Unembedding
 
 
 @checked
@@ -152,8 +153,7 @@ def block(x_BTD, layer, rotate, attend, cfg: Model, project=project):
     return x_BTD + dot(inner_BTF, layer["down"]), cache
 
 
-def unembed(params, x_BTD, cfg: Model) -> Float[Array, "B T V"]:
-    """Float32 logits from the residual stream."""
+def unembed(params, x_BTD, cfg: Model) -> Unembedding:
+    """Logits from the residual stream."""
     h_BTD = rms_norm(x_BTD, params["norm"], cfg.norm_eps)
-    w_DV = params["embed"].T if cfg.tied else params["head"]
-    return dot(h_BTD, w_DV.astype(h_BTD.dtype), dtype=jnp.float32)
+    return Unembedding(h_BTD, params["embed"].T if cfg.tied else params["head"])
