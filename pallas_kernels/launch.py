@@ -43,6 +43,7 @@ def launch(
     grid: tuple[int, ...],
     reads: Sequence[pl.BlockSpec],
     writes: Sequence[pl.BlockSpec],
+    scalars: Sequence[jax.Array] = (),
     backend: str,
     name: str,
     warps: int = 4,
@@ -51,6 +52,8 @@ def launch(
     """Runs `body(*input_references, *output_references)` for each program of the grid.
 
     reads, writes: the block that each program sees, `Block(shape, program ids -> block indices)`.
+    scalars: int32 arrays that a TPU copies to scalar memory before the kernel starts. Index maps
+    receive their references after the program ids, the body before the inputs. Not on a GPU.
     warps, stages: of a GPU program, warps of 32 threads and depth of the software pipeline.
     """
     target, _, interpreted = backend.partition("_")
@@ -70,15 +73,18 @@ def launch(
 
     call = pl.pallas_call(
         traced,
-        grid=grid,
-        in_specs=[_visited(block, grid) for block in reads],
-        out_specs=[_visited(block, grid) for block in writes],
+        grid_spec=pltpu.PrefetchScalarGridSpec(
+            num_scalar_prefetch=len(scalars),
+            grid=grid,
+            in_specs=[_visited(block, grid) for block in reads],
+            out_specs=[_visited(block, grid) for block in writes],
+        ),
         out_shape=list(outputs),
         compiler_params=params,
         interpret=bool(interpreted),
         name=name,
     )
-    return call(*arrays)
+    return call(*scalars, *arrays)
 
 
 def load(reference, index, mask=None, fill=0.0) -> jax.Array:
@@ -151,5 +157,6 @@ def _visited(block: pl.BlockSpec, grid: tuple[int, ...]) -> pl.BlockSpec:
     """The block with its index map in the order of `permuted`."""
     if _in_order.get():
         return block
-    moved = lambda *ids: block.index_map(*(_moved(i, n) for i, n in zip(ids, grid, strict=True)))
+    n = len(grid)
+    moved = lambda *args: block.index_map(*map(_moved, args[:n], grid), *args[n:])
     return Block(block.block_shape, moved)
