@@ -28,7 +28,16 @@ import pkgutil
 from pallas_kernels.operation import Operation
 
 
+def names() -> tuple[str, ...]:
+    """The folders of this package that have an operation."""
+    return tuple(sorted(found.name for found in pkgutil.iter_modules(__path__) if found.ispkg))
+
+
+def operation(name: str) -> Operation:
+    """The operation of a folder."""
+    return importlib.import_module(f"{__name__}.{name}.cases").OPERATION
+
+
 def operations() -> dict[str, Operation]:
-    """Every operation of this package by the name of its folder."""
-    folders = sorted(found.name for found in pkgutil.iter_modules(__path__) if found.ispkg)
-    return {name: importlib.import_module(f"{__name__}.{name}.cases").OPERATION for name in folders}
+    """Every operation by its name."""
+    return {name: operation(name) for name in names()}

@@ -16,8 +16,10 @@ def first_that_runs(
     """Calls the implementation of that name; for None, the first one that this machine runs.
 
     The order is: kernels of the default device's platform, then xla, then reference. The next is
-    tried only after NotImplementedError. A named implementation raises what it raises.
-    Raises ValueError for another name.
+    tried only after NotImplementedError. Kernels are not tried under a mesh of many devices: XLA
+    cannot split a kernel and would gather its arguments on each device. Name the implementation to
+    run it there, inside `jax.shard_map(..., check_vma=False)`. A named implementation raises what
+    it raises. Raises ValueError for another name.
     """
     if implementation is not None:
         if implementation not in implementations:
@@ -25,10 +27,10 @@ def first_that_runs(
                 f"no implementation {implementation!r}; accepted: {', '.join(implementations)}"
             )
         return implementations[implementation](*arguments, **options)
+    many = jax.sharding.get_abstract_mesh().size > 1
+    kernels = () if many else PREFERRED[jax.default_backend()]
     *attempts, last = (
-        implementations[name]
-        for name in (*PREFERRED[jax.default_backend()], "xla", "reference")
-        if name in implementations
+        implementations[name] for name in (*kernels, "xla", "reference") if name in implementations
     )
     for attempt in attempts:
         try:

@@ -24,11 +24,10 @@ from collections.abc import Callable, Iterator, Sequence
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import tpu as pltpu
-from jax.experimental.pallas import triton as plt
 
 Block = pl.BlockSpec
 ceil_div, power_of_2 = pl.cdiv, pl.next_power_of_2
+ds = pl.ds  # (start, size), an index: `size` elements from `start` on
 
 _masked = contextvars.ContextVar("_masked")  # has the backend masked access to memory?
 _grid = contextvars.ContextVar("_grid")  # grid of the kernel that is traced
@@ -60,9 +59,9 @@ def launch(
     on_tpu = target == "tpu"
     axes = ("parallel",) * len(grid)
     params = (
-        pltpu.CompilerParams(dimension_semantics=axes)
+        _tpu().CompilerParams(dimension_semantics=axes)
         if on_tpu
-        else plt.CompilerParams(num_warps=warps, num_stages=stages)
+        else _triton().CompilerParams(num_warps=warps, num_stages=stages)
     )
 
     def traced(*references):
@@ -73,7 +72,7 @@ def launch(
 
     call = pl.pallas_call(
         traced,
-        grid_spec=pltpu.PrefetchScalarGridSpec(
+        grid_spec=_tpu().PrefetchScalarGridSpec(
             num_scalar_prefetch=len(scalars),
             grid=grid,
             in_specs=[_visited(block, grid) for block in reads],
@@ -92,7 +91,7 @@ def load(reference, index, mask=None, fill=0.0) -> jax.Array:
     if mask is None:
         return reference[index]
     if _masked.get():
-        return plt.load(reference.at[index], mask=mask, other=fill)
+        return _triton().load(reference.at[index], mask=mask, other=fill)
     return jnp.where(mask, reference[index], jnp.asarray(fill, reference.dtype))
 
 
@@ -103,7 +102,7 @@ def store(reference, index, value, mask=None):
     """
     value = value.astype(reference.dtype)
     if mask is not None and _masked.get():
-        plt.store(reference.at[index], value, mask=mask)
+        _triton().store(reference.at[index], value, mask=mask)
     else:
         reference[index] = value
 
@@ -145,6 +144,18 @@ def permuted() -> Iterator[None]:
         yield
     finally:
         _in_order.reset(token)
+
+
+def _tpu():  # imported when a kernel runs: the two take 0.3 s, which the reference does not need
+    from jax.experimental.pallas import tpu
+
+    return tpu
+
+
+def _triton():
+    from jax.experimental.pallas import triton
+
+    return triton
 
 
 def _moved(i, n: int):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,8 +27,8 @@ class Case:
     """key -> positional arguments, random values"""
     options: Mapping[str, Any] = field(default_factory=dict)
     """keyword arguments"""
-    real: bool = False
-    """the size of a model, for accelerators; otherwise small enough for an interpreter"""
+    size: Literal["small", "cpu", "gpu"] = "small"
+    """small enough for an interpreter, or large enough to time on a CPU or on a GPU"""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Operation:
     implementations: tuple[str, ...]
     """accepted names"""
     cases: tuple[Case, ...]
-    """small ones that tests run, and real ones"""
+    """small ones that tests run, at least one for a CPU, and those of models for a GPU"""
     cost: Callable[..., Cost]
     """(*arguments, **options) -> Cost of the forward pass; reads only shapes and dtypes"""
     differentiable: tuple[int, ...] = (0,)

@@ -38,26 +38,27 @@ CASES = (
     Case("window and soft cap", decoding((6, 2, 96), 8, 5, (40, 23)), {"window": 11, "cap": 5.0}),
     Case("multi-query, bfloat16", decoding((8, 1, 128), 16, 4, (50,), jnp.bfloat16), {"splits": 5}),
     Case("head of 256", decoding((2, 1, 256), 8, 2, (9,)), {"scale": 0.1}),
+    Case("8 sequences of 1k tokens", decoding((8, 2, 64), 16, 64, 8 * (1024,)), size="cpu"),
     Case(
         "llama3 8B, 64 sequences of 4k tokens",
         decoding((32, 8, 128), 16, 256, 64 * (4096,), jnp.bfloat16),
-        real=True,
+        size="gpu",
     ),
     Case(
         "llama3 8B, one sequence of 128k tokens",
         decoding((32, 8, 128), 16, 8192, (131_072,), jnp.bfloat16),
-        real=True,
+        size="gpu",
     ),
     Case(
         "gemma2 9B, 16 sequences of 8k tokens",
         decoding((16, 8, 256), 32, 256, 16 * (8192,), jnp.bfloat16),
         {"cap": 50.0},
-        real=True,
+        size="gpu",
     ),
     Case(
         "phi2, 32 sequences of 2k tokens",
         decoding((32, 32, 80), 16, 128, 32 * (2048,), jnp.bfloat16),
-        real=True,
+        size="gpu",
     ),
 )
 

@@ -25,6 +25,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pallas_kernels import operations
 from pallas_kernels.operation import Case, Operation
+from pallas_kernels.proof import with_gradients
 
 TARGETS = ("triton", "mosaic")
 LAUNCH = re.compile(
@@ -55,7 +56,7 @@ def main() -> int:
         for implementation in TARGETS
         if implementation in operation.implementations
         for case in operation.cases
-        if case.real
+        if case.size == "gpu"
     ]
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps(checks, indent=1) + "\n")
@@ -84,19 +85,10 @@ def check(operation: Operation, case: Case, implementation: str, mesh: Mesh) -> 
 
 def compile_case(operation: Operation, case: Case, implementation: str, mesh: Mesh, folder: str):
     """Compiles value and gradients of a case; XLA dumps its kernels to the folder."""
-    run = functools.partial(operation.run, implementation=implementation, **case.options)
-
-    def of(arguments, *differentiable):
-        every = list(arguments)
-        for position, x in zip(operation.differentiable, differentiable, strict=True):
-            every[position] = x
-        return run(*every)
+    run = functools.partial(operation.run, implementation=implementation)
 
     def call(arguments, cotangents):
-        results, pull = jax.vjp(
-            functools.partial(of, arguments), *(arguments[i] for i in operation.differentiable)
-        )
-        return results, pull(cotangents)
+        return with_gradients(run, operation, case, arguments, lambda _: cotangents)[:2]
 
     place = NamedSharding(mesh, PartitionSpec())
     placed = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)

@@ -89,3 +89,15 @@ def test_a_scan_adds_to_its_carry_in_place():
         return jax.lax.scan(lambda sum, _: (sum + x @ w, None), jnp.zeros_like(x), length=10)[0]
 
     assert cost.peak_bytes(jax.make_jaxpr(total)(X, W)) == 2 * 8 * 16 * 4
+
+
+def test_unfused_bytes_count_every_operation_and_no_view():
+    def softmax(x):
+        e = jnp.exp(x - jnp.max(x, -1, keepdims=True))
+        return e / jnp.sum(e, -1, keepdims=True)
+
+    x = jax.ShapeDtypeStruct((8, 32), jnp.float32)
+    rows, whole = 4 * 8, 4 * 8 * 32
+    # max: x; difference: x, max, e; exp: both; sum: e; quotient: e, sum, y
+    expected = (whole + rows) + (2 * whole + rows) + 2 * whole + (whole + rows) + (2 * whole + rows)
+    assert cost.unfused_bytes(jax.make_jaxpr(softmax)(x)) == expected

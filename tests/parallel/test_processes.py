@@ -222,8 +222,8 @@ def test_an_error_of_one_process_ends_both_with_one_line(forked, llama, tmp_path
     }
     for name, (args, message) in refused.items():
         first, second = codes(start(forked, args, tmp_path / name))
-        # on a busy machine, jax aborts a process whose coordinator has left before it
-        assert first == 2 and second in (2, -signal.SIGABRT), name
+        # on a busy machine, jax ends a process whose coordinator has left before it
+        assert first == 2 and second in (2, 1, -signal.SIGABRT), name
         [line] = lines_of(tmp_path / name, 0)
         assert message in line and lines_of(tmp_path / name, 1) == []
 

@@ -47,6 +47,7 @@ from panorax.core.step import descend
 from panorax.core.study import Part
 from panorax.nets.decoders import decoder, llama
 from panorax.ops.attention import attention, causal_mask
+from panorax.ops.gates import swiglu
 from panorax.ops.losses import next_token_loss
 from panorax.ops.norms import rms_norm
 from panorax.parallel.measures import (
@@ -124,7 +125,7 @@ def attention_column(h_BTD, layer, model: llama.Model) -> Float[Array, "B T h K"
 
 def mlp_column(h_BTD, layer) -> Float[Array, "B T f"]:
     """This device's f = F / N hidden units of the gated feed-forward network."""
-    return jax.nn.silu(h_BTD @ layer["gate"]) * (h_BTD @ layer["up"])
+    return swiglu(h_BTD @ layer["gate"], h_BTD @ layer["up"])
 
 
 def block(x_BTD, layer, model: llama.Model) -> Float[Array, "B T D"]:

@@ -61,6 +61,8 @@ MATERIALISES = {
 """primitives whose results are stored in memory"""
 
 
+VIEWS = {"reshape", "squeeze", "broadcast_in_dim"}
+"""primitives whose result is another view of their operand"""
 EVALUATED = 2**24  # largest array, in elements, that is computed to decide a branch
 
 
@@ -94,6 +96,20 @@ def peak(jaxpr: ClosedJaxpr, size: Callable = nbytes) -> list[jax.ShapeDtypeStru
     """
     values = _peak(jaxpr.jaxpr, size, results=False)
     return [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in values]
+
+
+def unfused_bytes(jaxpr: ClosedJaxpr) -> int:
+    """Bytes that move if every operation reads its arrays from memory and writes its results.
+
+    Reshaped and broadcast arrays are views. A scan or a branch counts its arguments and results.
+    """
+    source, total = {}, 0
+    for op in _operations(jaxpr.jaxpr, {}):
+        if op.name in VIEWS and op.reads:
+            source[op.makes[0]] = source.get(op.reads[0], op.reads[0])
+        else:
+            total += sum(nbytes(source.get(v, v).aval) for v in (*op.reads, *op.makes))
+    return total
 
 
 def _subs(eqn) -> list[ClosedJaxpr]:

@@ -7,25 +7,37 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+import pallas_kernels.layer_norm as layer
+import pallas_kernels.rms_norm as rms
+
 
 def rms_norm(
-    x: Float[Array, "*batch D"], scale: Float[Array, " D"], eps: float
+    x: Float[Array, "*batch D"],
+    scale: Float[Array, " D"],
+    eps: float,
+    implementation: str | None = None,
 ) -> Float[Array, "*batch D"]:
-    """x / sqrt(mean(x^2) + eps) * scale. Source: Zhang & Sennrich 2019."""
-    x32 = x.astype(jnp.float32)
-    normed = x32 * jax.lax.rsqrt(jnp.mean(jnp.square(x32), -1, keepdims=True) + eps)
-    return (normed * _last(scale, x)).astype(x.dtype)
+    """x / sqrt(mean(x^2) + eps) * scale. Source: Zhang & Sennrich 2019.
+
+    implementation: of `pallas_kernels.rms_norm`; "reference" has forward-mode differentiation on
+    every machine.
+    """
+    return rms.rms_norm(x, scale, eps, implementation)
 
 
 def layer_norm(
-    x: Float[Array, "*batch D"], scale: Float[Array, " D"], bias: Float[Array, " D"], eps: float
+    x: Float[Array, "*batch D"],
+    scale: Float[Array, " D"],
+    bias: Float[Array, " D"],
+    eps: float,
+    implementation: str | None = None,
 ) -> Float[Array, "*batch D"]:
     """(x - mean) / sqrt(var + eps) * scale + bias with the biased variance.
 
-    Source: Ba et al. 2016.
+    implementation: of `pallas_kernels.layer_norm`; "reference" has forward-mode differentiation on
+    every machine. Source: Ba et al. 2016.
     """
-    normed = _standardize(x.astype(jnp.float32), (-1,), eps)
-    return (normed * _last(scale, x) + _last(bias, x)).astype(x.dtype)
+    return layer.layer_norm(x, scale, bias, eps, implementation)
 
 
 def group_norm(
@@ -43,15 +55,8 @@ def group_norm(
     if x.shape[-1] % groups:
         raise ValueError(f"{groups} groups do not divide {x.shape[-1]} channels")
     split = x.astype(jnp.float32).reshape(x.shape[0], -1, groups, x.shape[-1] // groups)
-    normed = _standardize(split, (1, 3), eps).reshape(x.shape)
-    return (normed * _last(scale, x) + _last(bias, x)).astype(x.dtype)
-
-
-def _standardize(x, axes, eps):
-    centred = x - jnp.mean(x, axes, keepdims=True)
-    return centred * jax.lax.rsqrt(jnp.mean(jnp.square(centred), axes, keepdims=True) + eps)
-
-
-def _last(v, x):
-    """The vector v as float32, reshaped to the rank of x with v along the last axis."""
-    return v.astype(jnp.float32).reshape((1,) * (x.ndim - 1) + v.shape)
+    centred = split - jnp.mean(split, (1, 3), keepdims=True)
+    variance = jnp.mean(jnp.square(centred), (1, 3), keepdims=True)
+    normed = (centred * jax.lax.rsqrt(variance + eps)).reshape(x.shape)
+    last = lambda v: v.astype(jnp.float32).reshape((1,) * (x.ndim - 1) + v.shape)
+    return (normed * last(scale) + last(bias)).astype(x.dtype)

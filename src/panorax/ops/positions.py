@@ -5,6 +5,7 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Num
 
+import pallas_kernels.rope as kernels
 from panorax.core.ranges import Count, Positive, checked
 
 
@@ -21,20 +22,19 @@ def rope(
     x_BTHK: Float[Array, "B T H K"],
     position_BT: Int[Array, "B T"],
     frequencies: Float[Array, "*#B half"],
+    implementation: str | None = None,
 ) -> Float[Array, "B T H K"]:
     """Rotates each pair (x_i, x_{i + K/2}) by the angle position * frequency_i.
 
     frequencies: radians per position, the same for all rows or one set for each row.
+    implementation: of `pallas_kernels.rope`; "reference" has forward-mode differentiation and the
+        gradient of frequencies on every machine.
 
     The product q.k then depends only on the difference of positions. Pairs are half-split, as in
     Hugging Face weights. The paper and Meta's weights interleave pairs, which permutes the rows of
     the q and k projections. Angles and rotations are float32; the result has the dtype of x.
     """
-    frequencies = frequencies.reshape(-1, 1, 1, frequencies.shape[-1])
-    angle = position_BT[:, :, None, None].astype(jnp.float32) * frequencies
-    cos, sin = jnp.cos(angle), jnp.sin(angle)
-    a, b = jnp.split(x_BTHK.astype(jnp.float32), 2, axis=-1)
-    return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], -1).astype(x_BTHK.dtype)
+    return kernels.rope(x_BTHK, position_BT, frequencies, implementation)
 
 
 @checked

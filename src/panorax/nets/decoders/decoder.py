@@ -64,7 +64,7 @@ def apply(
     mask_BTS: False where a query may not attend to a key, such as padding or a token of another
     document. The causal window holds besides.
     Without a mask, texts of more than one block (see `panorax.ops.blockwise`) have only
-    reverse-mode derivatives.
+    reverse-mode derivatives, and so does every text where kernels run (`pallas_kernels`).
     """
     family, (B, T) = module_of(cfg), tokens_BT.shape[:2]
     rows = 1 if position_BT is None else B

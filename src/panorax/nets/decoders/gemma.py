@@ -21,6 +21,7 @@ from panorax.core.spec import P
 from panorax.nets.decoders import llama
 from panorax.ops.attention import soft_cap
 from panorax.ops.dot import dot
+from panorax.ops.gates import geglu
 from panorax.ops.norms import rms_norm
 
 
@@ -74,7 +75,7 @@ def block(x_BTD, layer, rotate, attend, cfg: Model):
     out_BTHK, cache = attend(q_BTHK, k_BTGK, v_BTGK, scale=scale, cap=cfg.attention_cap)
     x_BTD = x_BTD + post_norm("attn_post_norm", dot(out_BTHK, layer["o"], 2))
     h_BTD = norm(x_BTD, layer["mlp_norm"], cfg)
-    inner_BTF = jax.nn.gelu(dot(h_BTD, layer["gate"])) * dot(h_BTD, layer["up"])
+    inner_BTF = geglu(dot(h_BTD, layer["gate"]), dot(h_BTD, layer["up"]))
     return x_BTD + post_norm("mlp_post_norm", dot(inner_BTF, layer["down"])), cache
 
 

@@ -20,6 +20,7 @@ from panorax.core import spec as core_spec
 from panorax.core.ranges import Count, Positive, Whole, checked
 from panorax.core.spec import P
 from panorax.ops.dot import dot
+from panorax.ops.gates import swiglu
 from panorax.ops.norms import rms_norm
 from panorax.ops.positions import Rope
 
@@ -147,7 +148,7 @@ def block(x_BTD, layer, rotate, attend, cfg: Model, project=project):
     out_BTHK, cache = attend(rotate(q_BTHK), rotate(k_BTGK), v_BTGK)
     x_BTD = x_BTD + dot(out_BTHK, layer["o"], 2)
     h_BTD = rms_norm(x_BTD, layer["mlp_norm"], cfg.norm_eps)
-    inner_BTF = jax.nn.silu(dot(h_BTD, layer["gate"])) * dot(h_BTD, layer["up"])
+    inner_BTF = swiglu(dot(h_BTD, layer["gate"]), dot(h_BTD, layer["up"]))
     return x_BTD + dot(inner_BTF, layer["down"]), cache
 
 

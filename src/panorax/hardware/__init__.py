@@ -1,0 +1,1 @@
+"""Kernels and the machines that run them."""

@@ -1,0 +1,163 @@
+"""One kernel of `pallas_kernels`: is it exact, what does fusion save, does it lower?
+
+    exactness   every implementation that runs here, kernels under their interpreter, beside the
+                definition in float64: error of results and of gradients over the small cases
+    traffic     bytes that memory moves: at least (arguments and results once), as XLA compiles the
+                definition, and operation by operation
+    lowering    cases whose results and gradients lower for a GPU and for a TPU, with the kernel's
+                custom call in the program
+    memory      temporaries of a training step, of the definition and of the blockwise version;
+                only for operations that have one
+
+    value_error, gradient_error    largest error of float32 cases over the implementations, over
+                                   the largest element (or 1)
+    half_error                     the same for cases in bfloat16 or float16
+    unfused_over_least             bytes operation by operation over the least
+    xla_over_least                 bytes of XLA's program over the least
+    operations_per_byte            intensity of the operation
+    lowered, not_lowered           pairs of case and accelerator
+    temporaries_over_blockwise     bytes of the definition's temporaries over the blockwise ones
+
+The equation, tiling and source of an operation are in the docstring of its folder. How fast a
+kernel is, `bench/kernels` measures; where it lies under the roof, `hardware/roofline` does.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+import pallas_kernels
+from pallas_kernels import proof
+from pallas_kernels.operation import Case, Operation
+from panorax.core import figures
+from panorax.core.errors import UserError
+from panorax.core.ranges import Count, Whole, checked
+from panorax.core.state import Result
+from panorax.core.study import Part
+from panorax.maths import cost
+
+
+@checked
+class Config:
+    operation: str
+    """folder of `pallas_kernels`"""
+    cases: Count = 100
+    """largest number of cases of each part"""
+    seed: Whole = 0
+    """seed of the arguments whose traffic is counted"""
+
+    def __post_init__(self):
+        if self.operation not in (names := pallas_kernels.names()):
+            raise UserError(f"operation must be one of {', '.join(names)}; got {self.operation!r}")
+
+
+def exactness(key, operation: Operation, limit: int) -> Result:
+    """Errors of every implementation on the small cases."""
+    cases = [case for case in operation.cases if case.size == "small"][:limit]
+    found = {
+        (case.name, name): (*proof.errors(operation, case, name), _narrow(case))
+        for case in cases
+        for name in ("reference", *operation.kernels)
+    }
+    largest = lambda i, half: max((e[i] for e in found.values() if e[2] == half), default=0.0)
+    metrics = {
+        "value_error": largest(0, half=False),
+        "gradient_error": largest(1, half=False),
+        "half_error": max(largest(0, half=True), largest(1, half=True)),
+        "implementations": float(len(operation.kernels)),
+    }
+    return Result(metrics, {"errors.png": draw_errors(found)})
+
+
+def _narrow(case: Case) -> bool:
+    """Does the case have floating-point arguments of 16 bits?"""
+    arguments = jax.tree.leaves(jax.eval_shape(case.arguments, jax.random.key(0)))
+    return any(x.dtype in (jnp.bfloat16, jnp.float16) for x in arguments)
+
+
+def traffic(key, operation: Operation) -> Result:
+    """Bytes of the first case for a CPU: least, as XLA compiles the reference, and unfused."""
+    case = next(case for case in operation.cases if case.size == "cpu")
+    arguments = jax.eval_shape(case.arguments, key)
+    call = functools.partial(operation.reference, **case.options)
+    least = operation.cost(*arguments, **case.options)
+    compiled = jax.jit(call).lower(*arguments).compile()
+    moved = {
+        "least": least.nbytes,
+        "XLA": compiled.cost_analysis()["bytes accessed"],
+        "unfused": cost.unfused_bytes(jax.make_jaxpr(call)(*arguments)),
+    }
+    metrics = {
+        "unfused_over_least": moved["unfused"] / least.nbytes,
+        "xla_over_least": moved["XLA"] / least.nbytes,
+        "operations_per_byte": least.flops / least.nbytes,
+    }
+    return Result(metrics, {"traffic.png": draw_traffic(moved, case.name)})
+
+
+def lowering(key, operation: Operation, limit: int) -> Result:
+    """Pairs of case and accelerator whose program holds the kernel's custom call."""
+    targets = [t for t in proof.CALLS if t in operation.implementations]
+    held = [
+        proof.CALLS[target] in proof.lowered(operation, case, target)
+        for case in operation.cases[:limit]
+        for target in targets
+        if case.size == "gpu"
+    ]
+    return Result({"lowered": float(sum(held)), "not_lowered": float(len(held) - sum(held))})
+
+
+def memory(key, operation: Operation) -> Result:
+    """Bytes of temporaries of results and gradients, compiled for this machine."""
+    case = next(case for case in operation.cases if case.size == "cpu")
+    arguments = jax.eval_shape(case.arguments, key)
+    used = {}
+    for name in ("reference", "xla"):
+        run = functools.partial(operation.run, implementation=name)
+        ones = functools.partial(jax.tree.map, jnp.ones_like)
+        call = lambda *arguments, run=run: proof.with_gradients(
+            run, operation, case, arguments, ones
+        )[:2]
+        compiled = jax.jit(call).lower(*arguments).compile()
+        used[name] = compiled.memory_analysis().temp_size_in_bytes
+    return Result(
+        {
+            "temporaries_over_blockwise": used["reference"] / used["xla"],
+            "blockwise_mb": used["xla"] / 2**20,
+        }
+    )
+
+
+def draw_errors(found):
+    figure, axes = figures.panels(2, 1, 5.0, 4.0)
+    cases, names = (list(dict.fromkeys(pair[i] for pair in found)) for i in (0, 1))
+    for i, (ax, title) in enumerate(zip(axes, ("results", "gradients"), strict=True)):
+        for j, name in enumerate(names):
+            errors = [max(found[case, name][i], 1e-9) for case in cases]
+            ax.plot(errors, range(len(cases)), "osD^v"[j % 5], label=name.replace("_", ", "))
+        ax.set(title=f"Error of {title}", xlabel="over the largest element", xscale="log")
+        ax.set_yticks(range(len(cases)), cases if i == 0 else [""] * len(cases))
+        ax.set_ylabel("case")
+    return figures.legends(figure, fontsize=7)
+
+
+def draw_traffic(moved, title):
+    figure, (ax,) = figures.panels()
+    ax.bar(list(moved), [nbytes / 2**20 for nbytes in moved.values()])
+    ax.set(title=title, ylabel="MiB read and written", xlabel="program")
+    return figure
+
+
+def study(cfg: Config) -> dict[str, Part]:
+    """Exactness, traffic and lowering of one operation; memory where it has a blockwise version."""
+    operation = pallas_kernels.operation(cfg.operation)
+    bound = functools.partial
+    parts = {
+        "exactness": bound(exactness, operation=operation, limit=cfg.cases),
+        "traffic": bound(traffic, operation=operation),
+        "lowering": bound(lowering, operation=operation, limit=cfg.cases),
+    }
+    if "xla" in operation.implementations:
+        parts["memory"] = bound(memory, operation=operation)
+    return parts

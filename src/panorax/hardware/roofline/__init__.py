@@ -1,0 +1,1 @@
+"""The roofline: what limits a kernel, the machine's arithmetic or its memory."""
