@@ -7,18 +7,15 @@ cannot compile for these GPUs, or without collectives, fails.
 """
 
 import dataclasses
-import os
 import re
 import sys
 import time
 from collections import Counter
 
-os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import topologies
+import target
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from panorax.configs.lm import llama, llama3_8b
 
@@ -28,23 +25,6 @@ from panorax.lm.language_model import system
 from panorax.nets.decoders.llama import Model
 from panorax.parallel.sharding import MESH_AXES, RULES, mesh_sizes, placement
 
-H200 = """gpu_device_info {
-  name: "NVIDIA H200" device_vendor: "NVIDIA Corporation"
-  cuda_compute_capability { major: 9 feature_extension: ACCELERATED_FEATURES }
-  core_count: 132 fpus_per_core: 128 clock_rate_ghz: 1.98
-  memory_bandwidth: 4800000000000 l2_cache_size: 52428800 device_memory_size: 151397597184
-  threads_per_warp: 32 threads_per_block_limit: 1024 threads_per_core_limit: 2048
-  registers_per_core_limit: 65536 registers_per_block_limit: 65536
-  shared_memory_per_block: 49152 shared_memory_per_core: 233472
-  shared_memory_per_block_optin: 232448
-  block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535
-  thread_dim_limit_x: 1024 thread_dim_limit_y: 1024 thread_dim_limit_z: 64
-  device_address_bits: 64 driver_version: "13.0.0" runtime_version: "13.0.0"
-  compile_time_toolkit_version: "13.0.0" dnn_version: "9.10.0"
-}
-platform_name: "CUDA" dnn_version_info { major: 9 minor: 10 }
-device_description_str: "NVIDIA H200"
-"""
 COLLECTIVE = re.compile(
     r"= \S.*? (all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)(?:-start)?\("
 )
@@ -74,10 +54,7 @@ def compiled_step(cfg, mesh: str, devices):
 
 
 def main() -> int:
-    jax.config.update("jax_platforms", "cpu")
-    devices = topologies.get_topology_desc(
-        platform="cuda", target_config=H200, topology="1x1x8"
-    ).devices
+    devices = target.h200(8)
     model = Model(
         vocab=32_000,
         d_model=1024,

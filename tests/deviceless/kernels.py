@@ -1,0 +1,145 @@
+"""Compiles every GPU kernel for an H200 on a CPU and reports its registers and memory.
+
+    make gpu-check       installs XLA's CUDA compiler (no driver, Python 3.12 or newer), runs this
+
+Compiles each real case of each operation of `pallas_kernels` with its gradients. The table has a
+row for each kernel of the compiled program, the fusions that XLA adds included: threads of a block,
+registers and spilled bytes of a thread, bytes of shared memory of a block. `runs/gpu-check.json`
+has the same rows. Exits with 1 if a case does not compile.
+"""
+
+import argparse
+import functools
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+import target
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from pallas_kernels import operations
+from pallas_kernels.operation import Case, Operation
+from pallas_kernels.proof import with_gradients
+
+TARGETS = ("triton", "mosaic")
+LAUNCH = re.compile(
+    r"\] (?P<kernel>\S+) grid: \[(?P<grid>[\d, ]+)\] threads: \[(?P<threads>[\d, ]+)\]"
+    r"\s+shared_memory: (?P<shared>\d+) bytes"
+)
+PTXAS = re.compile(
+    r"Function properties for (?P<kernel>\S+)\s.*?(?P<stores>\d+) bytes spill stores, "
+    r"(?P<loads>\d+) bytes spill loads.*?Used (?P<registers>\d+) registers"
+    r"(?:[^\n]*?(?P<shared>\d+) bytes smem)?",
+    re.DOTALL,
+)
+FIELDS = ("kernel", "grid", "threads", "registers", "spilled", "shared")
+LINE = "{kernel:36} {grid:>15} {threads:>7} {registers:>9} {spilled:>7} {shared:>8}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, default=Path("runs/gpu-check.json"))
+    parser.add_argument("--only", default="", help="text in the names of the checked operations")
+    arguments = parser.parse_args()
+    mesh = Mesh(np.array(target.h200(1)), ("_",))
+    checks = [
+        {"operation": name, "implementation": implementation, "case": case.name}
+        | check(operation, case, implementation, mesh)
+        for name, operation in operations().items()
+        if arguments.only in name
+        for implementation in TARGETS
+        if implementation in operation.implementations
+        for case in operation.cases
+        if case.size == "gpu"
+    ]
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    arguments.json.write_text(json.dumps(checks, indent=1) + "\n")
+    failed = sum("error" in row for row in checks)
+    print(f"{len(checks) - failed} programs compiled, {failed} failed; {arguments.json}")
+    return 1 if failed or not checks else 0
+
+
+def check(operation: Operation, case: Case, implementation: str, mesh: Mesh) -> dict:
+    """Kernels of the compiled case, or its error; printed as they come."""
+    print(f"\n{implementation}: {operation.run.__name__}, {case.name}")
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            compile_case(operation, case, implementation, mesh, folder)
+        except Exception as error:  # the check reports whatever a compiler raises
+            message = f"{type(error).__name__}: {error}"
+            print("  failed: " + message.splitlines()[0], flush=True)
+            return {"error": message}
+        kernels = list(resources(Path(folder)))
+    print("  " + LINE.format(**{name: name for name in FIELDS}))
+    for kernel in kernels:
+        print("  " + LINE.format(**kernel | {"grid": " x ".join(map(str, kernel["grid"]))}))
+    sys.stdout.flush()
+    return {"kernels": kernels}
+
+
+def compile_case(operation: Operation, case: Case, implementation: str, mesh: Mesh, folder: str):
+    """Compiles value and gradients of a case; XLA dumps its kernels to the folder."""
+    run = functools.partial(operation.run, implementation=implementation)
+
+    def call(arguments, cotangents):
+        return with_gradients(run, operation, case, arguments, lambda _: cotangents)[:2]
+
+    place = NamedSharding(mesh, PartitionSpec())
+    placed = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)
+    arguments = jax.eval_shape(lambda: case.arguments(jax.random.key(0)))
+    results = jax.eval_shape(functools.partial(operation.reference, **case.options), *arguments)
+    with jax.set_mesh(mesh):
+        lowered = jax.jit(call).lower(*jax.tree.map(placed, (arguments, results)))
+        lowered.compile(compiler_options={"xla_dump_to": folder, "xla_dump_emitter_re": "ptx"})
+
+
+def resources(folder: Path) -> Iterator[dict]:
+    """Every launch of the program that XLA dumped, with what ptxas says about its kernel."""
+    compiled = {}
+    for ptx in folder.glob("*.ptx"):
+        said = subprocess.run(
+            ["ptxas", "-v", "-arch=sm_90a", ptx, "-o", "/dev/null"],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        compiled |= assembled(said.stderr)
+    (thunks,) = folder.glob("*.thunk_sequence.txt")
+    return launches(thunks.read_text(), compiled)
+
+
+def assembled(messages: str) -> dict[str, dict]:
+    """Registers, spilled bytes and static shared memory of each kernel, from `ptxas -v`."""
+    return {
+        found["kernel"]: {
+            "registers": int(found["registers"]),
+            "spilled": int(found["stores"]) + int(found["loads"]),
+            "shared": int(found["shared"] or 0),
+        }
+        for found in PTXAS.finditer(messages)
+    }
+
+
+def launches(thunks: str, compiled: dict[str, dict]) -> Iterator[dict]:
+    """Launches in XLA's list of thunks; static and dynamic shared memory are added."""
+    unknown = {"registers": "?", "spilled": "?", "shared": 0}
+    for launch in LAUNCH.finditer(thunks):
+        sizes = lambda name, launch=launch: [int(n) for n in launch[name].split(",")]
+        kernel = compiled.get(launch["kernel"], unknown)
+        yield {
+            "kernel": launch["kernel"],
+            "grid": sizes("grid"),
+            "threads": int(np.prod(sizes("threads"))),
+            **kernel,
+            "shared": kernel["shared"] + int(launch["shared"]),
+        }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

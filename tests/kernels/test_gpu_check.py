@@ -1,0 +1,72 @@
+"""What `make gpu-check` reads from its compilers' output, on a machine without them."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+DEVICELESS = Path(__file__).parents[1] / "deviceless"
+THUNKS = """\
+001: kCustomKernel [source       | next=002 (1)] paged grid: [1, 8, 33] threads: [128, 1, 1] \
+ shared_memory: 38912 bytes
+002: kCustomKernel [prev=001 (1) | sink ] fusion_2 grid: [64, 1, 1] threads: [32, 4, 1] \
+ shared_memory: 0 bytes
+003: kCopy [source | sink] kCopy
+"""
+MESSAGES = """\
+ptxas info    : 0 bytes gmem
+ptxas info    : Compiling entry function 'paged' for 'sm_90a'
+ptxas info    : Function properties for paged
+    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+ptxas info    : Used 96 registers, used 1 barriers
+ptxas info    : Compile time = 99.790 ms
+ptxas info    : Compiling entry function 'fusion_2' for 'sm_90a'
+ptxas info    : Function properties for fusion_2
+    120 bytes stack frame, 120 bytes spill stores, 116 bytes spill loads
+ptxas info    : Used 128 registers, used 1 barriers, 120 bytes cumulative stack size, 512 bytes smem
+"""
+
+
+@pytest.fixture
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(DEVICELESS)
+    spec = importlib.util.spec_from_file_location("gpu_check", DEVICELESS / "kernels.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    sys.modules.pop("target")
+
+
+def test_it_joins_launches_with_the_resources_of_their_kernels(script):
+    paged, fusion = script.launches(THUNKS, script.assembled(MESSAGES))
+    assert paged == {
+        "kernel": "paged",
+        "grid": [1, 8, 33],
+        "threads": 128,
+        "registers": 96,
+        "spilled": 0,
+        "shared": 38912,
+    }
+    assert fusion == {
+        "kernel": "fusion_2",
+        "grid": [64, 1, 1],
+        "threads": 128,
+        "registers": 128,
+        "spilled": 236,
+        "shared": 512,
+    }
+
+
+def test_a_kernel_that_ptxas_did_not_report_is_listed(script):
+    (first, _) = script.launches(THUNKS, {})
+    assert (first["registers"], first["spilled"], first["shared"]) == ("?", "?", 38912)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("jax_cuda13_plugin") is not None, reason="the compiler is installed"
+)
+def test_without_the_compiler_it_ends_in_one_line(script, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["kernels.py"])
+    with pytest.raises(SystemExit, match="^XLA's compiler for CUDA is not installed; `make h200`"):
+        script.main()
