@@ -130,7 +130,7 @@ def backward(residuals, d_out, d_lse, form: Form, backend: str):
                 p = jnp.exp2(x - lse[here, :])
                 ds = p * (dot(d_block, v_block, (1, 1)) - shift[here, :])
                 ds = (ds if bend is None else ds * bend).astype(q_block.dtype)
-                tiles.store(dq, dq_old + form.scale * dot(ds, k_block), valid, i)
+                tiles.store(dq, dq_old + dot(ds, k_block), valid, i)
                 dk_block += dot(ds, q_block, (0, 0))
                 return dk_block, dv_block + dot(p.astype(d_block.dtype), d_block, (0, 0))
 
@@ -164,7 +164,7 @@ def backward(residuals, d_out, d_lse, form: Form, backend: str):
         **_options(tiles),
     )
     dk, dv = (jnp.sum(x.reshape(*k.shape[:3], -1, k.shape[3]), 3) for x in (dk, dv))
-    return dq.astype(q.dtype), dk.astype(k.dtype), dv.astype(v.dtype)
+    return (form.scale * dq).astype(q.dtype), dk.astype(k.dtype), dv.astype(v.dtype)
 
 
 def _tiled(q, k, backend: str) -> Tiles:
