@@ -95,6 +95,36 @@ def test_float_images_of_an_npz_are_scaled_when_read(tmp_path):
     np.testing.assert_array_equal(split.label_held, [0, 1, 0, 1])
 
 
+@pytest.mark.parametrize(
+    "images_, range_",
+    [
+        (np.full((20, 4, 4), 255.0), "float64 from 255 to 255"),
+        (np.full((20, 4, 4), np.nan, np.float32), "float32 from nan to nan"),
+        (np.ones((20, 4, 4), np.int64), "int64 from 1 to 1"),
+    ],
+    ids=["bytes as floats", "NaN", "integers"],
+)
+def test_images_of_another_range_are_rejected(tmp_path, images_, range_):
+    np.savez(tmp_path / "a.npz", images=images_, labels=np.arange(20) % 2)
+    with pytest.raises(UserError, match=f"of float from 0 to 1; they are {range_}"):
+        images.images(images.Config(path=str(tmp_path / "a.npz"), size=4))
+
+
+def test_an_npz_of_objects_is_one_line(tmp_path):
+    np.savez(tmp_path / "a.npz", images=np.array([None] * 20), labels=np.arange(20) % 2)
+    with pytest.raises(UserError, match="a.npz cannot be read as .npz: Object arrays cannot be"):
+        images.images(images.Config(path=str(tmp_path / "a.npz"), size=4))
+
+
+def test_a_class_without_a_training_image_is_refused_by_sources_of_judged_samples(tmp_path):
+    labels = np.where(np.arange(20) % 5 == 4, 1, 0)  # every fifth image is held out
+    np.savez(tmp_path / "a.npz", images=np.zeros((20, 4, 4)), labels=labels)
+    cfg = images.Config(path=str(tmp_path / "a.npz"), size=4, classes=2)
+    assert len(images.batch(cfg, 4, 0, 0)["x"]) == 4
+    with pytest.raises(UserError, match="a.npz: no training image of class 1; every fifth"):
+        images.source(cfg).batch(4, 0, 0)
+
+
 def test_uint8_images_of_an_npz_must_fit_the_config(tmp_path):
     file = tmp_path / "mine.npz"
     np.savez(file, images=np.full((20, 4, 4), 255, np.uint8), labels=np.arange(20) % 2)

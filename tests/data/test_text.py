@@ -79,6 +79,13 @@ def test_a_folder_with_train_and_val_files_is_split_by_name(tmp_path):
         corpus.load(str(tmp_path), 0.04, held_out_path=str(tmp_path))
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.txt"])
+def test_a_byte_order_mark_is_no_text(tmp_path, name):
+    content = '{"text": "one"}' if name == "a.jsonl" else "one"
+    (tmp_path / name).write_text(content, encoding="utf-8-sig")
+    assert read_documents(str(tmp_path / name)) == ["one"]
+
+
 def test_each_line_of_a_jsonl_file_is_a_document(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "one\\u2028é", "id": 3}\n\n{"text": "two"}\n')
     (tmp_path / "b.txt").write_text('{"text": "raw"}')

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from panorax.core.errors import UserError
 from panorax.nets import dit
 
 
@@ -25,6 +26,11 @@ def test_a_token_is_a_patch():
 def test_a_patch_must_tile_the_image():
     with pytest.raises(ValueError, match="patches of 4 do not tile an image of 4 x 6"):
         dit.patchify(jnp.zeros((3, 4, 6, 3)), 4)
+
+
+def test_a_patch_that_does_not_fit_the_images_of_a_config_names_the_option():
+    with pytest.raises(UserError, match="net.patch must divide the images of 4 x 6, got 4"):
+        dit.net(dit.Config(patch=4), (4, 6, 1), 2)
 
 
 def test_the_width_must_be_a_multiple_of_4():

@@ -88,7 +88,13 @@ def _npz(path: str) -> Split:
     x = x[..., None] if x.ndim == 3 else x
     if len(x) < 10 or label.ndim != 1 or label.dtype.kind not in "iu":
         raise UserError(f"{path} needs at least ten images with one integer label each")
-    x = x if x.dtype == np.uint8 else (2 * x - 1).astype(np.float32)
+    if x.dtype != np.uint8:
+        if x.dtype.kind != "f" or not (x.min() >= 0 and x.max() <= 1):  # also refuses NaN
+            raise UserError(
+                f"{path} needs images of uint8, or of float from 0 to 1; they are {x.dtype} "
+                f"from {x.min():.3g} to {x.max():.3g}"
+            )
+        x = (2 * x - 1).astype(np.float32)
     return datasets.every_fifth(x, label.astype(np.int32))
 
 
@@ -137,10 +143,26 @@ def held_out(cfg: Config) -> dict[str, np.ndarray]:
     return {"x": scaled(split.x_held), "label": split.label_held}
 
 
+@functools.cache
+def refuse_missing_classes(cfg: Config) -> None:
+    """Raises UserError if a class has no training image, with which a judge compares samples."""
+    missing = {*range(cfg.classes)} - {*images(cfg).label.tolist()}
+    if missing:
+        raise UserError(
+            f"{cfg.path or 'the data'}: no training image of class {min(missing)}; every fifth "
+            f"image is held out, and data.classes is {cfg.classes}"
+        )
+
+
 def source(cfg: Config) -> Source:
-    """The images as a Source."""
+    """The images as a Source, whose batches raise UserError if a class has no training image."""
     bind = functools.partial
-    batches = bind(batch, cfg), bind(held_out, cfg)
+
+    def judged_batch(n, seed, step):
+        refuse_missing_classes(cfg)
+        return batch(cfg, n, seed, step)
+
+    batches = judged_batch, bind(held_out, cfg)
     return Source(cfg.shape, cfg.classes, *batches, bind(judge, cfg=cfg))
 
 

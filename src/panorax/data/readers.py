@@ -36,7 +36,11 @@ def read_arrays(path: str, names: tuple[str, ...]) -> dict[str, np.ndarray]:
             raise UserError(
                 f"{path} has no array {missing[0]!r}; needed: {needed}; present: {present}"
             )
-        arrays = {name: archive[name] for name in names}
+        try:
+            arrays = {name: archive[name] for name in names}
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{path} cannot be read as .npz: {reason}") from error
     lengths = {name: a.shape[:1] for name, a in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise UserError(f"{path}: the arrays differ in their first axis: {lengths}")
@@ -101,7 +105,7 @@ def _texts(path: Path) -> Iterator[tuple[Path, str]]:
                 'their tokenizer: give UTF-8 text, or .jsonl lines with a field "text"'
             )
         try:
-            text = file.read_text(encoding="utf-8")
+            text = file.read_text(encoding="utf-8-sig")  # without a byte order mark
             if file.suffix == ".jsonl":
                 yield from ((file, line) for line in _lines(file, text))
             else:

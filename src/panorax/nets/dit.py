@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int
 from panorax.core import spec as core_spec
 from panorax.core.layout import split_batch, whole_rows
 from panorax.core.net import Net, stateless
-from panorax.core.ranges import Count, checked
+from panorax.core.ranges import ConfigError, Count, checked
 from panorax.core.spec import P
 from panorax.nets import mlp
 from panorax.ops.attention import attention
@@ -72,7 +72,13 @@ def spec(cfg: Config, shape: tuple[int, ...], classes: int):
 
 
 def net(cfg: Config, shape: tuple[int, ...], classes: int) -> Net:
-    """The field on images of `shape`: maps (x, t, label) to an array of the shape of x."""
+    """The field on images of `shape`: maps (x, t, label) to an array of the shape of x.
+
+    Raises ConfigError if the patch does not divide the image.
+    """
+    Y, X, _ = shape
+    if Y % cfg.patch or X % cfg.patch:
+        raise ConfigError(f"net.patch must divide the images of {Y} x {X}, got {cfg.patch}")
     return stateless(spec(cfg, shape, classes), functools.partial(apply, cfg=cfg))
 
 
