@@ -12,7 +12,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from pallas_kernels.cross_entropy import linear_cross_entropy, reference
 from panorax.ops import unembedding
-from panorax.testing.tolerances import HALF, LAYER, SAME
+from panorax.testing.tolerances import DOUBLE, HALF, LAYER, SAME
 
 KERNELS = ("xla", "triton_interpreted", "tpu_interpreted")
 EVERY = dict(smoothing=0.1, z_loss=1e-2, ignore=-1, cap=3.0)
@@ -101,7 +101,7 @@ def test_float64_is_computed_in_float64():
         ours = value_and_gradients(x, w, labels, np.ones(19), "xla")
         theirs = value_and_gradients(x, w, labels, np.ones(19), "reference")
     for a, b in zip(ours, theirs):
-        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(a, b, **DOUBLE)
 
 
 def test_memory_is_linear_in_tokens_plus_vocabulary():

@@ -19,6 +19,8 @@ RUN = {
     name: jax.jit(functools.partial(rope, implementation=name))
     for name in ("triton_interpreted", "tpu_interpreted")
 }
+TURNED = 5e-4
+"""sums of products of a head after turns by up to 400 positions, whose angles err by 3e-5"""
 NAMES = pytest.mark.parametrize("name", RUN)
 POSITIONS = st.lists(st.integers(0, 200), min_size=T, max_size=T).map(lambda p: np.array([p]))
 exact = jax.jit(reference)
@@ -29,7 +31,7 @@ exact = jax.jit(reference)
 def test_products_depend_on_differences_of_positions(name, i, j, shift):
     rotate = RUN[name]
     product = lambda i, j: np.sum(rotate(Q, i, FREQUENCIES) * rotate(R, j, FREQUENCIES), -1)
-    np.testing.assert_allclose(product(i + shift, j + shift), product(i, j), atol=5e-4)
+    np.testing.assert_allclose(product(i + shift, j + shift), product(i, j), atol=TURNED)
 
 
 @NAMES
