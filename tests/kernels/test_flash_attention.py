@@ -6,6 +6,9 @@ only its run.
 """
 
 import functools
+import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -246,18 +249,26 @@ def test_v1_lowers_for_a_gpu():
     assert "flash_attention_v1" in lowered and "flash_attention_v1_backward" in lowered
 
 
+RACES = """
+import functools, jax, jax.numpy as jnp, numpy as np
+from jax._src.pallas.mosaic_gpu.interpret.interpret_pallas_call import get_races
+from pallas_kernels.flash_attention import flash_attention
+
+for causal, T, S, K in ((True, 256, 256, 64), (False, 128, 384, 128)):
+    draw = np.random.default_rng(0).normal
+    shapes = (1, T, 2, K), (1, S, 1, K), (1, S, 1, K)
+    qkv = [jnp.asarray(draw(size=shape), jnp.bfloat16) for shape in shapes]
+    run = functools.partial(flash_attention, *qkv, causal=causal, return_lse=True)
+    results = run(implementation="mosaic_interpreted"), run(implementation="reference")
+    for kernel, exact in zip(*results):
+        np.testing.assert_allclose(*(np.float32(x) for x in (kernel, exact)), rtol=1e-2, atol=1e-2)
+    assert not get_races().races_found
+"""
+
+
 @pytest.mark.skipif(
     not hasattr(plgpu, "InterpretGPUParams"), reason="the interpreter of Mosaic came with jax 0.11"
 )
-@pytest.mark.parametrize("causal, sizes", [(True, (256, 256, 64)), (False, (128, 384, 128))])
-def test_warpgroups_of_v3_share_memory_without_races(causal, sizes):
-    from jax._src.pallas.mosaic_gpu.interpret.interpret_pallas_call import get_races
-
-    T, S, K = sizes
-    shapes = (1, T, 2, K), (1, S, 1, K), (1, S, 1, K)
-    draw = np.random.default_rng(0).normal
-    qkv = [jnp.asarray(draw(size=shape), jnp.bfloat16) for shape in shapes]
-    run = functools.partial(flash_attention, *qkv, causal=causal, return_lse=True)
-    kernel, reference = run(implementation="mosaic_interpreted"), run(implementation="reference")
-    assert_equal(*(jax.tree.map(np.float32, x) for x in (kernel, reference)), HALF)
-    assert not get_races().races_found
+def test_warpgroups_of_v3_share_memory_without_races():
+    environment = os.environ | {"JAX_CPU_ENABLE_ASYNC_DISPATCH": "0"}
+    subprocess.run([sys.executable, "-c", RACES], env=environment, timeout=200, check=True)
