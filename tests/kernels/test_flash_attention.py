@@ -20,7 +20,6 @@ from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from pallas_kernels.flash_attention import flash_attention, v2
 from pallas_kernels.flash_attention.mask import Form, Tokens, loop_bounds, visible
-from pallas_kernels.flash_attention.reference import log_sum_exp
 from panorax.testing.tolerances import HALF, LAYER
 
 B, T, S, H, G, K, BLOCK = 2, 40, 56, 4, 2, 8, 16
@@ -139,7 +138,6 @@ def test_the_log_sum_exp_is_that_of_the_logits(both):
     )
     expected = np.log(np.sum(np.exp(logits), -1, where=mask[:, None]))
     np.testing.assert_allclose(lse, expected, **LAYER)
-    np.testing.assert_allclose(log_sum_exp(logits, mask[:, None]), expected, **LAYER)
 
 
 @functools.partial(jax.jit, static_argnums=1)
