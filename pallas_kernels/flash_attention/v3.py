@@ -20,8 +20,8 @@ same blocks, and only the last of them needs the mask.
 This kernel is for whole tiles: 16-bit numbers, heads of 64 or 128, T and S multiples of 128, tokens
 in order, causal or not; anything else runs `v2.py`, and so does the backward pass. Written for
 `plgpu.kernel`, the interface of Mosaic GPU that stays when Pallas drops Triton. Its interpreter
-runs warpgroups as threads that wait for each other, so set JAX_CPU_ENABLE_ASYNC_DISPATCH=0: the
-threads that jax has for asynchronous dispatch may be fewer than the warpgroups.
+runs warpgroups as threads that wait for each other: set JAX_CPU_ENABLE_ASYNC_DISPATCH=0 and give
+it two cores, otherwise it can wait for ever.
 """
 
 import jax
