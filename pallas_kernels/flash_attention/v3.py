@@ -19,7 +19,9 @@ same blocks, and only the last of them needs the mask.
 
 This kernel is for whole tiles: 16-bit numbers, heads of 64 or 128, T and S multiples of 128, tokens
 in order, causal or not; anything else runs `v2.py`, and so does the backward pass. Written for
-`plgpu.kernel`, the interface of Mosaic GPU that stays when Pallas drops Triton.
+`plgpu.kernel`, the interface of Mosaic GPU that stays when Pallas drops Triton. Its interpreter
+runs warpgroups as threads that wait for each other: set JAX_CPU_ENABLE_ASYNC_DISPATCH=0 and give
+it two cores, otherwise it can wait for ever.
 """
 
 import jax
@@ -150,6 +152,12 @@ def consume(me, start, tiles, form: Form, full, last, interpreted: bool, own, *r
         plgpu.barrier_arrive(turn.at[0])
         plgpu.barrier_wait(turn.at[0])
 
+    def release(free, j):
+        """The producer waits for the slot only if it has another block for it."""
+        pl.when(j + STAGES < last)(
+            lambda: plgpu.barrier_arrive(free.at[jax.lax.rem(j, jnp.int32(STAGES))])
+        )
+
     def step(j, carry, masked: bool):
         o, m, l = carry
         slot = jax.lax.rem(j, jnp.int32(STAGES))
@@ -160,7 +168,7 @@ def consume(me, start, tiles, form: Form, full, last, interpreted: bool, own, *r
             return x[...]
 
         x = pl.run_scoped(product, plgpu.ACC((ROWS, BLOCK), jnp.float32))
-        plgpu.barrier_arrive(k_free.at[slot])
+        release(k_free, j)
         swap()  # the other consumer has the tensor cores while this one computes p
         if masked:
             index = lambda axis: plgpu.broadcasted_iota(
@@ -176,7 +184,7 @@ def consume(me, start, tiles, form: Form, full, last, interpreted: bool, own, *r
         swap()
         plgpu.barrier_wait(v_ready.at[slot])
         o = _plus_product(o, p, v_smem.at[slot], interpreted)
-        plgpu.barrier_arrive(v_free.at[slot])
+        release(v_free, j)
         return o, m_new, l
 
     plgpu.copy_gmem_to_smem(q, tile, q_ready.at[me])
