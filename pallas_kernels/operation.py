@@ -28,7 +28,8 @@ class Case:
     options: Mapping[str, Any] = field(default_factory=dict)
     """keyword arguments"""
     size: Literal["small", "cpu", "gpu"] = "small"
-    """small enough for an interpreter, or large enough to time on a CPU or on a GPU"""
+    """small enough for an interpreter, or large enough to time on a CPU or on a GPU: where memory
+    is the limit, the arrays exceed all caches"""
 
 
 @dataclass(frozen=True)

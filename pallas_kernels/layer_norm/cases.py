@@ -19,7 +19,7 @@ CASES = (
     Case("bfloat16", shapes(5, 128, dtype=HALF)),
     Case("float16", shapes(5, 24, dtype=jnp.float16), {"eps": 1e-5}),
     Case("programs of several blocks", shapes(300, 2100)),
-    Case("width 512, 8k tokens", shapes(8192, 512), size="cpu"),
+    Case("width 512, 32k tokens", shapes(32_768, 512), size="cpu"),
     Case("gpt2, 32k tokens", shapes(32, 1024, 768, dtype=HALF), size="gpu"),
     Case("DiT-XL/2, 256 images", shapes(256, 256, 1152, dtype=HALF), size="gpu"),
     Case("gpt3 175B, 4k tokens", shapes(4096, 12_288, dtype=HALF), size="gpu"),

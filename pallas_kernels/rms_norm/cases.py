@@ -13,7 +13,7 @@ CASES = (
     Case("bfloat16", normal((5, 128), (128,), dtype=HALF)),
     Case("float16", normal((5, 24), (24,), dtype=jnp.float16), {"eps": 1e-5}),
     Case("programs of several blocks", normal((300, 2100), (2100,))),
-    Case("width 512, 8k tokens", normal((8192, 512), (512,)), size="cpu"),
+    Case("width 512, 32k tokens", normal((32_768, 512), (512,)), size="cpu"),
     Case("llama3 8B, 8k tokens", normal((8192, 4096), (4096,), dtype=HALF), size="gpu"),
     Case("llama3 70B, 8k tokens", normal((8192, 8192), (8192,), dtype=HALF), size="gpu"),
     Case("qwen3 heads, 8k tokens", normal((8192, 40, 128), (128,), dtype=HALF), size="gpu"),

@@ -33,7 +33,7 @@ CASES = (
     Case("no token", heads(2, 0, 2, 8)),
     Case("bfloat16, two tiles of heads", heads(1, 3, 33, 128, dtype=HALF)),
     Case("float16", heads(1, 20, 4, 64, dtype=jnp.float16)),
-    Case("8 heads of 64, 4k tokens", heads(1, 4096, 8, 64), size="cpu"),
+    Case("8 heads of 64, 32k tokens", heads(1, 32_768, 8, 64), size="cpu"),
     Case("llama3 8B queries, 8k", heads(1, 8192, 32, 128, dtype=HALF, theta=5e5), size="gpu"),
     Case("llama3 8B keys, 8k", heads(1, 8192, 8, 128, dtype=HALF, theta=5e5), size="gpu"),
     Case("phi-2, head of 80", heads(8, 2048, 32, 80, dtype=HALF), size="gpu"),

@@ -10,7 +10,7 @@ CASES = (
     Case("one element", normal((1, 1))),
     Case("no row", normal((0, 8))),
     Case("bfloat16", normal((5, 128), dtype=jnp.bfloat16)),
-    Case("attention rows of a small model", normal((4096, 1024)), size="cpu"),
+    Case("16k rows of 1024", normal((16_384, 1024)), size="cpu"),
     Case("router of 128 experts, 8k tokens", normal((8192, 128), dtype=jnp.bfloat16), size="gpu"),
     Case("attention rows, 4k keys", normal((8192, 4096), dtype=jnp.bfloat16), size="gpu"),
     Case("32k vocabulary, 4k tokens", normal((4096, 32_000), dtype=jnp.bfloat16), size="gpu"),

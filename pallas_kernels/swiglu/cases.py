@@ -21,7 +21,7 @@ CASES = (
     Case("geglu by tanh", pair(5, 40), TANH),
     Case("geglu by erf, float16", pair(5, 40, dtype=jnp.float16), ERF),
     Case("geglu by erf", pair(5, 40), ERF),
-    Case("width 1024, 4k tokens", pair(4096, 1024), size="cpu"),
+    Case("width 1024, 16k tokens", pair(16_384, 1024), size="cpu"),
     Case("llama3 8B, 8k tokens", pair(8192, 14_336, dtype=HALF), size="gpu"),
     Case("llama2 7B, 8k tokens", pair(8192, 11_008, dtype=HALF), size="gpu"),
     Case("gemma2 9B, 8k tokens", pair(8192, 14_336, dtype=HALF), TANH, size="gpu"),

@@ -89,13 +89,16 @@ def _row(entry: catalogue.Entry) -> str:
     result = entry.result()
     if result is None:
         return f"| `{entry.name}` | {entry.title} | | not measured | | |"
-    verdict = headline(entry, result["claims"])
     where = f"{result['wall_seconds']:.0f} s, {result['device']}"
+    claim, measured = "", ""
+    if verdicts := result["claims"]:
+        verdict = headline(entry, verdicts)
+        claim, measured = f"`{verdict['claim']}`", f"{verdict['measured']:.4g}"
     cells = (
         f"`{entry.name}`",
         entry.title,
-        f"`{verdict['claim']}`",
-        f"{verdict['measured']:.4g}",
+        claim,
+        measured,
         _kept(entry),
         where,
     )
