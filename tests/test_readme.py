@@ -75,12 +75,14 @@ def test_command_works(command, tmp_path, monkeypatch, capsys):
 
 
 def test_code_for_python_works():
-    code, _ = re.findall(r"```python\n(.*?)```", TEXT, re.S)  # tests/interop runs the second
+    # tests/interop runs the last
+    code, attention, _ = re.findall(r"```python\n(.*?)```", TEXT, re.S)
     smoke = "experiment.load('lm/llama', smoke=True)[2]"
     assert code.count("language_model.Config()") == 1
     names = {"experiment": experiment}
     exec(code.replace("language_model.Config()", smoke), names)
     assert names["metrics"]["loss"].shape == ()
+    exec(attention, {})
 
 
 def test_targets_of_make_exist():

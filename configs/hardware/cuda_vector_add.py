@@ -3,9 +3,18 @@
 Command: panorax run hardware/cuda_vector_add
 """
 
-from panorax.hardware.kernel import Config
+from panorax.core.claims import Claim
+from panorax.hardware.kernel import PROVEN, Config
 
-CLAIMS = ()
+CLAIMS = (
+    Claim(
+        "operations_per_byte",
+        "<",
+        0.1,
+        "Panorax: an addition for twelve bytes, so that memory is the limit",
+    ),
+    *PROVEN,
+)
 ORACLE = "the definition in float64"
 
 

@@ -3,9 +3,18 @@
 Command: panorax run hardware/paged_attention_kernel
 """
 
-from panorax.hardware.kernel import Config
+from panorax.core.claims import Claim
+from panorax.hardware.kernel import PROVEN, Config
 
-CLAIMS = ()
+CLAIMS = (
+    Claim(
+        "operations_per_byte",
+        "<",
+        4,
+        "Panorax: decoding reads the cache for every token, so that memory is the limit",
+    ),
+    *PROVEN,
+)
 ORACLE = "the definition in float64"
 
 

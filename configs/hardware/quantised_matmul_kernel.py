@@ -3,9 +3,18 @@
 Command: panorax run hardware/quantised_matmul_kernel
 """
 
-from panorax.hardware.kernel import Config
+from panorax.core.claims import Claim
+from panorax.hardware.kernel import PROVEN, Config
 
-CLAIMS = ()
+CLAIMS = (
+    Claim(
+        "xla_over_least",
+        ">",
+        4,
+        "Panorax: XLA writes the dequantised matrix to memory, at least 4 times the least bytes",
+    ),
+    *PROVEN,
+)
 ORACLE = "the definition in float64"
 
 

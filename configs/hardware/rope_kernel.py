@@ -3,9 +3,15 @@
 Command: panorax run hardware/rope_kernel
 """
 
-from panorax.hardware.kernel import Config
+from panorax.core.claims import Claim
+from panorax.hardware.kernel import PROVEN, Config
 
-CLAIMS = ()
+CLAIMS = (
+    Claim(
+        "unfused_over_least", ">", 5, "Panorax: unfused rotation moves at least 5 times the bytes"
+    ),
+    *PROVEN,
+)
 ORACLE = "the definition in float64"
 
 

@@ -3,9 +3,18 @@
 Command: panorax run hardware/swiglu_kernel
 """
 
-from panorax.hardware.kernel import Config
+from panorax.core.claims import Claim
+from panorax.hardware.kernel import PROVEN, Config
 
-CLAIMS = ()
+CLAIMS = (
+    Claim(
+        "unfused_over_least",
+        ">",
+        2.5,
+        "Panorax: an unfused gate moves at least 2.5 times the bytes",
+    ),
+    *PROVEN,
+)
 ORACLE = "the definition in float64"
 
 

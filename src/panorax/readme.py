@@ -1,16 +1,18 @@
 """Writes pages from the catalogue and the recorded results: `python -m panorax.readme`.
 
-The README has one row per volume and one per comparison. The page of a volume, beside its configs,
+The README has one row per volume, comparison and kernel. The page of a volume, beside its configs,
 has one row per entry: headline claim, measured value, kept claims, seconds and hardware. The
 figures of the records follow. `configs/panorama.png`, the picture of the README, shows some of
 these figures.
 """
 
+import ast
 import io
 import re
 from pathlib import Path
 
 from panorax import catalogue
+from panorax.core.sources import folder_of, parsed
 
 TITLES = {
     "theory": "Mathematics and learning theory",
@@ -151,7 +153,17 @@ def _kept(*entries: catalogue.Entry) -> str:
     return f"{kept}, {which}" if stale else kept
 
 
-TABLES = {"volumes": volume_table, "comparisons": comparison_table}
+def kernel_table() -> str:
+    """A row per operation of `pallas_kernels`: its folder, and the first paragraph of its page."""
+    lines = ["| operation | what |", "|---|---|"]
+    for file in sorted(folder_of("pallas_kernels").glob("*/__init__.py")):
+        about = ast.get_docstring(parsed(file)).split("\n\n")[0].replace("\n", " ")
+        name = file.parent.name
+        lines.append(f"| [`{name}`](pallas_kernels/{name}/__init__.py) | {about} |")
+    return "\n".join(lines)
+
+
+TABLES = {"volumes": volume_table, "comparisons": comparison_table, "kernels": kernel_table}
 
 
 def updated(text: str) -> str:

@@ -32,11 +32,20 @@ import pallas_kernels
 from pallas_kernels import proof
 from pallas_kernels.operation import Case, Operation
 from panorax.core import figures
+from panorax.core.claims import Claim
 from panorax.core.errors import UserError
 from panorax.core.ranges import Count, Whole, checked
 from panorax.core.state import Result
 from panorax.core.study import Part
 from panorax.maths import cost
+
+PROVEN = (
+    Claim("value_error", "<", 1e-6, "Panorax: float32 results equal float64 within 1e-6"),
+    Claim("gradient_error", "<", 1e-6, "Panorax: float32 gradients equal float64 within 1e-6"),
+    Claim("half_error", "<", 2.0**-7, "Panorax: bfloat16 and float16 err by at most 2^-7"),
+    Claim("not_lowered", "==", 0, "Panorax: every case lowers for its accelerators"),
+)
+"""claims on every kernel"""
 
 
 @checked
