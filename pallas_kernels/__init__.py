@@ -1,7 +1,7 @@
 """GPU and TPU kernels in Pallas, a folder for each operation, each beside its plain reference.
 
     from pallas_kernels.softmax import softmax
-    softmax(x)                                       # the best implementation of this machine
+    softmax(x)                                       # the first implementation that runs here
     softmax(x, implementation="triton_interpreted")  # the GPU kernel's body, run on any machine
 
 A folder has the operation with its docstring page (`__init__.py`), the definition in jax.numpy
@@ -9,7 +9,7 @@ A folder has the operation with its docstring page (`__init__.py`), the definiti
 (`cases.py`). `implementation` names one implementation:
 
     reference            the definition
-    xla                  blockwise jax.numpy, linear memory; only where the reference is quadratic
+    xla                  blockwise jax.numpy, in less memory than the reference; four have it
     triton               Pallas on an NVIDIA GPU, by Triton
     mosaic               Pallas on a Hopper GPU, by Mosaic GPU
     tpu                  Pallas on a TPU
@@ -17,7 +17,7 @@ A folder has the operation with its docstring page (`__init__.py`), the definiti
     jax_triton  OpenAI Triton, by the package jax-triton; vector_add and softmax
     cuda_ffi    CUDA C++, built by `make cuda`; vector_add and softmax
 
-By default the implementations of this machine are tried in order of speed; the next one is tried
+By default the kernels of this machine are tried first, then xla, then the reference; the next one
 only after NotImplementedError. A named implementation that cannot run raises with the reason.
 
 The package is installed with `panorax` and imports jax alone, so that other projects can use a
@@ -33,7 +33,7 @@ from pallas_kernels.operation import Operation
 
 def names() -> tuple[str, ...]:
     """The folders of this package that have an operation."""
-    return tuple(sorted(found.name for found in pkgutil.iter_modules(__path__) if found.ispkg))
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg))
 
 
 def operation(name: str) -> Operation:

@@ -18,8 +18,8 @@ def first_that_runs(
     The order is: kernels of the default device's platform, then xla, then reference. The next is
     tried only after NotImplementedError. Kernels are not tried under a mesh of many devices: XLA
     cannot split a kernel and would gather its arguments on each device. Name the implementation to
-    run it there, inside `jax.shard_map(..., check_vma=False)`. A named implementation raises what
-    it raises. Raises ValueError for another name.
+    run it there, inside `jax.shard_map(..., check_vma=False)`. Errors of a named
+    implementation are passed on. Raises ValueError for a name that is not among them.
     """
     if implementation is not None:
         if implementation not in implementations:
@@ -28,7 +28,7 @@ def first_that_runs(
             )
         return implementations[implementation](*arguments, **options)
     many = jax.sharding.get_abstract_mesh().size > 1
-    kernels = () if many else PREFERRED[jax.default_backend()]
+    kernels = () if many else PREFERRED.get(jax.default_backend(), ())
     *attempts, last = (
         implementations[name] for name in (*kernels, "xla", "reference") if name in implementations
     )

@@ -1,4 +1,4 @@
-"""How a kernel starts, reads and writes: the one file that knows jax's ways to run a kernel.
+"""How a kernel starts, reads and writes in Pallas, by Triton on a GPU and by Mosaic on a TPU.
 
 A kernel is a Python function of references, the body, which runs once for every program of a grid.
 `launch` runs it on one of these backends:
@@ -13,8 +13,8 @@ A kernel is a Python function of references, the body, which runs once for every
 Programs may run in any order and at once. `permuted` makes the interpreter visit them in another
 order, which shows kernels that rely on grid order.
 
-jax deprecates Pallas on Triton in 0.11 (it warns when it lowers). When it goes, only this file
-changes.
+jax deprecates Pallas on Triton in 0.11 (it warns when it lowers). Only this file uses it. Kernels
+in other ways, Mosaic GPU, jax-triton and CUDA C++, have files of their own.
 """
 
 import contextlib
@@ -60,7 +60,8 @@ def launch(
     vmem: bytes that a program may use; None for the compiler's limit.
     steps: adds a last axis to the grid that runs in order, so that a program works in steps.
     scratch: arrays in VMEM that the steps of a program share; the body receives them last.
-    maps: the first `maps` arrays are integers that index maps receive too, after the program ids.
+    maps: the first `maps` arrays are integers that index maps receive too, after the program ids
+    and the step.
     """
     target, _, interpreted = backend.partition("_")
     on_tpu, free = target == "tpu", grid
@@ -121,9 +122,9 @@ def store(reference, index, value, mask=None):
 
 
 def dot(a: jax.Array, b: jax.Array, contract: tuple[int, int] = (1, 0)) -> jax.Array:
-    """Float32 product of two matrices over axis contract[0] of a and contract[1] of b.
+    """Product of two matrices over axis contract[0] of a and contract[1] of b, summed in float32.
 
-    float32 operands are multiplied as float32, not as TF32; int8 operands sum in int32.
+    float32 operands are multiplied as float32, not as TF32; integers are summed in int32.
     """
     exact = a.dtype == jnp.float32
     whole = jnp.issubdtype(a.dtype, jnp.integer)

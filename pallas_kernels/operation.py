@@ -49,8 +49,11 @@ class Operation:
     differentiable: tuple[int, ...] = (0,)
     """positions of the arguments that have a gradient"""
 
+    passes: int = 3
+    """work of results and gradients over that of the results; 3 for a product"""
+
     @property
-    def kernels(self) -> tuple[str, ...]:
+    def testable(self) -> tuple[str, ...]:
         """Implementations that a test can run here: xla, and portable kernels interpreted.
 
         Mosaic's interpreter needs jax 0.11 and whole tiles; such kernels have tests of their own.

@@ -74,7 +74,7 @@ def launch_rows(
     N, D = arrays[0].shape
     W = _padded(min(D, tile or D), backend)
     if W > WIDEST:
-        raise NotImplementedError(f"{name} holds rows of {WIDEST} elements, not {D}")
+        raise NotImplementedError(f"{name} holds rows of at most {WIDEST} elements, not {D}")
     if 0 in (N, D):
         return [jnp.zeros(x.shape, x.dtype) for x in outputs] + [jnp.zeros(D)] * sums
     R, L = _rows_and_blocks(N, W, sums, backend)

@@ -92,10 +92,11 @@ class Tiling(NamedTuple):
 def tiling(M: int, N: int, K: int, dtype, backend: str, products: int = 1) -> Tiling:
     """Tile sizes for arrays of this dtype, and for that many products of this size at once.
 
-    On a GPU a tile has at most 128 x 256 results (128 sums a thread with 8 warps) and 128
-    bytes of K. Columns are halved until every multiprocessor has a tile. Few rows (decoding) read w
-    once whatever the tiles are: narrow tiles, and a deeper pipeline to hide the latency of HBM.
-    float32 is multiplied without tensor cores, in smaller tiles. On a TPU: 512 x 512 results.
+    On a GPU a tile has at most 128 x 256 results (128 sums a thread with 8 warps) and 128 bytes of
+    K, 256 for few rows. Columns are halved, down to 32, until every multiprocessor has a tile. Few
+    rows (decoding) read w once whatever the tiles are: narrow tiles, and a deeper pipeline to hide
+    the latency of HBM. float32 is multiplied without tensor cores, in smaller tiles. On a TPU:
+    512 x 512 results.
     """
     size = jnp.dtype(dtype).itemsize
     if backend.startswith("tpu"):

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from pallas_kernels.cross_entropy.formula import Options, Statistics, capped, dlogits, slopes
+from pallas_kernels.cross_entropy.formula import Options, Statistics, dlogits, slopes
+from pallas_kernels.soft_cap import soft_cap
 
 FEWEST = 128  # tokens of a chunk, below which its matrix products are slow
 
@@ -79,7 +80,7 @@ def _joined(chunks: jax.Array, N: int) -> jax.Array:
 
 def _logits(x_CD: jax.Array, w: jax.Array, options: Options) -> jax.Array:
     wide = jnp.promote_types(x_CD.dtype, jnp.float32)
-    return capped(jnp.matmul(x_CD, w, preferred_element_type=wide), options.cap)
+    return soft_cap(jnp.matmul(x_CD, w, preferred_element_type=wide), options.cap)
 
 
 def _classes(z_CV: jax.Array) -> jax.Array:

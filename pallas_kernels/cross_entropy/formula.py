@@ -26,11 +26,6 @@ class Statistics(NamedTuple):
     """sum of all logits"""
 
 
-def capped(z: jax.Array, cap: float | None) -> jax.Array:
-    """cap tanh(z / cap); z if `cap` is None."""
-    return z if cap is None else cap * jnp.tanh(z / cap)
-
-
 def loss_of(of: Statistics, labels: jax.Array, V: int, options: Options) -> jax.Array:
     """Loss of each token; NaN for a label outside the vocabulary that is not `ignore`."""
     inside = (labels >= 0) & (labels < V)

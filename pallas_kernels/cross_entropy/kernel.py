@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from pallas_kernels.cross_entropy.formula import Options, Statistics, capped, dlogits
+from pallas_kernels.cross_entropy.formula import Options, Statistics, dlogits
 from pallas_kernels.launch import (
     Block,
     ceil_div,
@@ -22,6 +22,7 @@ from pallas_kernels.launch import (
     program_id,
     store,
 )
+from pallas_kernels.soft_cap import soft_cap
 
 EVERY = (slice(None), slice(None))
 VMEM = 2**23  # bytes of x and w that a TPU program holds
@@ -125,7 +126,7 @@ def statistics(x, w, labels, options: Options, backend: str) -> Statistics:
 
     def body(x, w, labels, highest, mass, picked, total):
         token, classes = at.tokens(1), at.classes(0)
-        z, valid = capped(_logits(x, w, at), options.cap), classes < at.V
+        z, valid = soft_cap(_logits(x, w, at), options.cap), classes < at.V
         label = load(labels, EVERY, token < at.N, -1)
         top = jnp.max(jnp.where(valid, z, -jnp.inf), 0, keepdims=True)
         mass_of_tile = jnp.sum(jnp.where(valid, jnp.exp(z - top), 0), 0, keepdims=True)
@@ -153,7 +154,7 @@ def chunk_dlogits(x, w, labels, lse, by_lse, by_target, options: Options, backen
 
     def body(x, w, labels, lse, by_lse, by_target, dz):
         token, classes = at.tokens(1), at.classes(0)
-        z = capped(_logits(x, w, at), options.cap)
+        z = soft_cap(_logits(x, w, at), options.cap)
         label = load(labels, EVERY, token < at.N, -1)
         tokens = (load(each, EVERY, token < at.N) for each in (lse, by_lse, by_target))
         value = dlogits(z, classes, label, *tokens, at.V, options)

@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from pallas_kernels.soft_cap import soft_cap
+
 
 def reference(
     x: jax.Array,
@@ -17,8 +19,7 @@ def reference(
     """Loss of each token from its materialised logits, in float32 or wider."""
     wide = jnp.promote_types(x.dtype, jnp.float32)
     logits = jnp.matmul(x, w.astype(x.dtype), preferred_element_type=wide)
-    if cap is not None:
-        logits = cap * jnp.tanh(logits / cap)
+    logits = soft_cap(logits, cap)
     lse = jax.nn.logsumexp(logits, -1)
     inside = (labels >= 0) & (labels < w.shape[-1])
     picked = jnp.take_along_axis(logits, jnp.where(inside, labels, 0)[..., None], -1)[..., 0]

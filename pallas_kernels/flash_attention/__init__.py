@@ -67,9 +67,10 @@ def flash_attention(
     scale: by default 1 / sqrt(K).  cap: soft cap of the logits (Gemma 2, arXiv:2408.00118).
     Differentiable in q, k and v in reverse mode. Kernels sum in float32; like the hardware's matrix
     units they round the weights of the softmax to the dtype of v.
-    Raises ValueError for shapes or options that do not fit, NotImplementedError if the named
-    implementation cannot run: dtypes that differ, heads wider than 256 on a GPU, a group of heads
-    beyond the VMEM of a TPU, a bias outside the reference, and for mosaic what `v3.py` states.
+    Raises ValueError if q, k and v do not fit, for a window without causal and for one of the
+    segments alone. Raises NotImplementedError if the named implementation cannot run: dtypes that
+    differ, heads wider than 256 on a GPU (128 for triton_v1), a group of heads beyond the VMEM of a
+    TPU, a bias outside the reference, and for mosaic what `v3.py` states.
     """
     _check(q_BTHK, k_BSGK, v_BSGK)
     if window is not None and not causal:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from pallas_kernels.flash_attention.mask import Form, Tokens, visible, within_lengths
+from pallas_kernels.soft_cap import soft_cap
 
 
 def reference(q_BTHK, k_BSGK, v_BSGK, tokens: Tokens, form: Form, bias_BHTS=None):
@@ -48,11 +49,3 @@ def log_sum_exp(logits_BHTS, mask_BHTS) -> jax.Array:
     some = jnp.any(mask_BHTS, -1)
     finite = jnp.where(some[..., None], logits_BHTS, 0)
     return jnp.where(some, jax.nn.logsumexp(finite, -1), -jnp.inf)
-
-
-def soft_cap(x: jax.Array, cap: float | None) -> jax.Array:
-    """cap tanh(x / cap), which lies between -cap and cap; x unchanged if `cap` is None.
-
-    Source: Gemma 2, arXiv:2408.00118, section 2.
-    """
-    return x if cap is None else cap * jnp.tanh(x / cap)

@@ -1,16 +1,16 @@
 """FlashAttention (Dao et al. 2022, arXiv:2205.14135): loops over blocks inside, o in memory.
 
 A program has one row of the batch and one head. The outer loop goes over blocks of keys, which stay
-on chip while the inner loop goes over all blocks of queries. So the running o, m and l of a block
-of queries wait in HBM for the next block of keys; o is kept divided by l:
+on chip while the inner loop goes over the blocks of queries that see them. So the running o, m and
+l of a block of queries wait in HBM for the next block of keys; o is kept divided by l:
 
     l' = e^(m - m') l + sum_s p_s,    o' = (e^(m - m') l o + p v) / l'
 
 The backward pass has the same loops: dk and dv of a block of keys stay on chip, dq waits in HBM.
 
 Against the formula: no [T, S] array. What `v2.py` improves: only B H programs, 32 for one text of
-Llama 3 8B on 132 multiprocessors; q, o, m and l are read and written once for each block of keys,
-2 T K (S / 128) float32 numbers; and a division for each block.
+Llama 3 8B on 132 multiprocessors; o, m and l are read and written once for each block of keys,
+2 T K (S / 64) float32 numbers if q has 16 bits; and a division for each block.
 A program reads what its own threads wrote before, so a fence separates the two. dk and dv have a
 row for each query head and XLA sums those of a group.
 """

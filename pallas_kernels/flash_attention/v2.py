@@ -14,8 +14,7 @@ The second has a program for each block of queries:  dq = scale ds k.  p is comp
 transposed left operand.
 
 Against v1: T / 128 times as many programs, which fill the machine at batch 1; o, l and m are never
-written before they are final; blocks without a visible key are skipped, and blocks in which all
-keys are visible skip the mask.
+written before they are final; blocks in which all keys are visible skip the mask.
 Programs that follow each other share a head, so that its keys stay in the L2 cache of a GPU and in
 the VMEM of a TPU. The last queries, which see the most keys of a causal mask, start first.
 """

@@ -23,7 +23,8 @@ import jax
 import jax.numpy as jnp
 
 from pallas_kernels.flash_attention.mask import Form, Tokens, within_lengths
-from pallas_kernels.flash_attention.reference import reference, soft_cap
+from pallas_kernels.flash_attention.reference import reference
+from pallas_kernels.soft_cap import soft_cap
 
 LEAST = float(jnp.finfo(jnp.float32).min)
 NEVER = jnp.iinfo(jnp.int32).max  # position of padded keys; as a window, unlimited

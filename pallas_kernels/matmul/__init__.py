@@ -18,8 +18,8 @@ fuses dz and db into one pass over dy and z. dx and dw are products by the same 
 w and x transposed: fused into them, act' would be computed anew for every tile along the other
 axis.
 **Intensity.** 2 N D F operations against 2 (N D + D F + N F) bytes in bf16: bound by compute above
-about 300 operations a byte (H100), that is for large N; for N below 100, decoding, bound by reading
-w. The roofline is 990 TFLOP/s in bf16, twice that in int8, and 67 in float32.
+about 300 operations a byte (H100), that is for large N; for N below about 300, as in decoding,
+bound by reading w. The roofline is 990 TFLOP/s in bf16, twice that in int8, and 67 in float32.
 """
 
 import functools

@@ -15,7 +15,7 @@ a maximum, a sum and an output for all H / G query heads of the head, so that on
 serves all of them. The query heads are the rows of a matrix, padded to 16 for tensor cores.
 **Splits.** One token has no parallelism over queries, and B G programs do not fill a GPU if the
 sequences are few and long. So a sequence is split, each program writes a partial output and its
-log-sum-exp, and `combine` merges the partial outputs (flash decoding).
+log-sum-exp, and `online.combine` merges the partial outputs (flash decoding).
 **Pages.** On a GPU the program looks up the page of each key, so that the tile of keys does not
 depend on the page size. On a TPU the block tables lie in scalar memory and the index maps read
 them: the pipeline fetches the pages of the next program while the present one computes.
@@ -83,7 +83,7 @@ def paged_attention_and_lse(
 ) -> tuple[jax.Array, jax.Array]:
     """`paged_attention` and the log-sum-exp of its logits, float32 [B, H]; -inf for length 0.
 
-    With it `combine.combine` merges attention over two caches, such as a shared prefix and a rest.
+    With it `online.combine` merges attention over two caches, such as a shared prefix and a rest.
     """
     return first_that_runs(IMPLEMENTATIONS, implementation, *arrays, checked(*arrays, **options))
 

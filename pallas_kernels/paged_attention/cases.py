@@ -74,5 +74,11 @@ def cost(q, k_pages, v_pages, block_tables, lengths, window=None, **_) -> Cost:
 
 
 OPERATION = Operation(
-    paged_attention_and_lse, reference, tuple(IMPLEMENTATIONS), CASES, cost, differentiable=()
+    paged_attention_and_lse,
+    reference,
+    tuple(IMPLEMENTATIONS),
+    CASES,
+    cost,
+    differentiable=(),
+    passes=1,
 )

@@ -15,7 +15,8 @@ from pallas_kernels.launch import (
     store,
 )
 from pallas_kernels.paged_attention import online
-from pallas_kernels.paged_attention.options import Options, attended, soft_cap
+from pallas_kernels.paged_attention.options import Options, attended
+from pallas_kernels.soft_cap import soft_cap
 
 PROGRAMS = 264  # two for each of the 132 multiprocessors of an H100 or H200
 FEWEST = 256  # keys of a split, so that partial outputs stay small beside keys and values

@@ -1,13 +1,13 @@
 """vLLM's key/value caches as pages [G, pages, page, K], and back.
 
-vLLM has three layouts: NHD for FlashAttention, HND for FlashInfer, and the split layout of its
-first kernels. Keys of the split layout have x = 16 bytes / itemsize neighbouring elements last, so
-that a thread reads 16 bytes. A cache in NHD or HND holds keys and values, [2, ...]; convert each
-half.
+vLLM has three layouts: NHD for FlashAttention, NHD or HND for FlashInfer, and the split layout of
+its first kernels. Keys of the split layout have x = 16 bytes / itemsize neighbouring elements last,
+so that a thread reads 16 bytes. FlashAttention's cache is [2, pages, ...], FlashInfer's
+[pages, 2, ...], for keys and values; convert each half.
 Block tables and lengths are the same in every layout. A conversion copies the cache.
 
-Source: vllm/v1/attention/backends/flash_attn.py (`get_kv_cache_shape`) and
-vllm/attention/ops/paged_attn.py of vLLM 0.9.
+Source: vllm/v1/attention/backends/flash_attn.py and flashinfer.py (`get_kv_cache_shape`), and
+vllm/attention/ops/paged_attn.py of vLLM.
 """
 
 import jax

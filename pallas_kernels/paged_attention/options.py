@@ -51,8 +51,3 @@ def attended(lengths: jax.Array, capacity: int, window: int | None):
     """First token that the newest token attends to, and the end, of sequences of these lengths."""
     end = jnp.clip(lengths, 0, capacity)
     return jnp.zeros_like(end) if window is None else jnp.maximum(end - window, 0), end
-
-
-def soft_cap(logits: jax.Array, cap: float | None) -> jax.Array:
-    """cap tanh(logits / cap); the logits if `cap` is None."""
-    return logits if cap is None else cap * jnp.tanh(logits / cap)

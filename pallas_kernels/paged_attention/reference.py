@@ -3,7 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from pallas_kernels.paged_attention.options import attended, checked, soft_cap
+from pallas_kernels.paged_attention.options import attended, checked
+from pallas_kernels.soft_cap import soft_cap
 
 
 def reference(

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 
 from pallas_kernels.launch import ceil_div, dot
 from pallas_kernels.paged_attention import online
-from pallas_kernels.paged_attention.options import Options, attended, soft_cap
+from pallas_kernels.paged_attention.options import Options, attended
+from pallas_kernels.soft_cap import soft_cap
 
 TILE = 128  # keys of a step of the loop, at least
 

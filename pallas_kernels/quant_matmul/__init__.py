@@ -15,7 +15,8 @@ reads it again, 4 D F bytes more. The scales of NF4 are dequantised by XLA to fl
 bytes written and read.
 **Intensity.** 2 N D F operations against bits / 8 D F bytes: for N = 1 and 4 bits 4 operations a
 byte. Bound by reading the codes until N is about 70 (H100); the roofline is the copy bandwidth.
-Above, a dequantised matrix and `matmul` are as fast, but need its memory.
+From N of about 300 on, `matmul` is bound by compute too: a dequantised matrix should be as fast,
+but needs its memory.
 """
 
 import functools

@@ -49,4 +49,4 @@ def cost(x, w) -> Cost:
     return Cost(2 * x.size * F, size(x, w) + result * x.dtype.itemsize)
 
 
-OPERATION = Operation(quant_matmul, reference, tuple(IMPLEMENTATIONS), CASES, cost)
+OPERATION = Operation(quant_matmul, reference, tuple(IMPLEMENTATIONS), CASES, cost, passes=2)

@@ -3,11 +3,12 @@
 A byte holds P = 8 / bits neighbours along D: byte [i, f] has the codes of w[P i, f], ...,
 w[P i + P - 1, f], the first one in the highest bits. Products with x need no interleaving: the p-th
 codes of all bytes meet the columns p, p + P, ... of x. Rows past D, which fill the last byte or
-group, are quantised zeros. A quantised matrix is a pytree; `D` is static.
+group, are quantised zeros: in the shapes below, D is rounded up to whole groups. A quantised matrix
+is a pytree; `D` is static.
 
     format     code                           scale                                   bits a weight
-    Int8       q, -128 to 127                 of a column: max |w| / 127              8 + 32 / D
-    Int4       q + 8, -8 to 7                 of a group in a column: max |w| / 7     4 + 32 / group
+    Int8       q, -127 to 127                 of a column: max |w| / 127              8 + 32 / D
+    Int4       q + 8, q from -7 to 7          of a group in a column: max |w| / 7     4 + 32 / group
     NF4        index of a normal quantile     of 64 in a column: max |w|, in 8 bits   4.127
     Ternary    q + 1, -1 to 1                 of the matrix: mean |w|                 2 + 32 / (D F)
 """
@@ -98,8 +99,8 @@ class Int4:
 class NF4:
     """w = NORMAL_FLOAT[codes] scale: 4 bits; the scales of 64 rows are quantised too (QLoRA).
 
-    `codes.T` and `scale_codes.T` are, flattened, the bytes of bitsandbytes for the weight w^T of a
-    torch layer.
+    If D is a multiple of 64, `codes.T` and `scale_codes.T` are, flattened, the bytes of
+    bitsandbytes for the weight w^T of a torch layer.
     """
 
     codes: jax.Array

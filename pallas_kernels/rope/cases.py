@@ -45,4 +45,4 @@ def cost(x_BTHK, position_BT, frequencies) -> Cost:
     return Cost(3 * x_BTHK.size, 2 * size(x_BTHK) + size(position_BT, frequencies))
 
 
-OPERATION = Operation(rope, reference, tuple(IMPLEMENTATIONS), CASES, cost)
+OPERATION = Operation(rope, reference, tuple(IMPLEMENTATIONS), CASES, cost, passes=2)

@@ -3,9 +3,9 @@
     y_i = e^(x_i - max x) / sum_j e^(x_j - max x),        dx = y (dy - sum_j dy_j y_j)
 
 **Tiling.** A program holds whole rows, as many as fit a few thousand elements.
-**Traffic.** Forward: x is read once and y written once, 2 N D elements. Without fusion the maximum,
-the exponentials, the sum and the quotient read and write HBM about five times. Backward: y and dy
-are read, dx is written; x is not kept.
+**Traffic.** Forward: x is read once and y written once, 2 N D elements. Unfused, the maximum, the
+difference, the exponential, the sum and the quotient move 8 N D elements, four times as many.
+Backward: y and dy are read, dx is written; x is not kept.
 **Intensity.** About 5 operations an element against 4 bytes in bf16: the kernel is bound by memory
 on every accelerator. Its roofline is the copy bandwidth.
 

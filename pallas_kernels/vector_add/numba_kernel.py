@@ -6,7 +6,7 @@
     print(vector_add(np.arange(5.0), np.ones(5)))"
 
 The variable starts Numba's simulator, which runs the threads on any machine. Without it, an NVIDIA
-GPU and numba-cuda are needed. `pip install 'panorax[numba]'` installs both.
+GPU and numba-cuda are needed. `pip install 'panorax[numba]'` installs Numba and numba-cuda.
 """
 
 import numpy as np

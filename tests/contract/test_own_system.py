@@ -84,6 +84,10 @@ def test_a_file_with_the_name_of_a_module_does_not_replace_it(folder):
         ),
         (
             SYSTEM.replace("return Config()", "return Config(batch=[])"),
+            "batch must be a whole number, got []",
+        ),
+        (
+            SYSTEM.replace("return Config()", "return Config(batch=len(None))"),
             "get_config() of mine.py fails: TypeError: ",
         ),
         (SYSTEM.replace("def system(", "def net("), "has neither system nor study"),

@@ -153,7 +153,7 @@ def test_the_command_prints_whether_a_system_fits(capsys):
 
 
 def test_a_plan_that_does_not_fit_names_options_that_do(capsys):
-    wide = "plan lm/llama --model.d-model 512 --batch 64 --memory 1GB"
+    wide = "plan lm/llama --model.d-model 512 --batch 64 --memory 400MB"
     assert cli.main(wide.split()) == 0
     text = capsys.readouterr().out
     assert "DOES NOT FIT" in text and "float32[64,128," in text

@@ -26,7 +26,7 @@ def every(cases, implementations):
 
 small = lambda operation: [case for case in operation.cases if case.size == "small"]
 first = lambda operation: operation.cases[:1]
-kernels = lambda operation: operation.kernels
+kernels = lambda operation: operation.testable
 largest = lambda operation: next(case for case in operation.cases if case.size == "gpu")
 targets = lambda operation: [t for t in proof.CALLS if t in operation.implementations]
 

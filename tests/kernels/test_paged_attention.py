@@ -19,7 +19,7 @@ from pallas_kernels.paged_attention.cases import OPERATION
 from panorax.ops.attention import attention
 from panorax.testing.tolerances import LAYER
 
-KERNELS = OPERATION.kernels
+KERNELS = OPERATION.testable
 G, PAGE, P, K = 2, 5, 4, 24
 LENGTHS = np.array([0, 1, PAGE, PAGE + 1, P * PAGE - 1, P * PAGE], np.int32)
 B, PAGES = len(LENGTHS), len(LENGTHS) * P

@@ -13,10 +13,11 @@ A contender computes results and gradients of one case of `pallas_kernels` in on
     CASE_error              largest difference of our results and gradients from the definition on
                             the arguments widened to float32, over the largest element
 
-Where gradients exist, the work of a call counts three times the forward pass, as for a product: one
-product forward, two backward.
+The work of a call is that of the forward pass times `Operation.passes`, such as 3 for a product:
+one forward, two backward. Cotangents are random.
 """
 
+import functools
 from pathlib import Path
 
 import jax
@@ -74,7 +75,7 @@ def benchmark(cfg: Config, folder: Path) -> Table:
     if machine["backend"] != cfg.backend:
         raise UserError(
             f"this comparison needs a {cfg.backend}, but JAX runs on a {machine['backend']}; on a "
-            f"machine with a {cfg.backend}, run `pip install -e .[gpu]`"
+            f"machine with a {cfg.backend}, install JAX for it, such as `pip install -e .[gpu]`"
         )
     flops, bandwidth = machine["flops"], machine["bandwidth"]
     table = Table("calls/s", metrics={"gflops": flops / 1e9, "copy_gb_per_s": bandwidth / 1e9})
@@ -141,22 +142,25 @@ def _wide(x):
 def _timed(operation: Operation, case: Case, run):
     """Facts and work of a contender, and its results, gradients and cotangents."""
     arguments, clock = proof.drawn(case), Clock()
-    ones = lambda tree: jax.tree.map(jnp.ones_like, tree)
-    call = lambda *arguments: proof.with_gradients(run, operation, case, arguments, ones)
-    program = clock.compile(call, *arguments)
+    results = jax.eval_shape(functools.partial(run, **case.options), *arguments)
+    inputs = (proof.random_like(results), arguments)
+
+    def call(cotangents, arguments):
+        return proof.with_gradients(run, operation, case, arguments, lambda _: cotangents)
+
+    program = clock.compile(call, *inputs)
     cost = operation.cost(*arguments, **case.options)
-    passes = 3 if operation.differentiable else 1
     facts = {
         "backend": jax.default_backend(),
-        "flops": passes * cost.flops,
-        "nbytes": passes * cost.nbytes,
+        "flops": operation.passes * cost.flops,
+        "nbytes": operation.passes * cost.nbytes,
         "temporaries_mb": round(program.memory_analysis().temp_size_in_bytes / 2**20, 3),
         "compile_seconds": clock.compiling,
         "version": jax.__version__,
     }
 
     def work():
-        jax.block_until_ready(program(*arguments))
+        jax.block_until_ready(program(*inputs))
         return 1
 
-    return facts, work, program(*arguments)
+    return facts, work, program(*inputs)

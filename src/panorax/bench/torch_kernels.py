@@ -34,16 +34,35 @@ def logits_loss(x, w, label):
     return functional.cross_entropy((x @ w).float(), label.long(), reduction="none")
 
 
+def product(x, w, bias=None, residual=None, activation=None):
+    """A linear layer, its activation and its residual, one after another; gelu is the tanh form."""
+    y = x @ w if bias is None else x @ w + bias
+    activation = "gelu_tanh" if activation == "gelu" else activation
+    y = y if activation is None else ACTIVATIONS[activation](y)
+    return y if residual is None else y + residual
+
+
+def gated(gate, up, activation="silu"):
+    """act(gate) up."""
+    return ACTIVATIONS[activation](gate) * up
+
+
+ACTIVATIONS = {
+    "relu": functional.relu,
+    "silu": functional.silu,
+    "gelu": functional.gelu,
+    "gelu_tanh": functools.partial(functional.gelu, approximate="tanh"),
+}
 OPERATIONS = {
     "cross_entropy": logits_loss,
     "flash_attention": sdpa,
-    "layer_norm": lambda x, scale, bias, eps: functional.layer_norm(
+    "layer_norm": lambda x, scale, bias, eps=1e-6: functional.layer_norm(
         x, x.shape[-1:], scale, bias, eps
     ),
-    "matmul": torch.matmul,
-    "rms_norm": lambda x, scale, eps: functional.rms_norm(x, x.shape[-1:], scale, eps),
+    "matmul": product,
+    "rms_norm": lambda x, scale, eps=1e-6: functional.rms_norm(x, x.shape[-1:], scale, eps),
     "softmax": lambda x: functional.softmax(x, -1),
-    "swiglu": lambda gate, up: functional.silu(gate) * up,
+    "swiglu": gated,
 }
 
 
@@ -52,11 +71,15 @@ def torch_kernel(setting: dict, folder: Path):
     operation, case = chosen(setting)
     run = functools.partial(OPERATIONS[setting["operation"]], **case.options)
     arguments = [_tensor(x) for x in proof.drawn(case)]
-    differentiable = [arguments[i].requires_grad_() for i in operation.differentiable]
+    given = [arguments[i] for i in operation.differentiable if arguments[i] is not None]
+    differentiable = [x.requires_grad_() for x in given if x.is_floating_point()]
+    with torch.no_grad():
+        shape = run(*arguments)
+    cotangent = torch.randn_like(shape) if shape.is_floating_point() else None
 
     def call():
         y = run(*arguments)
-        return torch.autograd.grad(y, differentiable, torch.ones_like(y))
+        return torch.autograd.grad(y, differentiable, cotangent) if differentiable else y
 
     def work():
         call()
@@ -69,8 +92,10 @@ def torch_kernel(setting: dict, folder: Path):
     return {"compile_seconds": time.perf_counter() - started, "version": torch.__version__}, work
 
 
-def _tensor(x: jax.Array) -> torch.Tensor:
+def _tensor(x: jax.Array | None) -> torch.Tensor | None:
     """The array on torch's device, with its dtype."""
+    if x is None:
+        return None
     array = np.asarray(x.astype("float32") if x.dtype == "bfloat16" else x)
     tensor = torch.from_numpy(array.copy()).to(DEVICE)
     return tensor.bfloat16() if x.dtype == "bfloat16" else tensor

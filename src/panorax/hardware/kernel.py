@@ -12,11 +12,13 @@
     value_error, gradient_error    largest error of float32 cases over the implementations, over
                                    the largest element (or 1)
     half_error                     the same for cases in bfloat16 or float16
+    implementations                implementations beside the definition
     unfused_over_least             bytes operation by operation over the least
     xla_over_least                 bytes of XLA's program over the least
     operations_per_byte            intensity of the operation
     lowered, not_lowered           pairs of case and accelerator
     temporaries_over_blockwise     bytes of the definition's temporaries over the blockwise ones
+    blockwise_mb                   MiB of the blockwise temporaries
 
 The equation, tiling and source of an operation are in the docstring of its folder. How fast a
 kernel is, `bench/kernels` measures; where it lies under the roof, `hardware/roofline` does.
@@ -55,7 +57,7 @@ class Config:
     cases: Count = 100
     """largest number of cases of each part"""
     seed: Whole = 0
-    """seed of the arguments whose traffic is counted"""
+    """seed of the study; arguments are drawn by the names of their cases"""
 
     def __post_init__(self):
         if self.operation not in (names := pallas_kernels.names()):
@@ -65,19 +67,19 @@ class Config:
 def exactness(key, operation: Operation, limit: int) -> Result:
     """Errors of every implementation on the small cases."""
     cases = [case for case in operation.cases if case.size == "small"][:limit]
-    found = {
+    errors = {
         (case.name, name): (*proof.errors(operation, case, name), _narrow(case))
         for case in cases
-        for name in ("reference", *operation.kernels)
+        for name in ("reference", *operation.testable)
     }
-    largest = lambda i, half: max((e[i] for e in found.values() if e[2] == half), default=0.0)
+    largest = lambda i, half: max((e[i] for e in errors.values() if e[2] == half), default=0.0)
     metrics = {
         "value_error": largest(0, half=False),
         "gradient_error": largest(1, half=False),
         "half_error": max(largest(0, half=True), largest(1, half=True)),
-        "implementations": float(len(operation.kernels)),
+        "implementations": float(len(operation.testable)),
     }
-    return Result(metrics, {"errors.png": draw_errors(found)})
+    return Result(metrics, {"errors.png": draw_errors(errors)})
 
 
 def _narrow(case: Case) -> bool:
@@ -115,7 +117,8 @@ def lowering(key, operation: Operation, limit: int) -> Result:
     held = []
     for case in cases:
         for target in (t for t in proof.CALLS if t in operation.implementations):
-            with contextlib.suppress(NotImplementedError):
+            refusals = (NotImplementedError,) if target == "mosaic" else ()
+            with contextlib.suppress(*refusals):
                 held.append(proof.CALLS[target] in proof.lowered(operation, case, target))
     return Result({"lowered": float(sum(held)), "not_lowered": float(held.count(False))})
 
@@ -141,13 +144,13 @@ def memory(key, operation: Operation) -> Result:
     )
 
 
-def draw_errors(found):
+def draw_errors(errors):
     figure, axes = figures.panels(2, 1, 5.0, 4.0)
-    cases, names = (list(dict.fromkeys(pair[i] for pair in found)) for i in (0, 1))
+    cases, names = (list(dict.fromkeys(pair[i] for pair in errors)) for i in (0, 1))
     for i, (ax, title) in enumerate(zip(axes, ("results", "gradients"), strict=True)):
         for j, name in enumerate(names):
-            errors = [max(found[case, name][i], 1e-9) for case in cases]
-            ax.plot(errors, range(len(cases)), "osD^v"[j % 5], label=name.replace("_", ", "))
+            shown = [max(errors[case, name][i], 1e-9) for case in cases]
+            ax.plot(shown, range(len(cases)), "osD^v"[j % 5], label=name.replace("_", ", "))
         ax.set(title=f"Error of {title}", xlabel="over the largest element", xscale="log")
         ax.set_yticks(range(len(cases)), cases if i == 0 else [""] * len(cases))
         ax.set_ylabel("case")

@@ -15,7 +15,8 @@ def partial_sums(whole: ClosedJaxpr, part: ClosedJaxpr) -> list[tuple[jax.core.S
     whole: the program on whole arrays.  part: the same program on the shards of one device. A sum
     over fewer elements than in `whole` is partial: a row-parallel product (Shoeybi et al. 2019),
     its counterpart in the backward pass, a lookup in a table whose rows are split, a softmax over a
-    split axis. Raises ValueError if the programs have different sums.
+    split axis. Raises ValueError if the programs have different numbers of
+    sums.
     """
     pairs = zip(_sums(whole), _sums(part), strict=True)
     return [(result, times) for (_, _, n), (result, times, m) in pairs if n != m]

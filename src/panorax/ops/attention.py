@@ -3,7 +3,7 @@
 from jaxtyping import Array, Bool, Float, Int
 
 from pallas_kernels.flash_attention.reference import masked_attention
-from pallas_kernels.flash_attention.reference import soft_cap as _soft_cap
+from pallas_kernels.soft_cap import soft_cap as _soft_cap
 
 
 def attention(

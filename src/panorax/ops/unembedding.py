@@ -1,7 +1,8 @@
 """The last product of a language model as a value, so that its loss need not materialise logits.
 
 For N tokens and a vocabulary V the logits take 4 N V bytes, often more than all other activations
-together. `token_loss` reads an `Unembedding` a part at a time; `logits()` multiplies it out.
+together. Above V = 4 D, `token_loss` computes those of an `Unembedding` in parts; `logits()`
+computes all.
 """
 
 import dataclasses
@@ -39,7 +40,7 @@ def token_loss(
 ) -> Float[Array, "*batch"]:
     """-log softmax(logits)[label] in nats and float32, from logits or from an Unembedding."""
     if isinstance(logits, Unembedding):
-        return linear_cross_entropy(logits.x, logits.w, label, cap=logits.cap)
+        return linear_cross_entropy(logits.x, logits.w, label, ignore=None, cap=logits.cap)
     return cross_entropy(logits, label)
 
 
@@ -54,7 +55,7 @@ def linear_cross_entropy(
     cap: float | None = None,
     implementation: str | None = None,
 ) -> Float[Array, "*batch"]:
-    """Cross entropy of softmax(x w), whose logits are never materialised for all tokens at once.
+    """Cross entropy of softmax(x w); above V = 4 D, without all logits at once.
 
     The arguments are those of `pallas_kernels.cross_entropy.linear_cross_entropy`. On a mesh every
     device computes the losses of its own rows.

@@ -37,7 +37,7 @@ def arithmetic(key, matrix: int) -> Result:
 
 
 def habits(key, elements: int, repeats: int) -> Result:
-    """What a GPU's warps do, seen on this machine.
+    """Branches and strided reads, timed on this machine.
 
     both_branches_over_one    time of a `cond` that is vmapped, over the time of one of its two
                               equally long branches: it becomes a select of both results

@@ -1,4 +1,4 @@
-"""Kernels under the roofline of this machine."""
+"""Operations of `pallas_kernels` under the roofline of this machine."""
 
 import functools
 
@@ -13,11 +13,12 @@ from panorax.maths.timing import attainable, copy_rate, product_rate, seconds
 
 
 def placement(key, size: str, matrix: int, nbytes: int) -> Result:
-    """Every kernel's operations per byte and per second, and its share of the attainable rate.
+    """Every operation per byte and per second, forward, and its share of the attainable rate.
 
-    size: of the cases of `pallas_kernels`, "small", "cpu" or "gpu"; the first case of each kernel
-    is measured with the implementation that this machine prefers. The intensity counts what the
-    operation must do at least (`Cost`), so that a wasteful program lies below the roof.
+    size: of the cases of `pallas_kernels`, "small", "cpu" or "gpu". The first case of an operation
+    is measured with the implementation that this machine prefers: on a CPU, that of XLA. The
+    intensity counts what the operation must do at least (`Cost`), so that a wasteful program lies
+    below the roof. The ceiling is a product in float32; a case in bfloat16 can exceed it.
     """
     flops = product_rate(matrix, np.float32)
     bandwidth = copy_rate(nbytes, 4 * nbytes)
@@ -46,7 +47,7 @@ def draw_roofline(intensity, rate, flops, bandwidth):
         marker = "osD^v<>Ph*Xpd"[i % 13]
         ax.loglog(intensity[name], rate[name] / 1e9, marker, label=name.replace("_", " "))
     ax.set(
-        title="Kernels under the roofline of this machine",
+        title="Operations under the roofline of this machine",
         xlabel="operations per byte",
         ylabel="GFLOP/s",
     )

@@ -5,7 +5,8 @@ A program that does I operations per byte of memory traffic reaches at most
     min(F, I B)    operations per second,
 
 with the machine's F operations and B bytes per second. Both ceilings are measured here, and every
-kernel of `pallas_kernels` is placed under them. The other parts show where the ceilings come from:
+operation of `pallas_kernels` is placed under them. The other parts show where the ceilings come
+from:
 
     memory       bandwidth of caches and of main memory
     arithmetic   rate of matrix products, float32 and bfloat16
@@ -14,10 +15,10 @@ kernel of `pallas_kernels` is placed under them. The other parts show where the 
     divergence   a warp of 32 threads executes every branch that one of them takes
     access       sectors of HBM and bank conflicts of shared memory, by stride
     latency      warps hide the latency of memory; registers limit their number
-    placement    every kernel under the roofline
+    placement    every operation under the roofline
 
-The three parts on warps are counts of a model of the hardware (`panorax.maths.simt`), not
-measurements of a GPU; what they say of this machine is measured on it.
+The parts divergence, access and latency count in a model of the hardware (`panorax.maths.simt`).
+All other parts are measured on this machine.
 Source: Williams, Waterman & Patterson 2009; NVIDIA, CUDA C++ Programming Guide.
 """
 

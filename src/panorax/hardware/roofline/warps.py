@@ -66,7 +66,7 @@ def latency(key, compute: int, wait: int) -> Result:
         "busy_with_one_warp": busy[0],
         "busy_with_all_warps": busy[-1],
         "occupancy_of_128_registers": simt.occupancy(256, 128, 0),
-        "occupancy_of_flash_attention_tile": simt.occupancy(128, 168, 3 * 128 * 128 * 2),
+        "occupancy_of_96_kib": simt.occupancy(128, 32, 96 * 1024),
     }
     return Result(metrics, {"latency.png": draw_latency(busy, resident)})
 
