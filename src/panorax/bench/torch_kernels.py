@@ -42,7 +42,7 @@ def product(x, w, bias=None, residual=None, activation=None):
     return y if residual is None else y + residual
 
 
-def gated(gate, up, activation="silu"):
+def activated(gate, up, activation="silu"):
     """act(gate) up."""
     return ACTIVATIONS[activation](gate) * up
 
@@ -62,7 +62,7 @@ OPERATIONS = {
     "matmul": product,
     "rms_norm": lambda x, scale, eps=1e-6: functional.rms_norm(x, x.shape[-1:], scale, eps),
     "softmax": lambda x: functional.softmax(x, -1),
-    "swiglu": gated,
+    "swiglu": activated,
 }
 
 
