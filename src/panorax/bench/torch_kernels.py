@@ -34,7 +34,7 @@ def logits_loss(x, w, label):
     return functional.cross_entropy((x @ w).float(), label.long(), reduction="none")
 
 
-def product(x, w, bias=None, residual=None, activation=None):
+def linear(x, w, bias=None, residual=None, activation=None):
     """A linear layer, its activation and its residual, one after another; gelu is the tanh form."""
     y = x @ w if bias is None else x @ w + bias
     activation = "gelu_tanh" if activation == "gelu" else activation
@@ -59,7 +59,7 @@ OPERATIONS = {
     "layer_norm": lambda x, scale, bias, eps=1e-6: functional.layer_norm(
         x, x.shape[-1:], scale, bias, eps
     ),
-    "matmul": product,
+    "matmul": linear,
     "rms_norm": lambda x, scale, eps=1e-6: functional.rms_norm(x, x.shape[-1:], scale, eps),
     "softmax": lambda x: functional.softmax(x, -1),
     "swiglu": activated,
