@@ -1,6 +1,8 @@
 """The command line explains every option, and knows what people type instead."""
 
 import argparse
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -158,3 +160,53 @@ def test_the_package_is_the_command():
         [sys.executable, "-m", "panorax", "--version"], capture_output=True, text=True
     )
     assert (done.returncode, done.stdout) == (0, f"panorax {panorax.__version__}\n")
+
+
+@pytest.mark.parametrize(
+    "environment, devices",
+    [
+        ({}, 8),
+        ({"JAX_NUM_CPU_DEVICES": "3"}, 3),
+        ({"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}, 2),
+    ],
+    ids=str,
+)
+def test_start_jax_makes_cpu_devices_unless_the_user_has_set_their_number(environment, devices):
+    without = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES")
+    }
+    program = (
+        "import jax; from panorax.commands import experiment; "
+        "experiment.start_jax(8); print(jax.device_count())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=without | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) == devices
+
+
+@pytest.mark.parametrize("args", [["lst"], ["list", "--jso"], ["show"], ["list", "extra"]])
+def test_a_wrong_command_is_one_line_and_exit_code_2(capsys, args):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(args)
+    assert stop.value.code == 2 and capsys.readouterr().err.count("\n") == 1
+
+
+def test_list_show_and_bench(tmp_path, capsys):
+    assert cli.main(["list", "--json"]) == 0
+    assert "lm/llama" in {row["name"] for row in json.loads(capsys.readouterr().out)}
+    assert cli.main(["show", "llama"]) == 0 and "transformers" in capsys.readouterr().out
+    bench = ["bench", "llama", "--smoke", "--repeats", "2", "--json", str(tmp_path / "b.json")]
+    assert cli.main(bench) == 0
+    assert json.loads((tmp_path / "b.json").read_text())["steps_per_second"]["repeats"] == 2
+    assert cli.main(["bench"]) == 0 and "bench/training" in capsys.readouterr().out
+    assert (
+        cli.main(["bench", "llama", "--record"]) == 2
+        and "--record is for comparisons: bench/context" in capsys.readouterr().err
+    )

@@ -27,7 +27,14 @@ def every(cases, implementations):
 small = lambda operation: [case for case in operation.cases if case.size == "small"]
 first = lambda operation: operation.cases[:1]
 kernels = lambda operation: operation.testable
-largest = lambda operation: next(case for case in operation.cases if case.size == "gpu")
+HOPPER = {
+    "llama3 8B, 8k tokens",
+    "16k tokens, not causal",
+    "heads of 64, 4k tokens",
+    "llama3 8B up, 8k tokens",
+    "square, float16",
+}
+"""cases that the Hopper kernels of flash_attention and matmul cover; they refuse all others"""
 targets = lambda operation: [t for t in proof.CALLS if t in operation.implementations]
 
 
@@ -73,15 +80,14 @@ def test_vmap_equals_each_element(operation, case, implementation):
 
 @pytest.mark.parametrize("operation, case, target", every(lambda o: o.cases, targets))
 def test_it_lowers_for_its_accelerator(operation, case, target):
-    """Value and gradients, with the kernel's custom call; a Hopper kernel may cover fewer cases."""
+    """Value and gradients, with the kernel's custom call; an empty result needs no kernel."""
     arguments = jax.eval_shape(case.arguments, jax.random.key(0))
     is_empty = any(x.size == 0 for x in jax.tree.leaves(arguments))
-    try:
-        program = proof.lowered(operation, case, target)
-    except NotImplementedError as error:
-        assert target == "mosaic" and case is not largest(operation)
-        pytest.skip(str(error))
-    assert is_empty or proof.CALLS[target] in program
+    if target == "mosaic" and not is_empty and case.name not in HOPPER:
+        with pytest.raises(NotImplementedError):
+            proof.lowered(operation, case, target)
+    else:
+        assert is_empty or proof.CALLS[target] in proof.lowered(operation, case, target)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
