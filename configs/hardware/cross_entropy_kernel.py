@@ -4,7 +4,7 @@ Command: panorax run hardware/cross_entropy_kernel
 """
 
 from panorax.core.claims import Claim
-from panorax.hardware.kernel import PROVEN, Config
+from panorax.hardware.kernel import GRADIENTS, PROVEN, Config
 
 CLAIMS = (
     Claim(
@@ -14,6 +14,7 @@ CLAIMS = (
         "Panorax: without all logits, temporaries of loss and gradients are at most a third",
     ),
     *PROVEN,
+    *GRADIENTS,
 )
 ORACLE = "the definition in float64"
 

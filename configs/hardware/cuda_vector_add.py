@@ -3,18 +3,9 @@
 Command: panorax run hardware/cuda_vector_add
 """
 
-from panorax.core.claims import Claim
-from panorax.hardware.kernel import PROVEN, Config
+from panorax.hardware.kernel import GRADIENTS, PROVEN, Config
 
-CLAIMS = (
-    Claim(
-        "operations_per_byte",
-        "<",
-        0.1,
-        "Panorax: an addition for twelve bytes, so that memory is the limit",
-    ),
-    *PROVEN,
-)
+CLAIMS = (*PROVEN, *GRADIENTS)
 ORACLE = "the definition in float64"
 
 

@@ -4,7 +4,7 @@ Command: panorax run hardware/flash_attention_kernel
 """
 
 from panorax.core.claims import Claim
-from panorax.hardware.kernel import PROVEN, Config
+from panorax.hardware.kernel import GRADIENTS, PROVEN, Config
 
 CLAIMS = (
     Claim(
@@ -14,6 +14,7 @@ CLAIMS = (
         "Dao et al. 2022, section 3.1: memory is linear; with gradients a tenth at 2,048 tokens",
     ),
     *PROVEN,
+    *GRADIENTS,
 )
 ORACLE = "the definition in float64"
 

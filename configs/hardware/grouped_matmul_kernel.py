@@ -4,7 +4,7 @@ Command: panorax run hardware/grouped_matmul_kernel
 """
 
 from panorax.core.claims import Claim
-from panorax.hardware.kernel import PROVEN, Config
+from panorax.hardware.kernel import GRADIENTS, PROVEN, Config
 
 CLAIMS = (
     Claim(
@@ -14,6 +14,7 @@ CLAIMS = (
         "Panorax: groups in blocks need less memory than a copy of the matrix for each row",
     ),
     *PROVEN,
+    *GRADIENTS,
 )
 ORACLE = "the definition in float64"
 

@@ -4,7 +4,7 @@ Command: panorax run hardware/quantised_matmul_kernel
 """
 
 from panorax.core.claims import Claim
-from panorax.hardware.kernel import PROVEN, Config
+from panorax.hardware.kernel import GRADIENTS, PROVEN, Config
 
 CLAIMS = (
     Claim(
@@ -14,6 +14,7 @@ CLAIMS = (
         "Panorax: XLA writes the dequantised matrix to memory, at least 4 times the least bytes",
     ),
     *PROVEN,
+    *GRADIENTS,
 )
 ORACLE = "the definition in float64"
 

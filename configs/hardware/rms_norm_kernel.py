@@ -4,7 +4,7 @@ Command: panorax run hardware/rms_norm_kernel
 """
 
 from panorax.core.claims import Claim
-from panorax.hardware.kernel import PROVEN, Config
+from panorax.hardware.kernel import GRADIENTS, PROVEN, Config
 
 CLAIMS = (
     Claim(
@@ -14,6 +14,7 @@ CLAIMS = (
         "Panorax: unfused RMS norm moves at least 3.4 times the bytes",
     ),
     *PROVEN,
+    *GRADIENTS,
 )
 ORACLE = "the definition in float64"
 
