@@ -2,11 +2,12 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import pytest
 from panorax.configs.bench import kernels as config
+from panorax.configs.bench import kernels_gpu as gpu_config
 
-from pallas_kernels import proof
 from panorax.bench import kernels
 from panorax.bench.rounds import Measured
 from panorax.core.errors import UserError
@@ -51,7 +52,12 @@ def test_shares_and_ratios_come_from_the_rounds(tmp_path, monkeypatch):
         kernels.benchmark(dataclasses.replace(cfg, backend="gpu"), tmp_path)
 
 
-def test_every_configured_case_exists():
-    for operation, case in config.get_config().cases:
-        _, found = kernels.chosen({"operation": operation, "case": case})
-        assert found.size == "cpu" and proof.drawn(found)
+@pytest.mark.parametrize("module, size", [(config, "cpu"), (gpu_config, "gpu")])
+def test_every_configured_case_exists_and_claims_are_about_them(module, size):
+    words = set()
+    for operation, name in module.get_config().cases:
+        _, case = kernels.chosen({"operation": operation, "case": name})
+        assert case.size == size and jax.eval_shape(case.arguments, jax.random.key(0))
+        words.add(kernels.word(operation, name))
+    for claim in module.CLAIMS:
+        assert any(claim.metric.startswith(word) for word in words)

@@ -43,6 +43,7 @@ def test_warps_are_counted_one_by_one():
         ((128, 255, 0), 0.125),
         ((64, 32, 0), 1.0),
         ((32, 32, 0), 0.5),  # 32 blocks of one warp
+        ((96, 96, 0), 0.28125),  # registers for 21 warps, given out for 4 at a time
         ((256, 32, 100_000), 0.25),  # two blocks share the memory
     ],
 )

@@ -82,20 +82,28 @@ def benchmark(cfg: Config, folder: Path) -> Table:
     environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # contenders share a GPU
     for operation, case in cfg.cases:
         setting = {"operation": operation, "case": case}
-        names = [n for n in cfg.contenders if n != "torch" or operation in TORCH_HAS]
-        contenders = {name: CONTENDERS[name] for name in names}
+        contenders = {
+            contender: CONTENDERS[contender]
+            for contender in cfg.contenders
+            if contender != "torch" or operation in TORCH_HAS
+        }
         measured = compare(contenders, setting, folder, cfg.rounds, environment)
-        word = "_".join([operation, *case.replace(",", "").lower().split()])
-        table.add(word, measured, "xla")
+        name = word(operation, case)
+        table.add(name, measured, "xla")
         ours, xla = measured["panorax"].facts, measured["xla"].facts
         roof = float(attainable(ours["flops"] / ours["nbytes"], flops, bandwidth))
         rate = ours["flops"] * spread(measured["panorax"].rates)["median"]
         table.metrics |= {
-            f"{word}_share": rate / roof,
-            f"{word}_temporaries_ratio": xla["temporaries_mb"] / max(ours["temporaries_mb"], 1e-3),
-            f"{word}_error": ours["error"],
+            f"{name}_share": rate / roof,
+            f"{name}_temporaries_ratio": xla["temporaries_mb"] / max(ours["temporaries_mb"], 1e-3),
+            f"{name}_error": ours["error"],
         }
     return table
+
+
+def word(operation: str, case: str) -> str:
+    """The name of a case in metrics: softmax and `odd width` are softmax_odd_width."""
+    return "_".join([operation, *case.replace(",", "").lower().split()])
 
 
 def ceilings(setting: dict, folder: Path):
