@@ -102,8 +102,8 @@ def decoder_of(state: State, cfg: Config):
 def loss_fn(params, extra, batch: Int[Array, "B T1"], key, net: Net):
     """Mean cross entropy, in nats, of tokens 1 .. T of each row given the tokens before them.
 
-    A decoder of `panorax.nets.decoders` returns its logits as an Unembedding, so that the logits of
-    all tokens are never materialised.
+    A decoder of `panorax.nets.decoders` returns its logits as an Unembedding, whose loss needs less
+    memory than the logits of a large vocabulary.
     """
     logits_BTV, extra = net.apply(params, extra, batch[:, :-1], key=key, train=True)
     return jnp.mean(token_loss(logits_BTV, batch[:, 1:])), (extra, {})
