@@ -22,14 +22,14 @@ class Case:
     """The arguments of one call: what tests, benchmarks and tuning run."""
 
     name: str
-    """what has this shape, such as "llama3 8B, 8k tokens" or "odd width" """
+    """the model or the difficulty, such as "llama3 8B, 8k tokens" or "odd width" """
     arguments: Callable[[jax.Array], tuple]
     """key -> positional arguments, random values"""
     options: Mapping[str, Any] = field(default_factory=dict)
     """keyword arguments"""
     size: Literal["small", "cpu", "gpu"] = "small"
-    """small enough for an interpreter, or large enough to time on a CPU or on a GPU: where memory
-    is the limit, the arrays exceed all caches"""
+    """"small" runs in an interpreter; "cpu" and "gpu" are timed there, and exceed all caches where
+    memory is the limit"""
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,8 @@ class Operation:
     """(*arguments, **options) -> Cost of the forward pass; reads only shapes and dtypes"""
     differentiable: tuple[int, ...] = (0,)
     """positions of the arguments that have a gradient"""
-
     passes: int = 3
-    """work of results and gradients over that of the results; 3 for a product"""
+    """work of a forward and backward pass, in forward passes; 3 for a matrix product"""
 
     @property
     def testable(self) -> tuple[str, ...]:
