@@ -1,7 +1,7 @@
 """Distributions over actions as pytrees of their parameters.
 
-Each has `sample`, `mode`, `log_prob` and `entropy`. All leading axes are batch axes. Log
-probabilities and entropies are float32, in nats.
+Each has `sample`, `mode` and `log_prob`, and `entropy` where it has a closed form. All leading axes
+are batch axes. Log probabilities and entropies are float32, in nats.
 """
 
 import math
@@ -83,3 +83,41 @@ class DiagonalGaussian:
 
     def entropy(self) -> Float[Array, "*batch"]:
         return jnp.sum(self.log_std + 0.5 * math.log(2 * math.pi * math.e), -1)
+
+
+@struct.dataclass
+class TanhGaussian:
+    """a = tanh(u), u ~ N(mean, diag(exp(log_std)^2)); actions in (-1, 1)^K, shape (*batch, K).
+
+    Source: Haarnoja et al. 2018, arXiv:1801.01290, appendix C.
+    """
+
+    mean: Float[Array, "*batch K"]
+    log_std: Float[Array, "*batch K"]
+
+    def sample(self, key: jax.Array) -> Float[Array, "*batch K"]:
+        return jnp.tanh(self._gaussian().sample(key))
+
+    def mode(self) -> Float[Array, "*batch K"]:
+        """The median tanh(mean): the density has its maxima near the bounds if the std is large."""
+        return jnp.tanh(self.mean)
+
+    def log_prob(self, action: Float[Array, "*batch K"]) -> Float[Array, "*batch"]:
+        """Actions beyond the bounds of float32 count as the nearest action inside."""
+        bound = 1 - jnp.finfo(jnp.float32).eps / 2
+        return self._log_prob_of(jnp.arctanh(jnp.clip(action, -bound, bound)))
+
+    def sample_and_log_prob(
+        self, key: jax.Array
+    ) -> tuple[Float[Array, "*batch K"], Float[Array, "*batch"]]:
+        """A sample and its exact log probability, without the inverse of tanh; differentiable."""
+        u = self._gaussian().sample(key)
+        return jnp.tanh(u), self._log_prob_of(u)
+
+    def _gaussian(self) -> DiagonalGaussian:
+        return DiagonalGaussian(self.mean, self.log_std)
+
+    def _log_prob_of(self, u: Float[Array, "*batch K"]) -> Float[Array, "*batch"]:
+        """log p(u) - sum log(1 - tanh(u)^2), with 1 - tanh(u)^2 = 4 / (e^u + e^-u)^2."""
+        log_slope = 2 * (math.log(2) - u - jax.nn.softplus(-2 * u))
+        return self._gaussian().log_prob(u) - jnp.sum(log_slope, -1)

@@ -70,3 +70,50 @@ def test_unit_actions_are_clipped_and_stretched_onto_the_box():
     assert reward(-1.0, 0.0) == 0.0 and reward(0.5, 0.5) == 4.0 and reward(9.0, 1.0) == 6.0
     discrete = countdown(5)
     assert wrappers.unit_actions(discrete) is discrete
+
+
+def counting(actions=Discrete(5)):
+    """Views count the steps of an episode of 4 steps; rewards are actions."""
+
+    def reset(key):
+        return jnp.int32(0), Observation(jnp.zeros(2))
+
+    def step(key, time, action):
+        view = jnp.full(2, time + 1, jnp.float32)
+        reward = jnp.float32(action)
+        return time + 1, Step(Observation(view), reward, time == 3, jnp.bool_(False))
+
+    return Environment(reset, step, (2,), actions, 4, picture=lambda view: view)
+
+
+def test_a_frame_stack_holds_the_newest_views_of_the_episode():
+    envs = wrappers.vectorize(wrappers.frame_stack(counting(), 3), 1)
+    assert envs.shape == (6,)
+    state, observation = envs.reset(KEY)
+    seen = [observation.view[0]]
+    for _ in range(4):
+        state, observation, _ = envs.step(KEY, state, jnp.zeros(1, jnp.int32))
+        seen.append(observation.view[0])
+    np.testing.assert_array_equal(
+        np.stack(seen)[:, ::2], [[0, 0, 0], [0, 0, 1], [0, 1, 2], [1, 2, 3], [0, 0, 0]]
+    )
+    np.testing.assert_array_equal(envs.picture(seen[3]), [3, 3])
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.25, 1.0])
+def test_sticky_actions_repeat_the_previous_action_of_the_episode(probability):
+    envs = wrappers.vectorize(wrappers.sticky_actions(counting(), probability), 400)
+
+    def body(carry, inputs):
+        key, action = inputs
+        state, _, after = envs.step(key, carry, jnp.full(400, action))
+        return state, after.reward
+
+    steps = jax.random.split(KEY, 5), jnp.arange(5)
+    rewards = np.asarray(jax.jit(lambda s: jax.lax.scan(body, s, steps)[1])(envs.reset(KEY)[0]))
+    repeated = (np.diff(rewards[:4], axis=0) == 0).mean(1)
+    if probability in (0, 1):
+        np.testing.assert_array_equal(repeated, np.full(3, probability))
+    else:
+        assert (np.abs(repeated - probability) < 5 * np.sqrt(0.1875 / 400)).all()  # 5 sigma
+    assert (rewards[0] == 0).all() and (rewards[4] == 4).all()  # a new episode repeats nothing

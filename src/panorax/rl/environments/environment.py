@@ -84,6 +84,8 @@ class Environment:
     """action space"""
     max_steps: int
     """largest number of steps of an episode"""
+    picture: Callable | None = None
+    """picture(view) -> RGB image (Y, X, 3), uint8, on the host; None if it cannot be drawn"""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ class Environments:
     """largest number of steps of an episode"""
     on_host: bool = False
     """true if steps leave the compiled program: they run on one device, without vmap over seeds"""
+    picture: Callable | None = None
+    """as in Environment"""
 
 
 def without_extra(what: str, error: ImportError) -> UserError:

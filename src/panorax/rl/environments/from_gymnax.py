@@ -2,9 +2,10 @@
 
 The automatic reset and the merged `done` flag of gymnax are not used. `terminated` comes from
 `step_env`, `truncated` from `is_truncated`.
-"""
 
-from dataclasses import dataclass
+MinAtar in gymnax differs from the authors' (Young & Tian 2019): only the actions that do something,
+no sticky actions, and episodes of at most 1,000 steps. Its returns are not those of the paper.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,8 @@ import jax.numpy as jnp
 from panorax.core.deferred import deferred
 from panorax.core.errors import UserError
 from panorax.core.names import nearest
+from panorax.core.ranges import Count, Share, checked
+from panorax.rl.environments import pictures
 from panorax.rl.environments.environment import (
     Box,
     Discrete,
@@ -22,10 +25,10 @@ from panorax.rl.environments.environment import (
     Step,
     without_extra,
 )
-from panorax.rl.environments.wrappers import unit_actions, vectorize
+from panorax.rl.environments.wrappers import frame_stack, sticky_actions, unit_actions, vectorize
 
 
-@dataclass(frozen=True)
+@checked
 class Config:
     """An environment of gymnax; actions of a Box are in [-1, 1]."""
 
@@ -33,6 +36,10 @@ class Config:
     """name registered in gymnax"""
     params: tuple[tuple[str, float], ...] = ()
     """parameters of the environment to replace, as (name, value) pairs"""
+    stack: Count = 1
+    """views that are stacked into one observation"""
+    sticky: Share = 0.0
+    """probability that an action repeats the previous one; MinAtar defines 0.1, gymnax 0"""
 
 
 def ids() -> tuple[str, ...]:
@@ -42,7 +49,8 @@ def ids() -> tuple[str, ...]:
 
 def environments(cfg: Config, n: int) -> Environments:
     """`n` copies, with automatic resets."""
-    return vectorize(unit_actions(make(cfg)), n)
+    env = frame_stack(unit_actions(make(cfg)), cfg.stack)
+    return vectorize(sticky_actions(env, cfg.sticky), n)
 
 
 def make(cfg: Config) -> Environment:
@@ -74,7 +82,9 @@ def make(cfg: Config) -> Environment:
             Observation(jnp.asarray(view, jnp.float32)), reward, terminated, truncated
         )
 
-    return Environment(reset, step, like[1].view.shape, actions, int(params.max_steps_in_episode))
+    shape, max_steps = like[1].view.shape, int(params.max_steps_in_episode)
+    picture = pictures.picture_of(cfg.name, shape)
+    return Environment(reset, step, shape, actions, max_steps, picture)
 
 
 def _gymnax():

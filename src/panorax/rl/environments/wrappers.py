@@ -1,4 +1,5 @@
-"""Wrappers of environments: copies with automatic resets, time limits and scaled actions."""
+"""Wrappers of environments: copies with automatic resets, time limits, scaled actions, frame stacks
+and sticky actions."""
 
 import dataclasses
 from typing import Any
@@ -7,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from panorax.core import struct
-from panorax.rl.environments.environment import Box, Environment, Environments
+from panorax.rl.environments.environment import Box, Discrete, Environment, Environments
 
 
 @struct.dataclass
@@ -48,7 +49,7 @@ def vectorize(env: Environment, n: int) -> Environments:
         state, observation = select(ended, ready, (state, after.observation))
         return Copies(state, ready, used | ended), observation, after
 
-    return Environments(n, reset, step, env.shape, env.actions, env.max_steps)
+    return Environments(n, reset, step, env.shape, env.actions, env.max_steps, picture=env.picture)
 
 
 def select(condition_N, then, otherwise):
@@ -74,6 +75,68 @@ def time_limit(env: Environment, max_steps: int) -> Environment:
         return (inner, time + 1), after.replace(truncated=after.truncated | late)
 
     return dataclasses.replace(env, reset=reset, step=step, max_steps=max_steps)
+
+
+def frame_stack(env: Environment, n: int) -> Environment:
+    """Observes the last `n` views joined along their last axis, the newest last.
+
+    Before the n-th step of an episode, its first view fills the missing places.
+    Source: Mnih et al. 2015, doi:10.1038/nature14236.
+    """
+    if n == 1:
+        return env
+
+    def reset(key):
+        state, observation = env.reset(key)
+        stack = jnp.concatenate([observation.view] * n, -1)
+        return (state, stack), observation.replace(view=stack)
+
+    def step(key, state, action):
+        inner, stack = state
+        inner, after = env.step(key, inner, action)
+        view = after.observation.view
+        stack = jnp.concatenate([stack[..., view.shape[-1] :], view], -1)
+        return (inner, stack), after.replace(observation=after.observation.replace(view=stack))
+
+    newest = env.shape[-1]
+    return dataclasses.replace(
+        env,
+        reset=reset,
+        step=step,
+        shape=(*env.shape[:-1], n * newest),
+        picture=env.picture and (lambda view: env.picture(view[..., -newest:])),
+    )
+
+
+def sticky_actions(env: Environment, probability: float) -> Environment:
+    """Repeats the previous action of the episode with this probability instead of the new one.
+
+    The first action of an episode is never replaced. Source: Machado et al. 2018, arXiv:1709.06009.
+    """
+    if probability == 0:
+        return env
+
+    def reset(key):
+        state, observation = env.reset(key)
+        return (state, actions_like(env), jnp.bool_(True)), observation
+
+    def step(key, state, action):
+        key_sticky, key_step = jax.random.split(key)
+        inner, previous, first = state
+        sticks = jax.random.bernoulli(key_sticky, probability) & ~first
+        action = jnp.where(sticks, previous, action)
+        inner, after = env.step(key_step, inner, action)
+        return (inner, action, jnp.bool_(False)), after
+
+    return dataclasses.replace(env, reset=reset, step=step)
+
+
+def actions_like(env: Environment) -> jax.Array:
+    """An action of zeros, with the shape and dtype of an action of the environment."""
+    space = env.actions
+    if isinstance(space, Box):
+        return jnp.zeros(len(space.low), jnp.float32)
+    return jnp.zeros(() if isinstance(space, Discrete) else len(space.n), jnp.int32)
 
 
 def unit_actions(env: Environment) -> Environment:

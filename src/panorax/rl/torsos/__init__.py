@@ -1,0 +1,1 @@
+"""Networks from observations to features, shared by value functions, policies and models."""
