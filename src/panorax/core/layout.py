@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
 BATCH_AXES = ("data", "fsdp")
@@ -34,8 +35,8 @@ def whole_rows(table: jax.Array) -> jax.Array:
     return jax.lax.with_sharding_constraint(table, PartitionSpec(PartitionSpec.UNCONSTRAINED, None))
 
 
-def by_rows(function: Callable, rows: Sequence[jax.Array], whole: jax.Array) -> jax.Array:
-    """function(*rows, whole), which maps each row of axis 0 of `rows` to a row of its result.
+def sum_over_rows(function: Callable, rows: Sequence, whole: jax.Array) -> jax.Array:
+    """function(*rows, whole), a number that is a sum over axis 0 of the arrays in `rows`.
 
     On a mesh each device calls the function with its own rows, and the devices' gradients of
     `whole` are summed once. The compiler would split a loop over rows, or a kernel, by gathering.
@@ -45,13 +46,14 @@ def by_rows(function: Callable, rows: Sequence[jax.Array], whole: jax.Array) -> 
     if not axes or rows[0].ndim == 0 or rows[0].shape[0] % math.prod(axes.values()):
         return function(*rows, whole)
     split = PartitionSpec(tuple(axes))
-    return jax.shard_map(
-        function,
+    of_devices = jax.shard_map(
+        lambda *arrays: function(*arrays)[None],
         in_specs=(*(split for _ in rows), PartitionSpec()),
         out_specs=split,
         axis_names=set(axes),
         check_vma=False,  # a Pallas call states no types of variation
     )(*rows, whole)
+    return jnp.sum(of_devices)
 
 
 def _split_axes() -> dict[str, int]:
