@@ -65,7 +65,7 @@ lock:  ## resolve requirements.lock for every Python version
 	.venv-h200/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e .
 	version=$$(.venv-h200/bin/python -c 'import jax; print(jax.__version__)') && .venv-h200/bin/python -m pip install \
 		--quiet --disable-pip-version-check --no-deps jax-cuda13-pjrt==$$version jax-cuda13-plugin==$$version \
-		nvidia-cuda-nvcc==13.0.88
+		nvidia-cuda-nvcc==13.0.88 nvidia-cuda-nvdisasm==13.2.86
 	touch $@
 
 clean:
