@@ -17,11 +17,12 @@ from jax.sharding import AbstractDevice, AbstractMesh, use_abstract_mesh
 from jaxlib.mlir import ir
 from jaxlib.triton import dialect as triton
 
+from pallas_kernels.launch import PROCESSORS
 from pallas_kernels.operation import Case, Operation
 
 CALLS = {"triton": "__gpu$xla.gpu.triton", "mosaic": "mosaic_gpu_v2", "tpu": "tpu_custom_call"}
 """custom call of the program that each kind of kernel lowers to"""
-GPU = AbstractDevice(device_kind="NVIDIA H200", num_cores=132, platform="gpu")
+GPU = AbstractDevice(device_kind="NVIDIA H200", num_cores=PROCESSORS, platform="gpu")
 
 
 def drawn(case: Case) -> tuple:
@@ -141,5 +142,6 @@ def verify(program: str):
     with ir.Context() as context:
         triton.register_dialect(context)
         context.load_all_available_dialects()
+        context.allow_unregistered_dialects = True  # that of barriers
         for module in re.findall(r'\bir = "([^"]*)"', program):
             ir.Module.parse(re.sub(rb"\\(\\|[0-9A-F]{2})", byte, module.encode()))

@@ -29,7 +29,7 @@ from pallas_kernels import operations
 from pallas_kernels.operation import Case, Operation
 from pallas_kernels.proof import with_gradients
 
-TARGETS = ("triton", "mosaic")
+TARGETS = ("triton", "triton_v1", "mosaic")
 LAUNCH = re.compile(
     r"\] (?P<kernel>\S+) grid: \[(?P<grid>[\d, ]+)\] threads: \[(?P<threads>[\d, ]+)\]"
     r"\s+shared_memory: (?P<shared>\d+) bytes"
@@ -124,7 +124,7 @@ def spills(checks: list[dict]) -> Iterator[str]:
 def resources(folder: Path) -> Iterator[dict]:
     """Every launch of the dumped program, with what ptxas says about its kernel.
 
-    XLA's list has the kernels of Triton, but not of Mosaic, which dumps a module for each of its own.
+    XLA's list has the kernels of Triton, not those of Mosaic, which dumps a module for each.
     """
     (thunks,) = folder.glob("*.thunk_sequence.txt")
     compiled = {}
