@@ -138,10 +138,15 @@ def verify(program: str):
     jax writes them unchecked. Raises `jaxlib.mlir.ir.MLIRError` for one that breaks a rule of its
     dialect, such as a loop whose bounds differ in type; interpreters overlook it.
     """
-    byte = lambda found: b"\\" if found[1] == b"\\" else bytes.fromhex(found[1].decode())
     with ir.Context() as context:
         triton.register_dialect(context)
         context.load_all_available_dialects()
         context.allow_unregistered_dialects = True  # that of barriers
         for module in re.findall(r'\bir = "([^"]*)"', program):
-            ir.Module.parse(re.sub(rb"\\(\\|[0-9A-F]{2})", byte, module.encode()))
+            ir.Module.parse(unescaped(module))
+
+
+def unescaped(text: str) -> bytes:
+    """The bytes that MLIR writes as a string, some as a backslash and two hexadecimal digits."""
+    byte = lambda found: b"\\" if found[1] == b"\\" else bytes.fromhex(found[1].decode())
+    return re.sub(rb"\\(\\|[0-9A-F]{2})", byte, text.encode())
