@@ -218,10 +218,10 @@ def _plus_product(o, p, v, interpreted: bool):
 
 
 def _read(block):
-    """The block as an array, a read in whose races the interpreter looks; wgmma's it overlooks.
+    """The block as an array, beside or for wgmma, whose reads the interpreter of jax 0.11 ignores.
 
-    An array's read is ordered before a later TMA write by a fence, `commit_smem`, and a barrier;
-    wgmma's, which the hardware makes the way of TMA, by the barrier alone.
+    It orders an array's read before a later write by TMA only after `commit_smem`, a fence between
+    the two; wgmma reads shared memory by the way of TMA and needs the barrier alone.
     """
     value = block[...]
     plgpu.commit_smem()
