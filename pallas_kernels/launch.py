@@ -28,6 +28,8 @@ from jax.experimental import pallas as pl
 Block = pl.BlockSpec
 ceil_div, power_of_2, when = pl.cdiv, pl.next_power_of_2, pl.when
 ds = pl.ds  # (start, size), an index: `size` elements from `start` on
+EVERY = (slice(None), slice(None))  # an index: all rows and columns
+PROCESSORS = 132  # multiprocessors of an H100 or H200, which blocks and grids keep busy
 
 _masked = contextvars.ContextVar("_masked")  # has the backend masked access to memory?
 _grid = contextvars.ContextVar("_grid")  # grid of the kernel that is traced

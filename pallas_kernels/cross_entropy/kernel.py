@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from pallas_kernels.cross_entropy.formula import Options, Statistics
 from pallas_kernels.launch import (
+    EVERY,
     Block,
     ceil_div,
     dot,
@@ -25,7 +26,6 @@ from pallas_kernels.launch import (
 )
 from pallas_kernels.soft_cap import soft_cap
 
-EVERY = (slice(None), slice(None))
 VMEM = 2**23  # bytes of x and w that a TPU program holds
 
 

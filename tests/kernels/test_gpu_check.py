@@ -26,6 +26,12 @@ ptxas info    : Function properties for fusion_2
     120 bytes stack frame, 120 bytes spill stores, 116 bytes spill loads
 ptxas info    : Used 128 registers, used 1 barriers, 120 bytes cumulative stack size, 512 bytes smem
 """
+MODULE = """\
+    %13 = mgpu.init
+    %81 = gpu.launch async [%13] blocks(%arg2, %arg3, %arg4) in (%arg8 = %c1, %arg9 = %c64, \
+%arg10 = %c32) threads(%arg5, %arg6, %arg7) in (%arg11 = %c384, %arg12 = %c1, %arg13 = %c1) \
+dynamic_shared_memory_size %c166976_i32 {
+"""
 
 
 @pytest.fixture
@@ -61,6 +67,26 @@ def test_it_joins_launches_with_the_resources_of_their_kernels(script):
 def test_a_kernel_that_ptxas_did_not_report_is_listed(script):
     (first, _) = script.launches(THUNKS, {})
     assert (first["registers"], first["spilled"], first["shared"]) == ("?", "?", 38912)
+
+
+def test_mosaic_describes_its_launch_in_a_module_of_its_own(script):
+    kernel = script.assembled(MESSAGES.partition("ptxas info    : Compile time")[0])
+    assert script.mosaic_launch(MODULE, kernel) == {
+        "kernel": "paged",
+        "grid": [1, 64, 32],
+        "threads": 384,
+        "registers": 96,
+        "spilled": 0,
+        "shared": 166976,
+    }
+
+
+def test_kernels_that_spill_are_named(script):
+    kernel = {"kernel": "fusion_2", "spilled": 236}
+    rows = [{"case": "a", "kernels": [kernel]}, {"case": "b", "refused": "bias"}]
+    assert list(script.spills(rows)) == ["fusion_2 spills 236 bytes: a"]
+    kernel["spilled"] = 0
+    assert not list(script.spills(rows))
 
 
 @pytest.mark.skipif(
