@@ -25,7 +25,7 @@ from pallas_kernels.launch import (
 )
 from pallas_kernels.soft_cap import soft_cap
 
-VMEM = 2**23  # bytes of x and w that a TPU program holds
+VMEM = 2**23  # bytes of x and w that a TPU program holds, four times with copies and masks
 
 
 class Tile(NamedTuple):
@@ -179,4 +179,5 @@ def _launched(body, at: Tile, arrays, outputs, writes, backend: str, suffix: str
         name="cross_entropy" + suffix,
         warps=8 if at.BN * at.BV > 64 * 64 else 4,
         stages=3,
+        vmem=4 * VMEM,
     )
