@@ -64,7 +64,10 @@ def launch(
     scratch: arrays in VMEM that the steps of a program share; the body receives them last.
     maps: the first `maps` arrays are integers that index maps receive too, after the program ids
     and the step.
+    Raises NotImplementedError for float16 on a TPU, which has no such numbers.
     """
+    if backend == "tpu" and any(x.dtype == jnp.float16 for x in (*arrays, *outputs)):
+        raise NotImplementedError(f"{name}: a TPU computes in bfloat16 and float32, not in float16")
     target, _, interpreted = backend.partition("_")
     on_tpu, free = target == "tpu", grid
     axes = ("parallel",) * len(grid)

@@ -79,6 +79,8 @@ def launch_rows(
         raise NotImplementedError(f"{name} holds rows of at most {WIDEST} elements, not {D}")
     if 0 in (N, D):
         return [jnp.zeros(x.shape, x.dtype) for x in outputs] + [jnp.zeros(D)] * sums
+    if backend.startswith("tpu"):  # Mosaic spreads a row over others if its numbers have 32 bits
+        arrays = [x if x.shape[0] == N else x.astype(jnp.float32) for x in arrays]
     R, L = _rows_and_blocks(N, W, sums, backend)
     programs = ceil_div(N, R * L)
     every = (*arrays, *outputs)

@@ -26,7 +26,7 @@ from pallas_kernels.launch import (
 )
 from pallas_kernels.soft_cap import soft_cap
 
-VMEM = 2**23  # bytes of x and w that a TPU program holds
+VMEM = 2**23  # bytes of x and w that a TPU program holds, four times with copies and masks
 
 
 class Tile(NamedTuple):
@@ -166,6 +166,7 @@ def _launched(x, w, labels, options: Options, backend: str, logits: bool):
         name="cross_entropy",
         warps=8 if at.BN * at.BV > 64 * 64 else 4,
         stages=3,
+        vmem=4 * VMEM,
     )
     highest, mass, picked, total = (part[:, 0] for part in (highest, mass, picked, total))
     top = jnp.max(highest, 0, keepdims=True)

@@ -10,7 +10,6 @@ NotImplementedError, is listed with the reason. Exits with 1 if a case does not 
 """
 
 import argparse
-import functools
 import json
 import os
 import re
@@ -20,14 +19,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import jax
 import numpy as np
 import target
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pallas_kernels import operations
 from pallas_kernels.operation import Case, Operation
-from pallas_kernels.proof import with_gradients
 
 TARGETS = ("triton", "triton_v1", "mosaic")
 LAUNCH = re.compile(
@@ -54,10 +50,10 @@ def main() -> int:
     parser.add_argument("--json", type=Path, default=Path("runs/gpu-check.json"))
     parser.add_argument("--only", default="", help="text in the names of the checked operations")
     arguments = parser.parse_args()
-    mesh = Mesh(np.array(target.h200(1)), ("_",))
+    (device,) = target.h200(1)
     checks = [
         {"operation": name, "implementation": implementation, "case": case.name}
-        | check(operation, case, implementation, mesh)
+        | check(operation, case, implementation, device)
         for name, operation in operations().items()
         if arguments.only in name
         for implementation in TARGETS
@@ -75,12 +71,12 @@ def main() -> int:
     return 1 if failed or not compiled else 0
 
 
-def check(operation: Operation, case: Case, implementation: str, mesh: Mesh) -> dict:
+def check(operation: Operation, case: Case, implementation: str, device) -> dict:
     """Kernels of the compiled case, why it is refused, or its error; printed as they come."""
     print(f"\n{implementation}: {operation.run.__name__}, {case.name}")
     with tempfile.TemporaryDirectory() as folder:
         try:
-            compile_case(operation, case, implementation, mesh, folder)
+            compile_case(operation, case, implementation, device, folder)
         except NotImplementedError as error:
             print(f"  refused: {error}", flush=True)
             return {"refused": str(error)}
@@ -96,21 +92,11 @@ def check(operation: Operation, case: Case, implementation: str, mesh: Mesh) -> 
     return {"kernels": kernels}
 
 
-def compile_case(operation: Operation, case: Case, implementation: str, mesh: Mesh, folder: str):
+def compile_case(operation: Operation, case: Case, implementation: str, device, folder: str):
     """Compiles value and gradients of a case; XLA and Mosaic dump its kernels to the folder."""
     os.environ["MOSAIC_GPU_DUMP_TO"] = folder
-    run = functools.partial(operation.run, implementation=implementation)
-
-    def call(arguments, cotangents):
-        return with_gradients(run, operation, case, arguments, lambda _: cotangents)[:2]
-
-    place = NamedSharding(mesh, PartitionSpec())
-    placed = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)
-    arguments = jax.eval_shape(lambda: case.arguments(jax.random.key(0)))
-    results = jax.eval_shape(functools.partial(operation.reference, **case.options), *arguments)
-    with jax.set_mesh(mesh):
-        lowered = jax.jit(call).lower(*jax.tree.map(placed, (arguments, results)))
-        lowered.compile(compiler_options={"xla_dump_to": folder, "xla_dump_emitter_re": "ptx"})
+    lowered = target.lowered(operation, case, implementation, device)
+    lowered.compile(compiler_options={"xla_dump_to": folder, "xla_dump_emitter_re": "ptx"})
 
 
 def spills(checks: list[dict]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What `make gpu-check` reads from its compilers' output, on a machine without them."""
+"""What `make gpu-check` and `make tpu-check` do on a machine without their compilers."""
 
 import importlib.util
 import sys
@@ -96,3 +96,11 @@ def test_without_the_compiler_it_ends_in_one_line(script, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["kernels.py"])
     with pytest.raises(SystemExit, match="^XLA's compiler for CUDA is not installed; `make h200`"):
         script.main()
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is not None, reason="the compiler is installed"
+)
+def test_without_the_compiler_for_tpu_it_ends_in_one_line(script):
+    with pytest.raises(SystemExit, match="^XLA's compiler for TPU is not installed; `make tpu-"):
+        script.target.tpu()
