@@ -14,7 +14,7 @@ from panorax.core.step import evaluated, scan_steps
 from panorax.core.study import family
 from panorax.rl.environments.environment import Environments
 from panorax.rl.policies import actions
-from panorax.rl.rollout import first_episodes
+from panorax.rl.rollout import Act, first_episodes
 
 
 def train_seed(system: System, run: Run, key: jax.Array):
@@ -58,7 +58,9 @@ def learning_curves(
     mean return of uniformly random actions in `envs`.
     """
     key_random, key_seeds = jax.random.split(key)
-    baseline, _ = jax.jit(lambda key: first_episodes(_random(envs), envs, (), key))(key_random)
+    baseline, _ = jax.jit(lambda key: first_episodes(random_actions(envs), envs, (), key))(
+        key_random
+    )
     train = jax.jit(jax.vmap(lambda key: train_seed(system, run, key)[1:]))
     curves, evaluation = jax.device_get(train(jax.random.split(key_seeds, seeds)))
     returns = evaluation["eval_return"]
@@ -71,7 +73,8 @@ def learning_curves(
     return Result(metrics, {"learning_curves.png": figure})
 
 
-def _random(envs: Environments) -> Callable:
+def random_actions(envs: Environments) -> Act:
+    """The policy that samples uniformly among the legal actions or within the Box."""
     return lambda memory, observation, first, key: (
         memory,
         actions.uniform(envs.actions, observation, envs.n, key),

@@ -1,0 +1,44 @@
+"""SAC on Pendulum: twin critics, automatic temperature, fewer steps than a tenth of PPO's.
+
+Papers: Haarnoja et al. 2018 (arXiv:1812.05905), Haarnoja et al. 2018 (arXiv:1801.01290).
+Command: panorax run rl/sac
+"""
+
+from panorax.core.config import Run
+from panorax.core.optim import AdamW
+from panorax.rl.environments.probes import Config as Probe
+from panorax.rl.sac import Config
+from panorax.rl.torsos.mlp import Config as Layers
+
+CLAIMS = ()
+ORACLE = (
+    "torch: losses and gradients; quadrature: log-probabilities; gymnasium: dynamics; "
+    "probe environments with known values"
+)
+
+
+def get_config() -> Config:
+    return Config(
+        actor=Layers((64, 64)),
+        critic=Layers((64, 64)),
+        optim=AdamW(peak_lr=1e-3, schedule="constant", b2=0.999, clip=1e6),
+        run=Run(steps=3000, chunk=50),
+        batch=128,
+        eval_episodes=2000,
+    )
+
+
+def smoke() -> Config:
+    return Config(
+        environment=Probe("continuous"),
+        actor=Layers((8,)),
+        critic=Layers((8,)),
+        run=Run(steps=4, chunk=2),
+        n_envs=4,
+        updates=2,
+        batch=8,
+        capacity=64,
+        random_steps=8,
+        eval_episodes=4,
+        seeds=0,
+    )
