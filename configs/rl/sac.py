@@ -4,13 +4,42 @@ Papers: Haarnoja et al. 2018 (arXiv:1812.05905), Haarnoja et al. 2018 (arXiv:180
 Command: panorax run rl/sac
 """
 
+from panorax.core.claims import Claim
 from panorax.core.config import Run
 from panorax.core.optim import AdamW
 from panorax.rl.environments.probes import Config as Probe
 from panorax.rl.sac import Config
 from panorax.rl.torsos.mlp import Config as Layers
 
-CLAIMS = ()
+UPRIGHT = (
+    "Panorax: SAC swings the pendulum up and balances it: a mean return of at least "
+    "-150 over 2,000 episodes"
+)
+CLAIMS = (
+    Claim("eval_return", ">=", -150.0, UPRIGHT),
+    Claim("min_eval_return_over_5_seeds", ">=", -150.0, f"{UPRIGHT}; for each of 5 seeds"),
+    Claim("mean_eval_return_over_5_seeds", ">=", -150.0, f"{UPRIGHT}; mean of 5 seeds"),
+    Claim(
+        "environment_steps",
+        "<=",
+        61_440,
+        "Panorax: SAC takes at most a tenth of the environment steps of rl/ppo_pendulum",
+    ),
+    Claim(
+        "eval_entropy",
+        ">=",
+        -1.2,
+        "Haarnoja et al. 2018: the temperature holds the entropy at its target, here -1 nat; "
+        "the entropy on the replay is at least -1.2",
+    ),
+    Claim(
+        "eval_entropy",
+        "<=",
+        -0.8,
+        "Haarnoja et al. 2018: the temperature holds the entropy at its target, here -1 nat; "
+        "the entropy on the replay is at most -0.8",
+    ),
+)
 ORACLE = (
     "torch: losses and gradients; quadrature: log-probabilities; gymnasium: dynamics; "
     "probe environments with known values"

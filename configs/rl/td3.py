@@ -4,13 +4,28 @@ Papers: Fujimoto et al. 2018 (arXiv:1802.09477), Lillicrap et al. 2015 (arXiv:15
 Command: panorax run rl/td3
 """
 
+from panorax.core.claims import Claim
 from panorax.core.config import Run
 from panorax.core.optim import AdamW
 from panorax.rl.environments.probes import Config as Probe
 from panorax.rl.td3 import Config
 from panorax.rl.torsos.mlp import Config as Layers
 
-CLAIMS = ()
+UPRIGHT = (
+    "Panorax: TD3 swings the pendulum up and balances it: a mean return of at least "
+    "-150 over 2,000 episodes"
+)
+CLAIMS = (
+    Claim("eval_return", ">=", -150.0, UPRIGHT),
+    Claim("min_eval_return_over_5_seeds", ">=", -150.0, f"{UPRIGHT}; for each of 5 seeds"),
+    Claim("mean_eval_return_over_5_seeds", ">=", -150.0, f"{UPRIGHT}; mean of 5 seeds"),
+    Claim(
+        "environment_steps",
+        "<=",
+        61_440,
+        "Panorax: TD3 takes at most a tenth of the environment steps of rl/ppo_pendulum",
+    ),
+)
 ORACLE = "torch: losses and gradients; gymnasium: dynamics; probe environments with known values"
 
 
