@@ -15,7 +15,7 @@ from panorax.core.step import evaluated, scan_steps
 from panorax.core.study import family, joined
 from panorax.rl.environments.environment import Environments
 from panorax.rl.policies import actions
-from panorax.rl.rollout import first_episodes
+from panorax.rl.rollout import Act, first_episodes
 
 
 def train_seed(system: System, run: Run, key: jax.Array):
@@ -100,7 +100,9 @@ def learning_curves(
     return of uniformly random actions in `envs`, and those of `measure`.
     """
     key_random, key_seeds = jax.random.split(key)
-    baseline, _ = jax.jit(lambda key: first_episodes(_random(envs), envs, (), key))(key_random)
+    baseline, _ = jax.jit(lambda key: first_episodes(random_actions(envs), envs, (), key))(
+        key_random
+    )
     curves, evaluation = train_seeds(system, run, jax.random.split(key_seeds, seeds))
     returns = evaluation["eval_return"]
     random_return = float(jnp.mean(baseline))
@@ -111,7 +113,8 @@ def learning_curves(
     return joined([Result(metrics, {"learning_curves.png": figure}), measure(curves)])
 
 
-def _random(envs: Environments) -> Callable:
+def random_actions(envs: Environments) -> Act:
+    """The policy that samples uniformly among the legal actions or within the Box."""
     return lambda memory, observation, first, key: (
         memory,
         actions.uniform(envs.actions, observation, envs.n, key),
