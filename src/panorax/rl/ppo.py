@@ -35,6 +35,7 @@ from panorax.rl import moments
 from panorax.rl.environments import from_gymnasium, from_gymnax, from_pgx, probes
 from panorax.rl.environments.environment import Environments, Observation
 from panorax.rl.episodes import metrics as episode_metrics
+from panorax.rl.play import SHOWN, player
 from panorax.rl.policies import gru, mlp
 from panorax.rl.policies.policy import Policy
 from panorax.rl.rollout import Running, Trajectory, first_episodes, rollout, sequences, start
@@ -266,6 +267,11 @@ def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> Syste
             core_spec.init(policy.spec, key_params), tx, Extra(running, moments.initial(envs.shape))
         )
 
+    def greedy(state):
+        observed = state.extra.observed
+        return actor(lambda pi, key: pi.mode(), state.params, observed, policy, cfg)
+
+    shown = make(cfg.environment, SHOWN)
     ppo = System(
         spec=policy.spec,
         init_state=init_state,
@@ -274,6 +280,7 @@ def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> Syste
         extra_axes=Extra(running=("batch",), observed=None),
         per_step={"environment_steps": cfg.n_envs * cfg.length},
         on_host=envs.on_host,
+        play=player(greedy, shown, policy.empty_memory),
     )
     if cfg.seeds == 0:
         return ppo

@@ -13,6 +13,7 @@ from panorax.core.state import Result, System
 from panorax.core.step import evaluated, scan_steps
 from panorax.core.study import family
 from panorax.rl.environments.environment import Environments
+from panorax.rl.play import draw_frames
 from panorax.rl.policies import actions
 from panorax.rl.rollout import first_episodes
 
@@ -37,7 +38,7 @@ def train_seed(system: System, run: Run, key: jax.Array):
 
 
 def report_of(system: System, run: Run, seeds: int, envs: Environments) -> Callable:
-    """The report of a system that trains `seeds` seeds in parallel, on any final state.
+    """The report of a system that trains `seeds` seeds in parallel, and shows an episode.
 
     Raises UserError for environments on the host, which cannot be vmapped over seeds.
     """
@@ -46,7 +47,16 @@ def report_of(system: System, run: Run, seeds: int, envs: Environments) -> Calla
             f"these environments run on the host, and the report cannot train {seeds} seeds of "
             "them in parallel: add --seeds 0"
         )
-    return lambda state, key: learning_curves(system, run, seeds, envs, key)
+
+    def report(state, key):
+        key_curves, key_play = jax.random.split(key)
+        result = learning_curves(system, run, seeds, envs, key_curves)
+        episode = system.play(state, key_play)[0]
+        if episode.frames:
+            result.figures["episode.png"] = draw_frames(episode)
+        return result
+
+    return report
 
 
 def learning_curves(
