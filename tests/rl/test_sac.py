@@ -10,7 +10,6 @@ import pytest
 from panorax.core.config import Run
 from panorax.core.errors import UserError
 from panorax.core.optim import AdamW
-from panorax.core.state import Result, State
 from panorax.core.step import scan_steps
 from panorax.rl import actor_critic, sac
 from panorax.rl.environments import from_gymnax, probes
@@ -95,14 +94,11 @@ def test_options_that_cannot_work_are_refused(changes, words):
 
 
 def test_the_report_counts_random_steps_among_the_environment_steps(monkeypatch):
-    monkeypatch.setattr(
-        actor_critic, "report_of", lambda *args: lambda state, key: Result({"from_seeds": 1.0})
-    )
+    count = lambda system, run, seeds, envs, measure: measure
+    monkeypatch.setattr(actor_critic, "report_of", count)
     cfg = dataclasses.replace(BASE, seeds=2, environment=probes.Config("continuous"))
-    state = State({"policy": {"actor": None}}, (), (), 0)
-    result = sac.system(cfg).report(state, KEY)
-    assert result.metrics == {"from_seeds": 1.0, "environment_steps": 64 + 8 * 100}
-    assert result.figures == {}
+    result = sac.system(cfg).report(None)
+    assert result.metrics == {"environment_steps": 64 + 8 * 100}
 
 
 def test_the_random_steps_fill_the_replay_with_uniform_actions():

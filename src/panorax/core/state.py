@@ -40,6 +40,16 @@ class Result:
     """figures by file name: a str is written as text, a matplotlib Figure as a picture"""
 
 
+@dataclass(frozen=True)
+class Episode:
+    """An episode of an agent, to be looked at."""
+
+    lines: list[str]
+    """text, a line for each step and one for the end"""
+    frames: list[Any] | None
+    """RGB images (Y, X, 3), uint8, the first before the first step; None if it cannot be drawn"""
+
+
 def nothing_held_out() -> tuple:
     """One empty held-out batch, for a system that makes its own data."""
     return ((),)
@@ -86,5 +96,7 @@ class System:
     """amounts that one step consumes, such as {"tokens": 2048}; a plan prints them per second"""
     on_host: bool = False
     """true if a step leaves the compiled program, which then runs on one device"""
+    play: Callable[[State, jax.Array], list[Episode]] | None = None
+    """play(state, key) -> episodes of an agent, called on the host; None if it acts nowhere"""
     footprint: Callable[[], dict[str, float]] = dict
     """footprint() -> bytes by name that inference needs, such as a row of a cache"""

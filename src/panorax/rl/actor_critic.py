@@ -29,13 +29,12 @@ from panorax.core.layout import split_batch
 from panorax.core.optim import AdamW, Optimizer, optimizer
 from panorax.core.ranges import Count, DecayRate, PositiveShare, Whole, checked
 from panorax.core.state import Result, State, System
-from panorax.core.study import joined
 from panorax.nets.mlp import dense, dense_spec, fan_in
 from panorax.rl import replay
 from panorax.rl.environments import from_gymnasium, from_gymnax, probes
 from panorax.rl.environments.environment import Box, Environments, Space
 from panorax.rl.episodes import metrics as episode_metrics
-from panorax.rl.filmstrips import filmstrip
+from panorax.rl.play import SHOWN, player
 from panorax.rl.replay import Replay
 from panorax.rl.rollout import Act, Running, rollout, start
 from panorax.rl.seeds import random_actions, report_of
@@ -321,14 +320,11 @@ def system_of(
         ),
         per_step={"environment_steps": cfg.collected},
         on_host=envs.on_host,
+        play=player(best, make(cfg.environment, SHOWN)),
     )
     if cfg.seeds == 0:
         return method
-    curves = report_of(method, cfg.run, cfg.seeds, held_out)
     steps = cfg.collected * (cfg.rollouts_before + cfg.run.steps)
-
-    def report(state, key):
-        shown = filmstrip(best(state), make(cfg.environment, 1), (), key)
-        return joined([curves(state, key), Result({"environment_steps": float(steps)}, shown)])
-
+    count = lambda curves: Result({"environment_steps": float(steps)})
+    report = report_of(method, cfg.run, cfg.seeds, held_out, count)
     return dataclasses.replace(method, report=report)

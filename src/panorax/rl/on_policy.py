@@ -26,9 +26,11 @@ from panorax.rl import moments
 from panorax.rl.environments import from_gymnasium, from_gymnax, from_pgx, probes
 from panorax.rl.environments.environment import Environments, Observation
 from panorax.rl.episodes import metrics as episode_metrics
+from panorax.rl.evaluation import evaluated_episodes
+from panorax.rl.play import SHOWN, player
 from panorax.rl.policies import gru, mlp
 from panorax.rl.policies.policy import Policy
-from panorax.rl.rollout import Running, Trajectory, first_episodes, rollout, start
+from panorax.rl.rollout import Running, Trajectory, rollout, start
 from panorax.rl.seeds import no_measures, report_of
 
 UNITS = {"return": "sum of rewards", "length": "steps"}
@@ -246,11 +248,15 @@ def minibatch_updates(
     return params, opt, jax.tree.map(jnp.mean, metrics)
 
 
+def best(state: State, policy: Policy, cfg: Acting):
+    """The mode of the policy of `state` as an `Act` function."""
+    return actor(lambda pi, key: pi.mode(), state.params, state.extra.observed, policy, cfg)
+
+
 def evaluate(state: State, batch, key, policy: Policy, envs: Environments, cfg: Acting):
     """Mean undiscounted return and length of `envs.n` episodes under the mode of the policy."""
-    act = actor(lambda pi, key: pi.mode(), state.params, state.extra.observed, policy, cfg)
-    returns, lengths = first_episodes(act, envs, policy.empty_memory(envs.n), key)
-    return {"eval_return": (jnp.sum(returns), envs.n), "eval_length": (jnp.sum(lengths), envs.n)}
+    memory = policy.empty_memory(envs.n)
+    return evaluated_episodes(best(state, policy, cfg), envs, memory, key)
 
 
 def parts(cfg: Acting) -> tuple[Environments, Environments, Policy]:
@@ -289,6 +295,7 @@ def system_of(
         extra = Extra(running, moments.initial(envs.shape))
         return State(params, init_opt(params), extra, jnp.int32(0))
 
+    shown = module_of(cfg.environment).environments(cfg.environment, SHOWN)
     system = System(
         spec=policy.spec,
         init_state=init_state,
@@ -297,6 +304,7 @@ def system_of(
         extra_axes=Extra(running=("batch",), observed=None),
         per_step={"environment_steps": cfg.n_envs * length},
         on_host=envs.on_host,
+        play=player(functools.partial(best, policy=policy, cfg=cfg), shown, policy.empty_memory),
     )
     if cfg.seeds == 0:
         return system

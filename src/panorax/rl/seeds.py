@@ -14,6 +14,7 @@ from panorax.core.state import Result, System
 from panorax.core.step import evaluated, scan_steps
 from panorax.core.study import family, joined
 from panorax.rl.environments.environment import Environments
+from panorax.rl.play import draw_frames
 from panorax.rl.policies import actions
 from panorax.rl.rollout import Act, first_episodes
 
@@ -73,7 +74,7 @@ def report_of(
     envs: Environments,
     measure: Callable[[Curves], Result] = no_measures,
 ) -> Callable:
-    """The report of a system that trains `seeds` seeds in parallel, on any final state.
+    """The report of a system that trains `seeds` seeds in parallel, and shows an episode.
 
     measure: further metrics and figures of the learning curves.
     Raises UserError for environments on the host, which cannot be vmapped over seeds.
@@ -83,7 +84,15 @@ def report_of(
             f"these environments run on the host, and the report cannot train {seeds} seeds of "
             "them in parallel: add --seeds 0"
         )
-    return lambda state, key: learning_curves(system, run, seeds, envs, key, measure)
+
+    def report(state, key):
+        key_curves, key_play = jax.random.split(key)
+        curves = learning_curves(system, run, seeds, envs, key_curves, measure)
+        episode = system.play(state, key_play)[0]
+        shown = {"episode.png": draw_frames(episode)} if episode.frames else {}
+        return joined([curves, Result({}, shown)])
+
+    return report
 
 
 def learning_curves(

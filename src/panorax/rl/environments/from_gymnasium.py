@@ -16,6 +16,7 @@ import numpy as np
 from jax.experimental import io_callback
 
 from panorax.core.errors import UserError
+from panorax.rl.environments import pictures
 from panorax.rl.environments.environment import (
     Box,
     Discrete,
@@ -70,7 +71,8 @@ def environments(cfg: Config, n: int) -> Environments:
         return time + 1, observation, after
 
     actions = Box((-1.0,) * len(inner.low), (1.0,) * len(inner.low)) if bounded else inner
-    return Environments(n, reset, step, shape, actions, int(limit), on_host=True)
+    picture = pictures.picture_of(cfg.name, shape)
+    return Environments(n, reset, step, shape, actions, int(limit), on_host=True, picture=picture)
 
 
 def _gymnasium():

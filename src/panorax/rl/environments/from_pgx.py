@@ -7,6 +7,7 @@ from panorax.core.errors import UserError
 from panorax.core.names import nearest
 from panorax.core.ranges import Count, checked
 from panorax.ops.distributions import Categorical, masked
+from panorax.rl.environments import pictures
 from panorax.rl.environments.environment import (
     Discrete,
     Environment,
@@ -76,10 +77,10 @@ def make(cfg: Config) -> Environment:
         state, reward = others_move(key_others, state, state.rewards[0])
         return state, Step(observe(state), reward, state.terminated, state.truncated)
 
-    return time_limit(
-        Environment(reset, step, game.observation_shape, Discrete(game.num_actions), cfg.max_steps),
-        cfg.max_steps,
-    )
+    shape = game.observation_shape
+    actions, picture = Discrete(game.num_actions), pictures.picture_of(cfg.name, shape)
+    env = Environment(reset, step, shape, actions, cfg.max_steps, picture)
+    return time_limit(env, cfg.max_steps)
 
 
 def _pgx():
