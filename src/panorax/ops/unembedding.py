@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from pallas_kernels import cross_entropy as kernels
 from panorax.core import struct
-from panorax.core.layout import by_rows
+from panorax.core.layout import BATCH_AXES, TENSOR_AXES, by_rows, by_shards
 from panorax.core.step import axes_of, copies
 from panorax.ops.attention import soft_cap
 from panorax.ops.dot import dot
@@ -58,7 +58,7 @@ def linear_cross_entropy(
     """Cross entropy of softmax(x w); above V = 4 D, without all logits at once.
 
     The arguments are those of `pallas_kernels.cross_entropy.linear_cross_entropy`. On a mesh every
-    device computes the losses of its own rows.
+    device computes the losses of its own rows, and with a kernel those of its share of the tokens.
     """
 
     def loss(label, x, w):
@@ -73,4 +73,8 @@ def linear_cross_entropy(
             implementation=implementation,
         )
 
-    return by_rows(loss, (label, x), copies(w, axes_of(x)))
+    def of_rows(label, x, w):
+        return by_rows(loss, (label, x), copies(w, axes_of(x)))
+
+    split = (BATCH_AXES, TENSOR_AXES)[: label.ndim]
+    return by_shards(of_rows, (label, x, w), (split, split, ()), implementation)
