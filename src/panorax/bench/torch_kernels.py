@@ -89,7 +89,10 @@ def torch_kernel(setting: dict, folder: Path):
 
     started = time.perf_counter()
     work()
-    return {"compile_seconds": time.perf_counter() - started, "version": torch.__version__}, work
+    version = torch.__version__
+    if DEVICE == "cuda":
+        version += f", cuDNN {torch.backends.cudnn.version()}"
+    return {"compile_seconds": time.perf_counter() - started, "version": version}, work
 
 
 def _tensor(x: jax.Array | None) -> torch.Tensor | None:

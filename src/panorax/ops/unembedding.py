@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from pallas_kernels import cross_entropy as kernels
 from panorax.core import struct
-from panorax.core.layout import sum_over_rows
+from panorax.core.layout import BATCH_AXES, TENSOR_AXES, by_shards, sum_over_rows
 from panorax.core.step import axes_of, copies
 from panorax.ops.attention import soft_cap
 from panorax.ops.dot import dot
@@ -39,20 +39,27 @@ def cross_entropy_sum(
     logits: Float[Array, "*batch V"] | Unembedding,
     label: Int[Array, "*batch"],
     weight: Float[Array, "*batch"] | None = None,
+    implementation: str | None = None,
 ) -> Float[Array, ""]:
     """Sum of -weight log softmax(logits)[label], in nats and float32; every weight is 1 if None.
 
-    The gradients of an Unembedding are computed with its loss (`pallas_kernels.cross_entropy`). On
-    a mesh every device computes those of its own rows.
+    The gradients of an Unembedding are computed with its loss (`pallas_kernels.cross_entropy`,
+    which documents `implementation`). On a mesh every device computes those of its own rows, and
+    with a kernel those of its share of the tokens.
     """
     if not isinstance(logits, Unembedding):
         loss = cross_entropy(logits, label)
         return jnp.sum(loss if weight is None else loss * weight)
 
     def of_rows(x, label, weight, w):
-        options = {"ignore": None, "cap": logits.cap}
+        options = {"ignore": None, "cap": logits.cap, "implementation": implementation}
         return kernels.linear_cross_entropy_sum(x, w, label, weight, **options)
 
-    arrays = (logits.x, label, weight, logits.w)
-    *rows, w = copies(arrays, axes_of(arrays))
-    return sum_over_rows(of_rows, rows, w)
+    def of_device(*arrays):
+        *rows, w = copies(arrays, axes_of(arrays))
+        return sum_over_rows(of_rows, rows, w).reshape((1,) * label.ndim)
+
+    weight = jnp.ones(label.shape) if weight is None else weight
+    split = (BATCH_AXES, TENSOR_AXES)[: label.ndim]
+    arrays, splits = (logits.x, label, weight, logits.w), (split, split, split, ())
+    return jnp.sum(by_shards(of_device, arrays, splits, implementation))
