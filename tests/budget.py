@@ -38,6 +38,7 @@ LARGER = {
     "theory/flat_minima": 12.0,
     "theory/information_bottleneck": 12.0,
     "theory/manifold": 12.0,
+    "rl/q_learning": 15.0,  # compiles a program for each family of learning rules
     "hardware/flash_attention_kernel": 15.0,
     "hardware/grouped_matmul_kernel": 10.0,
     "hardware/roofline": 10.0,
