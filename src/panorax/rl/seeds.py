@@ -54,8 +54,8 @@ def learning_curves(
 ) -> Result:
     """Trains `seeds` seeds in parallel and draws their learning curves.
 
-    The metrics are the smallest and the mean evaluated return over seeds, and `random_return`, the
-    mean return of uniformly random actions in `envs`.
+    The metrics are the smallest and the mean evaluated return over seeds, the standard error of
+    this mean, and `random_return`, the mean return of uniformly random actions in `envs`.
     """
     key_random, key_seeds = jax.random.split(key)
     baseline, _ = jax.jit(lambda key: first_episodes(_random(envs), envs, (), key))(key_random)
@@ -66,6 +66,9 @@ def learning_curves(
     metrics = {"random_return": random_return}
     metrics |= family("min_eval_return_over_{}_seeds", {seeds: returns.min()})
     metrics |= family("mean_eval_return_over_{}_seeds", {seeds: returns.mean()})
+    if seeds > 1:
+        error = returns.std(ddof=1) / seeds**0.5
+        metrics |= family("standard_error_over_{}_seeds", {seeds: error})
     per_step = system.per_step["environment_steps"]
     figure = draw_curves(curves["return"], run, per_step, random_return)
     return Result(metrics, {"learning_curves.png": figure})

@@ -1,0 +1,39 @@
+"""DQN on Acrobot: a sparse reward of -1 per step until the tip of two links is high enough.
+
+Papers: Mnih et al. 2015 (doi:10.1038/nature14236), van Hasselt et al. 2016 (arXiv:1509.06461).
+Command: panorax run rl/dqn_acrobot
+"""
+
+from panorax.core.config import Run
+from panorax.core.optim import AdamW
+from panorax.rl.dqn import Config
+from panorax.rl.environments.from_gymnax import Config as Gymnax
+
+CLAIMS = ()
+ORACLE = (
+    "numpy: TD targets and losses of rlax (Q-learning, double, categorical); "
+    "probe environments with known values"
+)
+
+
+def get_config() -> Config:
+    return Config(
+        environment=Gymnax("Acrobot-v1"),
+        optim=AdamW(peak_lr=1e-3, schedule="linear", b2=0.999, clip=10.0),
+        run=Run(steps=25_000, chunk=250),
+        n_step=3,
+        double=True,
+        target_every=200,
+    )
+
+
+def smoke() -> Config:
+    return Config(
+        n_envs=4,
+        capacity=64,
+        batch=8,
+        random_steps=16,
+        eval_episodes=4,
+        seeds=2,
+        run=Run(steps=4, chunk=2),
+    )

@@ -1,0 +1,29 @@
+"""PQN on CartPole: Q-learning without replay and target network, by layer normalisation.
+
+Paper: Gallici et al. 2024 (arXiv:2407.04811).
+Command: panorax run rl/pqn
+"""
+
+from panorax.core.config import Run
+from panorax.rl.pqn import Config
+
+CLAIMS = ()
+ORACLE = (
+    "numpy: lambda-returns by their definition, and the loss; probe environments with known values"
+)
+
+
+def get_config() -> Config:
+    return Config()
+
+
+def smoke() -> Config:
+    return Config(
+        n_envs=4,
+        length=8,
+        epochs=1,
+        minibatches=2,
+        eval_episodes=4,
+        seeds=2,
+        run=Run(steps=4, chunk=2),
+    )
