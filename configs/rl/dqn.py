@@ -18,7 +18,8 @@ ORACLE = (
 def get_config() -> Config:
     return Config(
         optim=AdamW(peak_lr=1e-3, schedule="linear", b2=0.999, clip=10.0),
-        run=Run(steps=25_000, chunk=250),
+        run=Run(steps=25_000, chunk=250, eval_every=2500),
+        capacity=100_000,
         n_step=3,
         double=True,
         target_every=200,

@@ -5,6 +5,7 @@ Command: panorax run rl/pqn
 """
 
 from panorax.core.config import Run
+from panorax.core.optim import AdamW
 from panorax.rl.pqn import Config
 
 CLAIMS = ()
@@ -14,7 +15,7 @@ ORACLE = (
 
 
 def get_config() -> Config:
-    return Config()
+    return Config(optim=AdamW(peak_lr=3e-4, schedule="linear", b2=0.999, clip=10.0))
 
 
 def smoke() -> Config:
