@@ -1,4 +1,4 @@
-"""DQN on CartPole without its parts: replay, target network, double Q-learning; ten seeds each.
+"""DQN on CartPole without replay, target network, double Q-learning, layer norm; ten seeds each.
 
 Papers: Mnih et al. 2015 (doi:10.1038/nature14236), van Hasselt et al. 2016 (arXiv:1509.06461).
 Command: panorax run rl/dqn_ablations
@@ -7,6 +7,7 @@ Command: panorax run rl/dqn_ablations
 from panorax.core.config import Run
 from panorax.core.optim import AdamW
 from panorax.rl.dqn import Config
+from panorax.rl.torsos.mlp import Config as MLP
 
 CLAIMS = ()
 ORACLE = (
@@ -19,12 +20,14 @@ def get_config() -> Config:
     return Config(
         optim=AdamW(peak_lr=1e-3, schedule="linear", b2=0.999, clip=10.0),
         run=Run(steps=25_000, chunk=250, eval_every=2500),
-        capacity=100_000,
+        torso=MLP((120, 84), layer_norm=True),
+        capacity=50_000,
         n_step=3,
         double=True,
         target_every=200,
+        exploration=0.2,
         seeds=10,
-        without=("replay", "target", "double"),
+        without=("replay", "target", "double", "norm"),
     )
 
 

@@ -8,6 +8,7 @@ from panorax.core.config import Run
 from panorax.core.optim import AdamW
 from panorax.rl.dqn import Config
 from panorax.rl.environments.from_gymnax import Config as Gymnax
+from panorax.rl.torsos.mlp import Config as MLP
 
 CLAIMS = ()
 ORACLE = (
@@ -21,10 +22,12 @@ def get_config() -> Config:
         environment=Gymnax("Acrobot-v1"),
         optim=AdamW(peak_lr=1e-3, schedule="linear", b2=0.999, clip=10.0),
         run=Run(steps=25_000, chunk=250, eval_every=2500),
-        capacity=100_000,
+        torso=MLP((120, 84), layer_norm=True),
+        capacity=50_000,
         n_step=3,
         double=True,
         target_every=200,
+        exploration=0.2,
     )
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from panorax.core.config import Run
+from panorax.core.config import Run, differences
 from panorax.core.errors import UserError
 from panorax.core.optim import AdamW
 from panorax.core.step import scan_steps
@@ -106,6 +106,14 @@ def test_the_target_network_is_copied_every_few_updates():
         same.append(tuple(map(all, pairs)))
     kept, copied = (True, False), (False, True)
     assert same == [kept, kept, copied] * 2
+
+
+def test_a_part_is_removed_alone():
+    cfg = dataclasses.replace(RAINBOW, torso=mlp.Config((16,), layer_norm=True), seeds=3)
+    changed = lambda part: differences(dqn.without(cfg, part), cfg).keys() - {"seeds"}
+    assert changed("replay") == {"capacity"} and changed("double") == {"double"}
+    assert dqn.without(cfg, "replay").capacity == 32  # 4 rollouts of 8 steps, a batch of 32
+    assert changed("target") == {"target-every"} and changed("norm") == {"torso.layer-norm"}
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ class Config:
     """evaluated episodes, each in an environment of its own"""
     seeds: Whole = 5
     """seeds that the final report trains in parallel; 0 disables the report"""
-    without: tuple[Literal["replay", "target", "double"], ...] = ()
+    without: tuple[Literal["replay", "target", "double", "norm"], ...] = ()
     """parts that the report removes, one at a time, and trains the rest on the same seeds"""
 
     def __post_init__(self):
@@ -228,6 +228,7 @@ def without(cfg: Config, part: str) -> Config:
         "replay": {"capacity": rollout * -(-smallest // rollout)},
         "target": {"target_every": 1, "target_rate": 1.0},
         "double": {"double": False},
+        "norm": {"torso": dataclasses.replace(cfg.torso, layer_norm=False)},
     }
     return dataclasses.replace(cfg, seeds=0, without=(), **changes[part])
 
