@@ -15,7 +15,11 @@ ORACLE = (
 
 
 def get_config() -> Config:
-    return Config(optim=AdamW(peak_lr=3e-4, schedule="linear", b2=0.999, clip=10.0))
+    return Config(
+        optim=AdamW(peak_lr=3e-4, schedule="linear", b2=0.999, clip=10.0),
+        run=Run(steps=250, chunk=10, eval_every=50),
+        final_epsilon=0.2,
+    )
 
 
 def smoke() -> Config:
