@@ -21,7 +21,7 @@ def get_config() -> Config:
         optim=AdamW(peak_lr=1e-3, schedule="linear", b2=0.999, clip=10.0),
         run=Run(steps=15_000, chunk=150),
         torso=MLP((120, 84), layer_norm=True),
-        capacity=100_000,
+        capacity=50_000,
         n_step=3,
         double=True,
         target_every=200,
