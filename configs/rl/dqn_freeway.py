@@ -25,7 +25,7 @@ def get_config() -> Config:
         environment=Gymnax("Freeway-MinAtar"),
         torso=Conv(),
         optim=AdamW(peak_lr=5e-4, schedule="linear", b2=0.999, clip=10.0),
-        run=Run(steps=6000, chunk=100, eval_every=1000),
+        run=Run(steps=4000, chunk=100, eval_every=1000),
         n_envs=64,
         length=2,
         updates=2,
