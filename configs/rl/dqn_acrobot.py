@@ -4,13 +4,18 @@ Papers: Mnih et al. 2015 (doi:10.1038/nature14236), van Hasselt et al. 2016 (arX
 Command: panorax run rl/dqn_acrobot
 """
 
+from panorax.core.claims import Claim
 from panorax.core.config import Run
 from panorax.core.optim import AdamW
 from panorax.rl.dqn import Config
 from panorax.rl.environments.from_gymnax import Config as Gymnax
 from panorax.rl.torsos.mlp import Config as MLP
 
-CLAIMS = ()
+CLEANRL = "Huang et al. 2022, CleanRL: DQN in JAX reaches -88.9 on Acrobot-v1"
+CLAIMS = (
+    Claim("mean_eval_return_over_5_seeds", ">=", -88.9, f"{CLEANRL}; here the mean over 5 seeds"),
+    Claim("min_eval_return_over_5_seeds", ">=", -88.9, f"{CLEANRL}; here each of 5 seeds"),
+)
 ORACLE = (
     "numpy: TD targets and losses of rlax (Q-learning, double, categorical); "
     "probe environments with known values"
