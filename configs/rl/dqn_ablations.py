@@ -1,4 +1,4 @@
-"""DQN on CartPole without replay, target network, double Q-learning, layer norm; ten seeds each.
+"""DQN on CartPole without replay, target network or double Q-learning; ten seeds each.
 
 Papers: Mnih et al. 2015 (doi:10.1038/nature14236), van Hasselt et al. 2016 (arXiv:1509.06461).
 Command: panorax run rl/dqn_ablations
@@ -18,16 +18,17 @@ ORACLE = (
 
 def get_config() -> Config:
     return Config(
-        optim=AdamW(peak_lr=1e-3, schedule="linear", b2=0.999, clip=10.0),
+        optim=AdamW(peak_lr=5e-4, schedule="linear", b2=0.999, clip=10.0),
         run=Run(steps=15_000, chunk=150),
         torso=MLP((120, 84), layer_norm=True),
         capacity=50_000,
         n_step=3,
         double=True,
-        target_every=200,
+        target_every=50,
         exploration=0.2,
+        final_epsilon=0.1,
         seeds=10,
-        without=("replay", "target", "double", "norm"),
+        without=("replay", "target", "double"),
     )
 
 
