@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from panorax.rl import actor_critic, sac, td3
+from panorax.rl.environments.environment import Observation
+from panorax.rl.experience import Transition
 from panorax.rl.torsos import mlp
 from panorax.testing.tolerances import LAYER, MODEL
 
@@ -32,8 +34,14 @@ def check(case, loss_fn, params, gradients, monkeypatch, **options):
         return noise
 
     monkeypatch.setattr(jax.random, "normal", normal)
-    fields = ("view", "action", "reward", "next_view", "terminated")
-    batch = actor_critic.Transition(**{name: case[name] for name in fields})
+    batch = Transition(
+        observation=Observation(case["view"]),
+        action=case["action"],
+        reward=case["reward"],
+        terminated=case["terminated"],
+        truncated=np.zeros_like(case["terminated"]),
+        next_observation=Observation(case["next_view"]),
+    )
     loss = lambda params: loss_fn(params, (), batch, jax.random.key(0), **options)[0]
     ours, our_gradients = jax.value_and_grad(loss)(params)
     np.testing.assert_allclose(ours, case["loss"], **LAYER)

@@ -8,7 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from panorax.core import struct
-from panorax.rl.environments.environment import Box, Discrete, Environment, Environments
+from panorax.rl.environments.environment import (
+    Box,
+    Discrete,
+    Environment,
+    Environments,
+    Space,
+)
 
 
 @struct.dataclass
@@ -118,7 +124,7 @@ def sticky_actions(env: Environment, probability: float) -> Environment:
 
     def reset(key):
         state, observation = env.reset(key)
-        return (state, actions_like(env), jnp.bool_(True)), observation
+        return (state, no_action(env.actions), jnp.bool_(True)), observation
 
     def step(key, state, action):
         key_sticky, key_step = jax.random.split(key)
@@ -131,9 +137,8 @@ def sticky_actions(env: Environment, probability: float) -> Environment:
     return dataclasses.replace(env, reset=reset, step=step)
 
 
-def actions_like(env: Environment) -> jax.Array:
-    """An action of zeros, with the shape and dtype of an action of the environment."""
-    space = env.actions
+def no_action(space: Space) -> jax.Array:
+    """Zeros with the shape and dtype of an action of `space`."""
     if isinstance(space, Box):
         return jnp.zeros(len(space.low), jnp.float32)
     return jnp.zeros(() if isinstance(space, Discrete) else len(space.n), jnp.int32)

@@ -1,0 +1,45 @@
+"""DQN on CartPole without replay, target network or double Q-learning; ten seeds each.
+
+Papers: Mnih et al. 2015 (doi:10.1038/nature14236), van Hasselt et al. 2016 (arXiv:1509.06461).
+Command: panorax run rl/dqn_ablations
+"""
+
+from panorax.core.config import Run
+from panorax.core.optim import AdamW
+from panorax.rl.dqn import Config
+from panorax.rl.torsos.mlp import Config as MLP
+
+CLAIMS = ()
+ORACLE = (
+    "numpy: TD targets and losses of rlax (Q-learning, double, categorical); "
+    "probe environments with known values"
+)
+
+
+def get_config() -> Config:
+    return Config(
+        optim=AdamW(peak_lr=5e-4, schedule="linear", b2=0.999, clip=10.0),
+        run=Run(steps=15_000, chunk=150),
+        torso=MLP((120, 84), layer_norm=True),
+        capacity=50_000,
+        n_step=3,
+        double=True,
+        target_every=50,
+        exploration=0.2,
+        final_epsilon=0.1,
+        seeds=10,
+        without=("replay", "target", "double"),
+    )
+
+
+def smoke() -> Config:
+    return Config(
+        n_envs=4,
+        capacity=64,
+        batch=8,
+        random_steps=16,
+        eval_episodes=4,
+        seeds=2,
+        without=("replay", "target"),
+        run=Run(steps=4, chunk=2),
+    )
