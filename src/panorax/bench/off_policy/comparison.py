@@ -46,7 +46,7 @@ class Setting:
     """discount factor [gamma]"""
     polyak: float = 0.005
     """step of target parameters towards the parameters [tau]"""
-    round: Count = 1000
+    round: Count = 500
     """environment steps per round"""
 
 
