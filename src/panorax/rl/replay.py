@@ -45,7 +45,8 @@ def empty(row, capacity: int) -> Replay:
 def add(replay: Replay, rollout) -> Replay:
     """`replay` with the rows of a rollout, leaves (L, N, ...), in place of the oldest.
 
-    Raises ValueError if L does not divide the capacity: a write would wrap around its end.
+    All rollouts of a replay have one length L. Raises ValueError if L does not divide the capacity:
+    a write would wrap around its end.
     """
     L = jax.tree.leaves(rollout)[0].shape[0]
     T = replay.capacity

@@ -167,3 +167,22 @@ def stretch(action, box: Box):
         jnp.array(x).reshape((1,) * (action.ndim - 1) + (-1,)) for x in (box.low, box.high)
     )
     return low + (jnp.clip(action, -1, 1) + 1) / 2 * (high - low)
+
+
+def discrete_values(env: Environment, n: int) -> Environment:
+    """Replaces the action space [-1, 1] by n evenly spaced values, the actions 0 .. n - 1.
+
+    Raises ValueError for another action space.
+    """
+    if env.actions != Box((-1.0,), (1.0,)):
+        raise ValueError(f"only actions in [-1, 1] have {n} values, and these are {env.actions}")
+
+    def step(key, state, action):
+        return env.step(key, state, (2 * action[None] / (n - 1) - 1).astype(jnp.float32))
+
+    return dataclasses.replace(env, step=step, actions=Discrete(n))
+
+
+def nearest_value(x, n: int):
+    """The action 0 .. n - 1 whose value is nearest to x in [-1, 1], int32."""
+    return jnp.round((jnp.clip(x, -1, 1) + 1) / 2 * (n - 1)).astype(jnp.int32)

@@ -1,0 +1,28 @@
+"""CQL on Pendulum with five torques, from transitions of SAC early in its training.
+
+Papers: Kumar et al. 2020 (arXiv:2006.04779), Haarnoja et al. 2018 (arXiv:1812.05905).
+Command: panorax run rl/cql
+"""
+
+from panorax.core.config import Run
+from panorax.rl.cql import Config
+from panorax.rl.offline.agents import Config as Data
+from panorax.rl.torsos.mlp import Config as Layers
+
+CLAIMS = ()
+ORACLE = "numpy: loss and gradient by the formula of DiscreteCQL in d3rlpy"
+
+
+def get_config() -> Config:
+    return Config()
+
+
+def smoke() -> Config:
+    return Config(
+        data=Data("random", episodes=2),
+        torso=Layers((16,)),
+        run=Run(steps=4, chunk=2),
+        batch=8,
+        eval_episodes=4,
+        seeds=0,
+    )

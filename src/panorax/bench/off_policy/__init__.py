@@ -1,0 +1,1 @@
+"""Off-policy reinforcement learning beside other programs."""
