@@ -4,12 +4,21 @@ Papers: Mnih et al. 2015 (doi:10.1038/nature14236), van Hasselt et al. 2016 (arX
 Command: panorax run rl/dqn
 """
 
+from panorax.core.claims import Claim
 from panorax.core.config import Run
 from panorax.core.optim import AdamW
 from panorax.rl.dqn import Config
 from panorax.rl.torsos.mlp import Config as MLP
 
-CLAIMS = ()
+CLEANRL = "Huang et al. 2022, CleanRL: DQN in JAX reaches 498.38 on CartPole-v1"
+CLAIMS = (
+    Claim("eval_return", ">=", 498.0, CLEANRL),
+    Claim("mean_eval_return_over_5_seeds", ">=", 498.0, f"{CLEANRL}; here the mean over 5 seeds"),
+    Claim("min_eval_return_over_5_seeds", ">=", 498.0, f"{CLEANRL}; here each of 5 seeds"),
+    Claim(
+        "eval_overestimation", "<", 5.0, "van Hasselt et al. 2016: double DQN overestimates little"
+    ),
+)
 ORACLE = (
     "numpy: TD targets and losses of rlax (Q-learning, double, categorical); "
     "probe environments with known values"
