@@ -10,6 +10,7 @@ import pytest
 from panorax.core.config import Run
 from panorax.core.errors import UserError
 from panorax.core.optim import AdamW
+from panorax.core.state import State
 from panorax.core.step import scan_steps
 from panorax.engine.loop import Clock
 from panorax.ops.distributions import TanhGaussian

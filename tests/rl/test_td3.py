@@ -14,6 +14,7 @@ from panorax.core.step import scan_steps
 from panorax.engine.loop import Clock
 from panorax.rl import actor_critic, td3
 from panorax.rl.environments import probes
+from panorax.rl.experience import Transition
 from panorax.rl.torsos import mlp
 from panorax.testing.tolerances import NUMBER
 
@@ -71,7 +72,7 @@ def test_the_actor_and_the_targets_are_updated_once_after_every_delay(monkeypatc
         return jax.tree.map(lambda x: x + 1, params), opt, extra, {}
 
     monkeypatch.setattr(td3, "update", update)
-    rows = actor_critic.Transition(*[jnp.arange(3.0)] * 5)
+    rows = Transition(*[jnp.arange(3.0)] * 6)
     zero = {"critics": jnp.float32(0), "policy": jnp.float32(0)}
     txs = {name: name for name in zero}
     cfg = dataclasses.replace(BASE, updates=3, delay=3)
