@@ -4,12 +4,33 @@ Papers: Mnih et al. 2015 (doi:10.1038/nature14236), van Hasselt et al. 2016 (arX
 Command: panorax run rl/dqn_ablations
 """
 
+from panorax.core.claims import Claim
 from panorax.core.config import Run
 from panorax.core.optim import AdamW
 from panorax.rl.dqn import Config
 from panorax.rl.torsos.mlp import Config as MLP
 
-CLAIMS = ()
+MNIH = "Mnih et al. 2015: DQN needs its replay and its target network"
+CLAIMS = (
+    Claim(
+        "mean_eval_return_without_replay",
+        "<",
+        "mean_eval_return_whole",
+        f"{MNIH}; here the return without replay",
+    ),
+    Claim(
+        "mean_eval_return_without_target",
+        "<",
+        "mean_eval_return_whole",
+        f"{MNIH}; here the return without target network",
+    ),
+    Claim(
+        "mean_eval_overestimation_without_double",
+        ">",
+        "mean_eval_overestimation_whole",
+        "van Hasselt et al. 2016: double Q-learning overestimates less",
+    ),
+)
 ORACLE = (
     "numpy: TD targets and losses of rlax (Q-learning, double, categorical); "
     "probe environments with known values"

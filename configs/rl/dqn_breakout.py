@@ -7,13 +7,21 @@ van Hasselt et al. 2016 (arXiv:1509.06461).
 Command: panorax run rl/dqn_breakout
 """
 
+from panorax.core.claims import Claim
 from panorax.core.config import Run
 from panorax.core.optim import AdamW
 from panorax.rl.dqn import Config
 from panorax.rl.environments.from_gymnax import Config as Gymnax
 from panorax.rl.torsos.conv import Config as Conv
 
-CLAIMS = ()
+CLAIMS = (
+    Claim(
+        "mean_eval_return_over_3_seeds",
+        ">",
+        "random_return",
+        "Panorax: DQN breaks more bricks of gymnax's Breakout than random actions",
+    ),
+)
 ORACLE = (
     "numpy: TD targets and losses of rlax (Q-learning, double, categorical); "
     "probe environments with known values"
