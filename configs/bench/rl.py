@@ -5,7 +5,7 @@ Command: panorax bench bench/rl (needs `pip install 'panorax[bench]'`)
 
 import dataclasses
 
-from panorax.bench.off_policy.comparison import Config, Setting
+from panorax.bench.rl.off_policy import Config, Setting
 from panorax.core.claims import Claim
 
 CASES = {

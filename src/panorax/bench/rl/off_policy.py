@@ -14,9 +14,9 @@ from panorax.core.ranges import Count, checked
 
 CONTENDERS = {
     "sac": {
-        "panorax": "panorax.bench.off_policy.panorax_sac:training",
-        "stable-baselines3": "panorax.bench.off_policy.sb3_sac:training",
-        "torch": "panorax.bench.off_policy.torch_sac:training",
+        "panorax": "panorax.bench.rl.panorax_sac:training",
+        "stable-baselines3": "panorax.bench.rl.sb3_sac:training",
+        "torch": "panorax.bench.rl.torch_sac:training",
     },
 }
 """contenders of each method"""

@@ -1,1 +1,0 @@
-"""Off-policy reinforcement learning beside other programs."""
