@@ -28,9 +28,9 @@ CLAIMS = (
     Claim(
         "sac_large_panorax_ratio",
         ">=",
-        1.5,
-        "Panorax: SAC is 1.5 times as fast as stable-baselines3 with two layers of 256 units, where"
-        " matrix products take most of the time",
+        5,
+        "Panorax: SAC is 5 times as fast as stable-baselines3 at its default size, two layers of "
+        "256 units, where matrix products take most of the time",
     ),
 )
 

@@ -56,7 +56,7 @@ class Config:
 
     cases: tuple[tuple[str, Setting], ...]
     """name and setting of each case"""
-    rounds: Count = 3
+    rounds: Count = 5
     """counted rounds"""
 
 
