@@ -217,15 +217,14 @@ def counts(key, cfg: Config) -> Result:
 def maps(key, cfg: Config) -> Result:
     """Draws values and optimal actions of the map without and with slip, and of the maze."""
     slips = {
-        slip: problems.gridworld(MAP, cfg.discount, slip, pit_reward=-1.0)
+        f"slip {slip:g}": problems.gridworld(MAP, cfg.discount, slip, pit_reward=-1.0)
         for slip in (0.0, cfg.slip)
     }
-    solved = {f"slip {slip:g}": solvers.policy_iteration(mdp) for slip, mdp in slips.items()}
     maze = endless(key, cfg)["maze"]
-    solved[f"maze of {cfg.side} x {cfg.side}"] = solvers.policy_iteration(maze)
-    hidden = [mdp.terminal for mdp in (*slips.values(), maze)]
+    mazes = {f"maze of {cfg.side} x {cfg.side}, slip {cfg.slip:g}": maze}
     return Result(
-        {"maze_states": float(np.sum(~maze.terminal))}, {"maps.png": draw_maps(solved, hidden)}
+        {"maze_states": float(np.sum(~maze.terminal))},
+        {"maps.png": draw_maps(slips, MAP), "maze.png": draw_maps(mazes, None)},
     )
 
 
@@ -286,22 +285,25 @@ def draw_gambler(curves: dict[str, tuple], best: np.ndarray, cfg: Config):
     return figures.legends(figure)
 
 
-def draw_maps(solved: dict[str, solvers.Solution], hidden: list[np.ndarray]):
-    """Values as colours, cells of value 0 white, and optimal actions of small maps as arrows."""
-    figure, axes = figures.panels(columns=len(solved))
-    for ax, (title, solution), absent in zip(axes, solved.items(), hidden):
-        side = int(len(absent) ** 0.5)
-        grid = np.where(absent | (solution.value == 0), np.nan, solution.value).reshape(side, side)
-        is_small = side <= 20
-        image = ax.imshow(grid, cmap="viridis", norm=None if is_small else "log")
+def draw_maps(mdps: dict[str, MDP], rows: tuple[str, ...] | None):
+    """Optimal values as colours, walls and terminal cells white.
+
+    rows: the map, whose cells get the optimal actions as arrows; None for logarithmic colours only.
+    """
+    figure, axes = figures.panels(columns=len(mdps), width=5, height=4)
+    for ax, (title, mdp) in zip(axes, mdps.items()):
+        solution, side = solvers.policy_iteration(mdp), int(len(mdp.terminal) ** 0.5)
+        hidden = mdp.terminal | (solution.value == 0)
+        grid = np.where(hidden, np.nan, solution.value).reshape(side, side)
+        image = ax.imshow(grid, cmap="viridis", norm="log" if rows is None else None)
         figure.colorbar(image, ax=ax, label="V*", shrink=0.8)
-        if is_small:
+        if rows is not None:
             y, x = np.nonzero(np.isfinite(grid))
             moves = np.array(problems.MOVES)[solution.policy.reshape(side, side)[y, x]]
-            arrows = {"angles": "xy", "scale": 25, "width": 0.006, "pivot": "mid"}
-            ax.quiver(x, y, moves[:, 1], moves[:, 0], **arrows)
-            for i, j in np.argwhere(np.isin([list(row) for row in MAP], list("#HG"))):
-                ax.text(j, i, MAP[i][j], ha="center", va="center", fontsize=7)
+            arrows = {"scale": 20, "width": 0.01, "headwidth": 4, "pivot": "mid"}
+            ax.quiver(x, y, moves[:, 1], moves[:, 0], angles="xy", **arrows)
+            for i, j in np.argwhere(np.isin([list(row) for row in rows], list("#HG"))):
+                ax.text(j, i, rows[i][j], ha="center", va="center", fontsize=8)
         ax.grid(False)
         ax.set(title=title, xlabel="column", ylabel="row")
     return figure

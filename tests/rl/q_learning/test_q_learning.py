@@ -13,7 +13,7 @@ from panorax.testing.tolerances import DOUBLE
 def test_exact_action_values_without_epsilon_are_optimal():
     mdp = problems.garnet(np.random.default_rng(0), 6, 3, 3, 0.9)
     with jax.enable_x64(True):
-        best = q_values(mdp, solvers.policy_iteration(mdp).value)
+        best = np.asarray(q_values(mdp, solvers.policy_iteration(mdp).value))
     np.testing.assert_allclose(exact_q(mdp, 0.0), best, **DOUBLE)
     assert (exact_q(mdp, 0.3) <= best + DOUBLE["atol"]).all()
 

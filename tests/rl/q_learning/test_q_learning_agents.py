@@ -32,7 +32,7 @@ def transition(i: int, policy=(0.2, 0.3, 0.5)) -> Transition:
 
 
 def updated(agent, state, t, u=0.7):
-    return agent.update(state, t, lambda s, a: ALPHA, jnp.asarray(LEGAL), GAMMA, u)
+    return agent.update(state, t, lambda s, a: ALPHA, jnp.asarray(LEGAL), GAMMA, jnp.float32(u))
 
 
 def after_episodes(agent, episodes: int = 2) -> np.ndarray:

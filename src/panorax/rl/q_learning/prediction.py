@@ -90,9 +90,9 @@ def draw_walk(found: dict[str, dict], cfg):
             mean = error_AN.mean(1)
             half = 1.96 * error_AN.std(1, ddof=1) / error_AN.shape[1] ** 0.5
             symbol = "n" if name == "n" else "$\\lambda$"
-            ax.plot(cfg.walk_alphas, mean, label=f"{symbol} = {option:g}")
-            ax.fill_between(cfg.walk_alphas, mean - half, mean + half, alpha=0.2)
+            label = f"{symbol} = {option:g}"
+            ax.errorbar(cfg.walk_alphas, mean, half, capsize=2, lw=1.2, label=label)
         ax.set(
-            title=titles[name], xlabel="step size $\\alpha$", ylabel="RMS error", ylim=(0.2, 0.6)
+            title=titles[name], xlabel="step size $\\alpha$", ylabel="RMS error", ylim=(0.2, 0.75)
         )
-    return figures.legends(figure, fontsize=7, ncols=4, loc="upper center", frameon=True)
+    return figures.legends(figure, fontsize=7, ncols=3, loc="upper center", frameon=True)
