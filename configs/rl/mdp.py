@@ -63,8 +63,8 @@ CLAIMS = (
         "late_rate_value",
         ">=",
         0.99,
-        "Puterman 1994, section 6.3: the bound is tight, errors of value iteration on a Garnet fall "
-        "by the discount per sweep",
+        "Puterman 1994, section 6.3: the bound is tight, errors of value iteration on a Garnet "
+        "fall by the discount per sweep",
     ),
     Claim(
         "gambler_gap_bold",

@@ -80,6 +80,8 @@ def test_epsilon_greedy_shares_ties_and_avoids_illegal_actions():
     q, legal = np.array([1.0, 1.0, 0.0, 9.0]), np.array([True, True, True, False])
     pi = process.epsilon_greedy(q, legal, 0.3)
     np.testing.assert_allclose(pi, [0.45, 0.45, 0.1, 0], **NUMBER)
+    twice = process.epsilon_greedy(np.stack([q, q]), np.stack([legal, legal]), 0.3)
+    np.testing.assert_allclose(twice, [pi, pi], **NUMBER)
 
 
 def test_step_draws_the_transition():

@@ -139,7 +139,7 @@ def epsilon_greedy(q_A: jax.Array, legal_A: jax.Array, epsilon) -> jax.Array:
     q_A = jnp.where(legal_A, q_A, -jnp.inf)
     best_A = q_A == jnp.max(q_A, -1, keepdims=True)
     share = lambda mask: mask / jnp.sum(mask, -1, keepdims=True)
-    epsilon = jnp.asarray(epsilon)[..., None]
+    epsilon = jnp.broadcast_to(epsilon, q_A.shape[:-1])[..., None]
     return epsilon * share(legal_A) + (1 - epsilon) * share(best_A)
 
 
