@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from panorax.configs.rl import mcts as config
 
-from panorax.rl import mcts
+from panorax.rl import mcts, strength
 from panorax.rl.games import from_pgx, solution
 
 KEY = jax.random.key(0)
@@ -22,7 +22,7 @@ def test_uct_finds_the_winning_move():
 def test_actions_in_every_state_are_legal():
     game = from_pgx.game(mcts.TIC_TAC_TOE)
     solved = solution.solve(game)
-    actions = mcts.in_every_state(mcts.puct_player(game, 2), solved, KEY)
+    actions = strength.in_every_state(mcts.puct_player(game, 2), solved, KEY)
     running = ~solved.terminated
     assert (solved.children[np.arange(len(actions)), actions][running] >= 0).all()
     assert 0.5 < solution.optimal_share(solved, actions) < 1

@@ -28,14 +28,8 @@ from panorax.rl.games import from_pgx
 from panorax.rl.games.alphabeta import alpha_beta, alpha_beta_player
 from panorax.rl.games.game import Game, model, playouts, root
 from panorax.rl.games.play import Player, elo, pair, score, search_player, uct_player
-from panorax.rl.games.solution import (
-    Solution,
-    in_chunks,
-    optimal_share,
-    solve,
-    worst_returns,
-)
-from panorax.rl.search import qtransforms
+from panorax.rl.games.solution import Solution, optimal_share, solve, worst_returns
+from panorax.rl.strength import in_every_state
 
 TIC_TAC_TOE, CONNECT_FOUR = from_pgx.Config("tic_tac_toe"), from_pgx.Config("connect_four")
 
@@ -46,7 +40,7 @@ class Config:
     """simulations per move of UCT in tic-tac-toe"""
     simulations: tuple[Count, ...] = (16, 64, 256, 1024)
     """simulations per move of the Connect Four tournament"""
-    equal: Count = 1024
+    equal: Count = 512
     """nodes per move of the matches of PUCT and of alpha-beta against UCT in Connect Four"""
     games: Count = 32
     """games of a match for each seed"""
@@ -67,23 +61,23 @@ def puct_player(game: Game, simulations: int) -> Player:
     policy = functools.partial(
         search.muzero_policy,
         num_simulations=simulations,
-        qtransform=functools.partial(qtransforms.by_min_max, min_value=-1.0, max_value=1.0),
+        qtransform=functools.partial(search.by_min_max, min_value=-1.0, max_value=1.0),
         dirichlet_fraction=0.0,
         temperature=0.0,
     )
     return search_player(game, policy, playouts(game))
 
 
-def in_every_state(player: Player, solution: Solution, key) -> np.ndarray:
-    """The player's action in every state of a solved game, (N,)."""
-    act = jax.jit(player)
-    return in_chunks(functools.partial(act, key), solution.states)
+@functools.cache
+def solved() -> tuple[Game, Solution]:
+    """Tic-tac-toe and its solution."""
+    game = from_pgx.game(TIC_TAC_TOE)
+    return game, solve(game)
 
 
 def exact(key, cfg: Config) -> Result:
     """Solves tic-tac-toe, and compares alpha-beta with the solution."""
-    game = from_pgx.game(TIC_TAC_TOE)
-    solution = solve(game)
+    game, solution = solved()
     # alpha-beta from positions of at least three moves, which it searches to the end soon
     candidates = np.flatnonzero(~solution.terminated & (np.arange(len(solution.value)) > 82))
     rows = candidates[:: max(1, len(candidates) // cfg.positions)]
@@ -102,8 +96,7 @@ def exact(key, cfg: Config) -> Result:
 
 def tic_tac_toe(key, cfg: Config) -> Result:
     """UCT in every position of tic-tac-toe, against the exact solution."""
-    game = from_pgx.game(TIC_TAC_TOE)
-    solution = solve(game)
+    game, solution = solved()
     optimal, safe = {}, {}
     for n in cfg.exact_simulations:
         player = uct_player(game, n, cfg.exploration)

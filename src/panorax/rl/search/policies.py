@@ -37,21 +37,20 @@ def muzero_policy(
 ) -> PolicyOutput:
     """Search by PUCT; the action is drawn in proportion to visits^(1 / temperature).
 
-    dirichlet_fraction, dirichlet_alpha: share of noise in the root's prior, and its concentration.
+    dirichlet_fraction, dirichlet_alpha: share of noise in the root's prior, a Python number, and
+    its concentration.
     pb_c_init, pb_c_base: constants of the exploration term.
     tie_noise: size of the uniform noise that breaks ties between actions.
 
     Source: Schrittwieser et al. 2020, appendix B.
     """
     key_noise, key_search, key_action = jax.random.split(key, 3)
-    noise_BA = jax.random.dirichlet(
-        key_noise,
-        jnp.full(root.prior_logits.shape[-1], dirichlet_alpha),
-        (len(root.value),),
-    )
     prior_BA = jax.nn.softmax(root.prior_logits)
-    noisy_BA = (1 - dirichlet_fraction) * prior_BA + dirichlet_fraction * noise_BA
-    root = root.replace(prior_logits=without(_log(noisy_BA), invalid_actions))
+    if dirichlet_fraction > 0:
+        alpha_A = jnp.full(prior_BA.shape[-1], dirichlet_alpha)
+        noise_BA = jax.random.dirichlet(key_noise, alpha_A, (len(prior_BA),))
+        prior_BA = (1 - dirichlet_fraction) * prior_BA + dirichlet_fraction * noise_BA
+    root = root.replace(prior_logits=without(_log(prior_BA), invalid_actions))
 
     def select(node, tie_break_BA, invalid=None):
         score_BA = puct(node, qtransform, pb_c_init, pb_c_base) + tie_noise * tie_break_BA
