@@ -15,8 +15,8 @@ from panorax.rl import dqn
 from panorax.rl.buffers import Prioritized
 from panorax.rl.environments import probes
 from panorax.rl.environments.environment import Observation
-from panorax.rl.q_acting import action_values
-from panorax.rl.q_networks import Categorical, q_network
+from panorax.rl.q_values.acting import action_values
+from panorax.rl.q_values.networks import Categorical, q_network
 from panorax.rl.torsos import mlp
 from panorax.testing.tolerances import NUMBER
 

@@ -14,8 +14,8 @@ from panorax.core.step import scan_steps
 from panorax.rl import pqn
 from panorax.rl.environments import probes
 from panorax.rl.environments.environment import Discrete, Observation
-from panorax.rl.q_acting import action_values
-from panorax.rl.q_networks import Mean, q_network
+from panorax.rl.q_values.acting import action_values
+from panorax.rl.q_values.networks import Mean, q_network
 from panorax.rl.rollout import Trajectory
 from panorax.rl.torsos import mlp
 from panorax.testing.tolerances import LAYER

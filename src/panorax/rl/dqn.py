@@ -7,7 +7,8 @@ The network Q minimises the squared error of
 on transitions drawn from a replay of the last steps. Q' is the target network, a copy of Q of k
 updates ago or a running mean of Q. A training step acts epsilon-greedily in N environments, adds
 the transitions to the replay, and updates Q. The replay and the environments are part of the state:
-training is a pure function. `panorax.rl.q_targets` has n-step, double and distributional targets.
+training is a pure function. `panorax.rl.q_values.targets` has n-step, double and distributional
+targets.
 Source: Mnih et al. 2015, doi:10.1038/nature14236; Hessel et al. 2018, arXiv:1710.02298.
 """
 
@@ -34,9 +35,9 @@ from panorax.rl.environments.environment import Environments
 from panorax.rl.episodes import metrics as episode_metrics
 from panorax.rl.experience import collect, first_experience, row
 from panorax.rl.play import SHOWN
-from panorax.rl.q_acting import actor, decayed, evaluated_greedily, greedy_player
-from panorax.rl.q_networks import Categorical, Mean, QNetwork, of_action, q_network
-from panorax.rl.q_targets import q_error, q_target
+from panorax.rl.q_values.acting import actor, decayed, evaluated_greedily, greedy_player
+from panorax.rl.q_values.networks import Categorical, Mean, QNetwork, of_action, q_network
+from panorax.rl.q_values.targets import q_error, q_target
 from panorax.rl.rollout import Running
 from panorax.rl.seeds import report_of
 from panorax.rl.torsos import conv, mlp

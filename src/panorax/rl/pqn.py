@@ -31,8 +31,14 @@ from panorax.rl.environments import from_gymnasium, from_gymnax, from_pgx, probe
 from panorax.rl.environments.environment import Environments, Observation
 from panorax.rl.episodes import metrics as episode_metrics
 from panorax.rl.play import SHOWN
-from panorax.rl.q_acting import action_values, actor, decayed, evaluated_greedily, greedy_player
-from panorax.rl.q_networks import Mean, QNetwork, of_action, q_network
+from panorax.rl.q_values.acting import (
+    action_values,
+    actor,
+    decayed,
+    evaluated_greedily,
+    greedy_player,
+)
+from panorax.rl.q_values.networks import Mean, QNetwork, of_action, q_network
 from panorax.rl.rollout import Trajectory, rollout, start
 from panorax.rl.seeds import report_of
 from panorax.rl.torsos import conv, mlp

@@ -7,7 +7,7 @@ from panorax.ops.distributions import masked
 from panorax.rl.environments.environment import Environments, Observation
 from panorax.rl.evaluation import evaluated_episodes, evaluated_values
 from panorax.rl.play import player
-from panorax.rl.q_networks import QNetwork
+from panorax.rl.q_values.networks import QNetwork
 from panorax.rl.rollout import Act
 
 

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from panorax.rl.q_acting import decayed, epsilon_greedy
+from panorax.rl.q_values.acting import decayed, epsilon_greedy
 from panorax.testing.tolerances import NUMBER
 
 SAMPLING = {"atol": 0.03}

@@ -6,7 +6,7 @@ import pytest
 from panorax.core import spec
 from panorax.core.errors import UserError
 from panorax.rl.environments.environment import Box, Discrete
-from panorax.rl.q_networks import Categorical, Mean, of_action, q_network
+from panorax.rl.q_values.networks import Categorical, Mean, of_action, q_network
 from panorax.rl.torsos import conv, mlp
 from panorax.testing.tolerances import LAYER
 
