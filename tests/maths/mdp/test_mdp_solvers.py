@@ -44,8 +44,12 @@ def test_a_modified_sweep_without_evaluations_is_a_value_sweep():
         modified, same = solvers.modified_sweep(GARNET, V, 0)
         np.testing.assert_allclose(modified, plain, **DOUBLE)
         assert residual == same == np.abs(plain - V).max()
-        policy = np.argmax(process.q_values(GARNET, V), 1)
+        policy = np.argmax(np.asarray(process.q_values(GARNET, V)), 1)
         many, _ = solvers.modified_sweep(GARNET, V, 700)
+        pairs = (np.arange(12), policy)
+        once = np.asarray(process.q_values(GARNET, plain))[pairs]
+        twice = np.asarray(process.q_values(GARNET, once))[pairs]
+        np.testing.assert_allclose(solvers.modified_sweep(GARNET, V, 2)[0], twice, **DOUBLE)
     np.testing.assert_allclose(many, solvers.one_policy(GARNET, policy), atol=GAP)
 
 

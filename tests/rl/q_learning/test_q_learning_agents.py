@@ -11,6 +11,7 @@ GAMMA, ALPHA = 0.9, 0.3
 LEGAL = np.array([[1, 1, 0], [1, 1, 1], [1, 0, 1], [1, 1, 1]], bool)
 RANDOM = np.random.default_rng(0)
 TABLE = RANDOM.normal(size=(4, 3)).astype(np.float32)
+TABLE[2, 1] = 9  # an illegal action, which no maximum may choose
 # An episode that revisits pairs: (s, a, r) of every step; state 3 is terminal.
 EPISODE = [(0, 1, 1.0), (1, 2, -0.5), (0, 1, 0.3), (2, 0, 2.0), (1, 2, 0.1), (1, 0, 1.5)]
 
