@@ -3,11 +3,33 @@
 Command: panorax run rl/alphazero
 """
 
+from panorax.core.claims import Claim
 from panorax.core.config import Run
 from panorax.rl.alphazero import Config
 from panorax.rl.torsos import mlp
 
-CLAIMS = ()
+CLAIMS = (
+    Claim(
+        "search_never_loses",
+        "==",
+        1.0,
+        "Silver et al. 2018: self-play masters a game; in tic-tac-toe no opponent beats the search,"
+        " whatever it opens with",
+    ),
+    Claim(
+        "network_never_loses",
+        "==",
+        1.0,
+        "Panorax: after training no opponent beats the network without search in tic-tac-toe",
+    ),
+    Claim(
+        "search_optimal_share",
+        ">=",
+        0.999,
+        "Panorax: the search with the network keeps the exact value in 99.9% of all positions of"
+        " tic-tac-toe",
+    ),
+)
 ORACLE = "the exact solution of tic-tac-toe; mctx's trees, visit by visit"
 
 
