@@ -7,50 +7,17 @@ van Hasselt et al. 2016 (arXiv:1509.06461).
 Command: panorax run rl/dqn_asterix
 """
 
-from panorax.core.config import Run
-from panorax.core.optim import AdamW
+import dataclasses
+
+from panorax.configs.rl import dqn_breakout
+from panorax.configs.rl.dqn_breakout import ORACLE as ORACLE
+from panorax.configs.rl.dqn_breakout import smoke as smoke
+
 from panorax.rl.dqn import Config
 from panorax.rl.environments.from_gymnax import Config as Gymnax
-from panorax.rl.torsos.conv import Config as Conv
 
 CLAIMS = ()
-ORACLE = (
-    "numpy: TD targets and losses of rlax (Q-learning, double, categorical); "
-    "probe environments with known values"
-)
 
 
 def get_config() -> Config:
-    return Config(
-        environment=Gymnax("Asterix-MinAtar"),
-        torso=Conv(),
-        optim=AdamW(peak_lr=5e-4, schedule="linear", b2=0.999, clip=10.0),
-        run=Run(steps=4000, chunk=100, eval_every=1000),
-        n_envs=64,
-        length=2,
-        updates=2,
-        batch=128,
-        capacity=102_400,
-        random_steps=5120,
-        as_bytes=True,
-        n_step=3,
-        double=True,
-        target_every=200,
-        exploration=0.25,
-        seeds=3,
-    )
-
-
-def smoke() -> Config:
-    return Config(
-        environment=Gymnax("Breakout-MinAtar"),
-        torso=Conv(channels=4, hidden=16),
-        as_bytes=True,
-        n_envs=4,
-        capacity=64,
-        batch=8,
-        random_steps=16,
-        eval_episodes=4,
-        seeds=0,
-        run=Run(steps=4, chunk=2),
-    )
+    return dataclasses.replace(dqn_breakout.get_config(), environment=Gymnax("Asterix-MinAtar"))
