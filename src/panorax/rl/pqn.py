@@ -20,16 +20,14 @@ import optax
 from panorax.core import spec as core_spec
 from panorax.core import struct
 from panorax.core.config import Run, module_of
-from panorax.core.layout import split_batch
 from panorax.core.optim import AdamW, Optimizer, optimizer
 from panorax.core.ranges import Count, DecayRate, Share, Whole, checked
 from panorax.core.state import State, System, first_state
-from panorax.core.step import update
-from panorax.ops.permutation import permutations
 from panorax.ops.returns import lambda_returns
 from panorax.rl.environments import from_gymnasium, from_gymnax, from_pgx, probes
 from panorax.rl.environments.environment import Environments, Observation
 from panorax.rl.episodes import metrics as episode_metrics
+from panorax.rl.on_policy import minibatch_updates
 from panorax.rl.play import SHOWN
 from panorax.rl.q_values.acting import (
     action_values,
@@ -144,19 +142,12 @@ def train_step(
     running, trajectory = rollout(act, envs, state.extra, key_rollout, cfg.length)
     data = to_batch(state.params, trajectory, network, cfg)
     examples = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), data)
-    rows = permutations(key_order, cfg.epochs, len(examples.action))
-    rows = rows.reshape(cfg.epochs * cfg.minibatches, -1)
     loss = functools.partial(loss_fn, network=network)
-
-    def minibatch(learner, inputs):
-        rows, key = inputs
-        batch = jax.tree.map(lambda x: split_batch(x[rows]), examples)
-        params, opt, _, metrics = update(loss, tx, *learner, (), batch, key)
-        return (params, opt), metrics
-
-    keys = jax.random.split(key_updates, len(rows))
-    (params, opt), metrics = jax.lax.scan(minibatch, (state.params, state.opt), (rows, keys))
-    metrics = jax.tree.map(jnp.mean, metrics) | episode_metrics(running.episodes)
+    before, keys = (state.params, state.opt), (key_order, key_updates)
+    params, opt, metrics = minibatch_updates(
+        loss, tx, *before, examples, keys, cfg.epochs, cfg.minibatches
+    )
+    metrics |= episode_metrics(running.episodes)
     metrics["epsilon"] = epsilon
     return State(params, opt, running, state.step + 1), metrics
 
