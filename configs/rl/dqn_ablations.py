@@ -4,9 +4,13 @@ Papers: Mnih et al. 2015 (doi:10.1038/nature14236), van Hasselt et al. 2016 (arX
 Command: panorax run rl/dqn_ablations
 """
 
+import dataclasses
+
+from panorax.configs.rl import dqn
+from panorax.configs.rl.dqn import ORACLE as ORACLE
+
 from panorax.core.claims import Claim
 from panorax.core.config import Run
-from panorax.core.optim import AdamW
 from panorax.rl.dqn import Config
 from panorax.rl.torsos.mlp import Config as MLP
 
@@ -31,23 +35,13 @@ CLAIMS = (
         "van Hasselt et al. 2016: double Q-learning overestimates less",
     ),
 )
-ORACLE = (
-    "numpy: TD targets and losses of rlax (Q-learning, double, categorical); "
-    "probe environments with known values"
-)
 
 
 def get_config() -> Config:
-    return Config(
-        optim=AdamW(peak_lr=5e-4, schedule="linear", b2=0.999, clip=10.0),
+    return dataclasses.replace(
+        dqn.get_config(),
         run=Run(steps=15_000, chunk=150),
-        torso=MLP((120, 84), layer_norm=True),
-        capacity=50_000,
-        n_step=3,
-        double=True,
-        target_every=50,
-        exploration=0.2,
-        final_epsilon=0.1,
+        torso=MLP((120, 84)),
         seeds=10,
         without=("replay", "target", "double"),
     )

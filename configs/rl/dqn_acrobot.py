@@ -4,45 +4,32 @@ Papers: Mnih et al. 2015 (doi:10.1038/nature14236), van Hasselt et al. 2016 (arX
 Command: panorax run rl/dqn_acrobot
 """
 
+import dataclasses
+
+from panorax.configs.rl import dqn
+from panorax.configs.rl.dqn import ORACLE as ORACLE
+from panorax.configs.rl.dqn import smoke as smoke
+
 from panorax.core.claims import Claim
 from panorax.core.config import Run
 from panorax.core.optim import AdamW
 from panorax.rl.dqn import Config
 from panorax.rl.environments.from_gymnax import Config as Gymnax
-from panorax.rl.torsos.mlp import Config as MLP
 
 CLEANRL = "Huang et al. 2022, CleanRL: DQN in JAX reaches -88.9 on Acrobot-v1"
 CLAIMS = (
     Claim("mean_eval_return_over_5_seeds", ">=", -88.9, f"{CLEANRL}; here the mean over 5 seeds"),
     Claim("min_eval_return_over_5_seeds", ">=", -88.9, f"{CLEANRL}; here each of 5 seeds"),
 )
-ORACLE = (
-    "numpy: TD targets and losses of rlax (Q-learning, double, categorical); "
-    "probe environments with known values"
-)
 
 
 def get_config() -> Config:
-    return Config(
+    return dataclasses.replace(
+        dqn.get_config(),
         environment=Gymnax("Acrobot-v1"),
         optim=AdamW(peak_lr=1e-3, schedule="linear", b2=0.999, clip=10.0),
         run=Run(steps=20_000, chunk=200, eval_every=2000),
-        torso=MLP((120, 84), layer_norm=True),
         capacity=100_000,
-        n_step=3,
-        double=True,
         target_every=200,
-        exploration=0.2,
-    )
-
-
-def smoke() -> Config:
-    return Config(
-        n_envs=4,
-        capacity=64,
-        batch=8,
-        random_steps=16,
-        eval_episodes=4,
-        seeds=2,
-        run=Run(steps=4, chunk=2),
+        final_epsilon=0.05,
     )

@@ -12,6 +12,7 @@ term is the cross entropy of softmax(Q), so w = 0 is behaviour cloning.
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -35,12 +36,12 @@ from panorax.core.ranges import (
 from panorax.core.state import State, System, first_state
 from panorax.core.step import update
 from panorax.data.batches import epochs
-from panorax.nets.mlp import dense, dense_spec, fan_in
 from panorax.ops.losses import cross_entropy
 from panorax.rl.actor_critic import acting, follow
 from panorax.rl.evaluation import evaluated_episodes
 from panorax.rl.offline import agents, dataset
 from panorax.rl.offline.report import report
+from panorax.rl.q_values.networks import Mean, q_network
 from panorax.rl.torsos import mlp
 
 UNITS = {"return": "sum of rewards", "length": "steps", "cloning_loss": "nats"}
@@ -79,26 +80,6 @@ class Config:
     """seeds for each of CQL, DQN and cloning that the report trains; 0 disables the report"""
 
 
-@dataclasses.dataclass(frozen=True)
-class QNet:
-    """Q-values as a network."""
-
-    spec: object
-    """parameters, a tree of P"""
-    torso: mlp.Torso
-    """features of views"""
-
-    def __call__(self, params, view_B) -> jax.Array:
-        """Q(s, .), (B, A)."""
-        return dense(params["head"], self.torso.apply(params["torso"], view_B))
-
-
-def q_net(cfg: Config, shape: tuple[int, ...], A: int) -> QNet:
-    """Q for views of `shape` and A actions."""
-    torso = mlp.torso(cfg.torso, shape)
-    return QNet({"torso": torso.spec, "head": dense_spec(torso.width, A, fan_in(0.01))}, torso)
-
-
 @struct.dataclass
 class Extra:
     """State besides the parameters."""
@@ -107,8 +88,11 @@ class Extra:
     """parameters of the target network"""
 
 
-def loss_fn(params, extra: Extra, batch, key, q: QNet, cfg: Config):
-    """L above. Metrics compare Q at actions of the data with the largest Q at other actions."""
+def loss_fn(params, extra: Extra, batch, key, q: Callable, cfg: Config):
+    """L above. Metrics compare Q at actions of the data with the largest Q at other actions.
+
+    q: q(params, view_B) -> Q(s, .), (B, A).
+    """
     action_B = batch["action"]
     q_BA = q(params, batch["view"])
     at = lambda q_BA, action_B: jnp.take_along_axis(q_BA, action_B[:, None], 1)[:, 0]
@@ -128,7 +112,7 @@ def loss_fn(params, extra: Extra, batch, key, q: QNet, cfg: Config):
     return cfg.td_weight * td_loss + cfg.alpha * cloning_loss, (extra, metrics)
 
 
-def train_step(state: State, batch, key, q: QNet, tx, cfg: Config):
+def train_step(state: State, batch, key, q: Callable, tx, cfg: Config):
     """One update of Q, then of the target network."""
     loss = functools.partial(loss_fn, q=q, cfg=cfg)
     params, opt, extra, metrics = update(loss, tx, state.params, state.opt, state.extra, batch, key)
@@ -136,7 +120,7 @@ def train_step(state: State, batch, key, q: QNet, tx, cfg: Config):
     return State(params, opt, Extra(target), state.step + 1), metrics
 
 
-def evaluate(state: State, batch, key, q: QNet, envs):
+def evaluate(state: State, batch, key, q: Callable, envs):
     """Mean return and length of the greedy policy."""
     act = acting(lambda view, key: jnp.argmax(q(state.params, view), -1))
     return evaluated_episodes(act, envs, (), key)
@@ -145,8 +129,9 @@ def evaluate(state: State, batch, key, q: QNet, envs):
 def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> System:
     """CQL as a System; `tx` replaces the optimiser."""
     envs = agents.environments(cfg.data, cfg.eval_episodes)
-    q = q_net(cfg, envs.shape, envs.actions.n)
-    tx = tx or optimizer(cfg.optim, cfg.run.steps, q.spec)
+    network = q_network(cfg.torso, envs.shape, envs.actions, False, Mean())
+    q = lambda params, view: network.values(network.apply(params, view))
+    tx = tx or optimizer(cfg.optim, cfg.run.steps, network.spec)
 
     @functools.cache
     def data() -> dataset.Dataset:
@@ -164,19 +149,19 @@ def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> Syste
         return {name: data()[name][rows] for name in dataset.TRAINED}
 
     def init_state(key):
-        params = core_spec.init(q.spec, key)
+        params = core_spec.init(network.spec, key)
         return first_state(params, tx, Extra(jax.tree.map(jnp.copy, params)))
 
     rows = lambda dtype, *shape: jax.ShapeDtypeStruct((cfg.batch, *shape), dtype)
     shapes = {"view": envs.shape, "next_view": envs.shape}
     cql = System(
-        spec=q.spec,
+        spec=network.spec,
         init_state=init_state,
         train_step=functools.partial(train_step, q=q, tx=tx, cfg=cfg),
         evaluate=functools.partial(evaluate, q=q, envs=envs),
         batch={name: rows(dataset.KINDS[name], *shapes.get(name, ())) for name in dataset.TRAINED},
         batches=batches,
-        extra_axes=Extra(core_spec.axes(q.spec)),
+        extra_axes=Extra(core_spec.axes(network.spec)),
         per_step={"examples": cfg.batch},
     )
     if cfg.seeds == 0:
