@@ -41,7 +41,9 @@ from panorax.rl.actor_critic import acting, follow
 from panorax.rl.evaluation import evaluated_episodes
 from panorax.rl.offline import agents, dataset
 from panorax.rl.offline.report import report
+from panorax.rl.play import SHOWN, player
 from panorax.rl.q_values.networks import Mean, q_network
+from panorax.rl.rollout import Act
 from panorax.rl.torsos import mlp
 
 UNITS = {"return": "sum of rewards", "length": "steps", "cloning_loss": "nats"}
@@ -120,10 +122,14 @@ def train_step(state: State, batch, key, q: Callable, tx, cfg: Config):
     return State(params, opt, Extra(target), state.step + 1), metrics
 
 
+def greedy(state: State, q: Callable) -> Act:
+    """The policy argmax_a Q(s, a)."""
+    return acting(lambda view, key: jnp.argmax(q(state.params, view), -1))
+
+
 def evaluate(state: State, batch, key, q: Callable, envs):
     """Mean return and length of the greedy policy."""
-    act = acting(lambda view, key: jnp.argmax(q(state.params, view), -1))
-    return evaluated_episodes(act, envs, (), key)
+    return evaluated_episodes(greedy(state, q), envs, (), key)
 
 
 def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> System:
@@ -163,6 +169,7 @@ def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> Syste
         batches=batches,
         extra_axes=Extra(core_spec.axes(network.spec)),
         per_step={"examples": cfg.batch},
+        play=player(functools.partial(greedy, q=q), agents.environments(cfg.data, SHOWN)),
     )
     if cfg.seeds == 0:
         return cql
