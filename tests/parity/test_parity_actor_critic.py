@@ -7,7 +7,7 @@ import pytest
 
 from panorax.rl import actor_critic, sac, td3
 from panorax.rl.environments.environment import Observation
-from panorax.rl.experience import Transition
+from panorax.rl.replay.experience import Transition
 from panorax.rl.torsos import mlp
 from panorax.testing.tolerances import LAYER, MODEL
 

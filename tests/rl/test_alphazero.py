@@ -10,10 +10,10 @@ import pytest
 from panorax.configs.rl import alphazero as config
 
 from panorax.core.step import scan_steps
-from panorax.rl import alphazero, strength
-from panorax.rl.games import from_pgx, solution
+from panorax.rl import alphazero
+from panorax.rl.games import from_pgx, solution, strength
 from panorax.rl.games.game import moved
-from panorax.rl.self_play import Position, outcomes, reflected
+from panorax.rl.games.self_play import Position, outcomes, reflected
 from panorax.rl.torsos import mlp, residual
 from panorax.testing.tolerances import NUMBER, SAME
 

@@ -12,11 +12,11 @@ from panorax.core.errors import UserError
 from panorax.core.optim import AdamW
 from panorax.core.step import scan_steps
 from panorax.rl import dqn
-from panorax.rl.buffers import Prioritized
 from panorax.rl.environments import probes
 from panorax.rl.environments.environment import Observation
 from panorax.rl.q_values.acting import action_values
 from panorax.rl.q_values.networks import Categorical, q_network
+from panorax.rl.replay.buffers import Prioritized
 from panorax.rl.torsos import mlp
 from panorax.testing.tolerances import NUMBER
 

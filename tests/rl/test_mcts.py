@@ -6,8 +6,8 @@ import jax
 import numpy as np
 from panorax.configs.rl import mcts as config
 
-from panorax.rl import mcts, strength
-from panorax.rl.games import from_pgx, solution
+from panorax.rl import mcts
+from panorax.rl.games import from_pgx, solution, strength
 
 KEY = jax.random.key(0)
 

@@ -14,7 +14,7 @@ from panorax.core.step import scan_steps
 from panorax.engine.loop import Clock
 from panorax.rl import actor_critic, td3
 from panorax.rl.environments import probes
-from panorax.rl.experience import Transition
+from panorax.rl.replay.experience import Transition
 from panorax.rl.torsos import mlp
 from panorax.testing.tolerances import NUMBER
 

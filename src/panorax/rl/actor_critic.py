@@ -30,13 +30,13 @@ from panorax.core.optim import AdamW, Optimizer, optimizer
 from panorax.core.ranges import Count, DecayRate, PositiveShare, Whole, checked
 from panorax.core.state import Result, State, System
 from panorax.nets.mlp import dense, dense_spec, fan_in
-from panorax.rl import replay
 from panorax.rl.environments import from_gymnasium, from_gymnax, probes
 from panorax.rl.environments.environment import Box, Environments, Space
 from panorax.rl.episodes import metrics as episode_metrics
-from panorax.rl.experience import Transition, collect, first_experience, row
 from panorax.rl.play import SHOWN, player
-from panorax.rl.replay import Replay
+from panorax.rl.replay import uniform
+from panorax.rl.replay.experience import Transition, collect, first_experience, row
+from panorax.rl.replay.uniform import Replay
 from panorax.rl.rollout import Act, Running
 from panorax.rl.seeds import random_actions, report_of
 from panorax.rl.torsos import mlp
@@ -173,9 +173,9 @@ def acting(choose: Callable) -> Act:
 
 def experience(envs: Environments, cfg: OffPolicy, key: jax.Array) -> tuple[Running, Replay]:
     """Environments and replay after the random steps."""
-    empty = lambda seen: replay.empty(row(envs, seen), cfg.capacity // envs.n)
+    empty = lambda seen: uniform.empty(row(envs, seen), cfg.capacity // envs.n)
     act, n = random_actions(envs), cfg.rollouts_before
-    return first_experience(act, envs, empty, replay.add, key, n, cfg.length)
+    return first_experience(act, envs, empty, uniform.add, key, n, cfg.length)
 
 
 def train(
@@ -197,9 +197,9 @@ def train(
     key_act, key_draw, key_learn = jax.random.split(key, 3)
     extra: Extra = state.extra
     running, memory = collect(
-        acting(choose), envs, extra.running, extra.replay, replay.add, key_act, cfg.length
+        acting(choose), envs, extra.running, extra.replay, uniform.add, key_act, cfg.length
     )
-    rows = replay.draw(memory, key_draw, math.prod(leading) * cfg.batch)
+    rows = uniform.draw(memory, key_draw, math.prod(leading) * cfg.batch)
     rows = jax.tree.map(lambda x: split_batch(x[:, 0]), rows)
     batches = jax.tree.map(lambda x: x.reshape(*leading, cfg.batch, *x.shape[1:]), rows)
 

@@ -30,11 +30,12 @@ from panorax.core.state import State, System, first_state
 from panorax.core.step import update
 from panorax.nets.mlp import dense, dense_spec, fan_in
 from panorax.ops.distributions import masked
-from panorax.rl import replay, search, strength
-from panorax.rl.games import from_pgx
+from panorax.rl import search
+from panorax.rl.games import from_pgx, strength
 from panorax.rl.games.game import Evaluate, Game
 from panorax.rl.games.play import pair, search_player, uct_player
-from panorax.rl.self_play import Position, reflected, self_play, varied_openings
+from panorax.rl.games.self_play import Position, reflected, self_play, varied_openings
+from panorax.rl.replay import uniform
 from panorax.rl.torsos import mlp, residual
 
 UNITS = {"policy_loss": "nats", "game_length": "moves"}
@@ -102,7 +103,7 @@ class Extra:
 
     games: Any
     """running games (N, ...)"""
-    replay: replay.Replay
+    replay: uniform.Replay
     """positions of the last moves"""
 
 
@@ -166,12 +167,12 @@ def train_step(
         cfg.length,
         cfg.opening,
     )
-    stored = replay.add(state.extra.replay, positions)
+    stored = uniform.add(state.extra.replay, positions)
     loss = functools.partial(loss_fn, net=net, cfg=cfg)
 
     def one_update(carry, key):
         key_draw, key_reflect, key_loss = jax.random.split(key, 3)
-        rows = jax.tree.map(lambda x: x[:, 0], replay.draw(stored, key_draw, cfg.batch))
+        rows = jax.tree.map(lambda x: x[:, 0], uniform.draw(stored, key_draw, cfg.batch))
         rows = reflected(rows, game, key_reflect) if cfg.augment else rows
         rows = jax.tree.map(split_batch, rows)
         params, opt, _, metrics = update(loss, tx, *carry, (), rows, key_loss)
@@ -219,7 +220,7 @@ def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> Syste
             weights=jnp.zeros((cfg.games, game.actions)),
             target=jnp.zeros(cfg.games),
         )
-        extra = Extra(games, replay.empty(row, cfg.capacity))
+        extra = Extra(games, uniform.empty(row, cfg.capacity))
         return first_state(core_spec.init(net.spec, key_params), tx, extra)
 
     def report(state, key):
@@ -232,7 +233,7 @@ def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> Syste
         train_step=functools.partial(train_step, game=game, net=net, tx=tx, cfg=cfg),
         evaluate=functools.partial(evaluate, game=game, net=net, cfg=cfg),
         report=report,
-        extra_axes=Extra(games=("batch",), replay=replay.Replay(("batch",), None, None)),
+        extra_axes=Extra(games=("batch",), replay=uniform.Replay(("batch",), None, None)),
         per_step={
             "positions": cfg.games * cfg.length,
             "simulations": cfg.games * cfg.length * cfg.simulations,

@@ -28,16 +28,16 @@ from panorax.core.optim import AdamW, Optimizer, optimizer
 from panorax.core.ranges import Count, DecayRate, Positive, PositiveShare, Share, Whole, checked
 from panorax.core.state import State, System, first_state
 from panorax.core.step import update
-from panorax.rl.buffers import Buffer, Prioritized, Uniform, buffer
 from panorax.rl.comparison import compared
 from panorax.rl.environments import from_gymnasium, from_gymnax, from_pgx, probes
 from panorax.rl.environments.environment import Environments
 from panorax.rl.episodes import metrics as episode_metrics
-from panorax.rl.experience import collect, first_experience, row
 from panorax.rl.play import SHOWN
 from panorax.rl.q_values.acting import actor, decayed, evaluated_greedily, greedy_player
 from panorax.rl.q_values.networks import Categorical, Mean, QNetwork, of_action, q_network
 from panorax.rl.q_values.targets import q_error, q_target
+from panorax.rl.replay.buffers import Buffer, Prioritized, Uniform, buffer
+from panorax.rl.replay.experience import collect, first_experience, row
 from panorax.rl.rollout import Running
 from panorax.rl.seeds import report_of
 from panorax.rl.torsos import conv, mlp

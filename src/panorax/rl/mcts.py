@@ -29,7 +29,7 @@ from panorax.rl.games.alphabeta import alpha_beta, alpha_beta_player
 from panorax.rl.games.game import Game, model, playouts, root
 from panorax.rl.games.play import Player, elo, pair, score, search_player, uct_player
 from panorax.rl.games.solution import Solution, optimal_share, solve, worst_returns
-from panorax.rl.strength import in_every_state
+from panorax.rl.games.strength import in_every_state
 
 TIC_TAC_TOE, CONNECT_FOUR = from_pgx.Config("tic_tac_toe"), from_pgx.Config("connect_four")
 

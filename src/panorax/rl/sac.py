@@ -23,11 +23,12 @@ from panorax.core.spec import P
 from panorax.core.state import State, System
 from panorax.core.step import update
 from panorax.ops.distributions import TanhGaussian
-from panorax.rl import actor_critic, replay
+from panorax.rl import actor_critic
 from panorax.rl.actor_critic import Networks, OffPolicy, Optimizers
 from panorax.rl.environments.environment import Environments
 from panorax.rl.evaluation import evaluated_episodes
-from panorax.rl.experience import Transition
+from panorax.rl.replay import uniform
+from panorax.rl.replay.experience import Transition
 from panorax.rl.rollout import Act
 
 UNITS = {"return": "sum of rewards", "length": "steps", "entropy": "nats"}
@@ -122,7 +123,7 @@ def evaluate(state: State, batch, key, nets: Networks, envs: Environments, cfg: 
     """Mean return and length under the mode of the policy, and its entropy on the replay."""
     key_draw, key_sample, key_episodes = jax.random.split(key, 3)
     actor = state.params["policy"]["actor"]
-    view = replay.draw(state.extra.replay, key_draw, ENTROPY_VIEWS).observation.view[:, 0]
+    view = uniform.draw(state.extra.replay, key_draw, ENTROPY_VIEWS).observation.view[:, 0]
     _, log_prob = policy_of(actor, view, nets).sample_and_log_prob(key_sample)
     return evaluated_episodes(best(state, nets), envs, (), key_episodes) | {
         "eval_entropy": (-jnp.sum(log_prob), ENTROPY_VIEWS)

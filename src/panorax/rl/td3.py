@@ -22,7 +22,7 @@ from panorax.rl import actor_critic
 from panorax.rl.actor_critic import Networks, OffPolicy, Optimizers
 from panorax.rl.environments.environment import Environments
 from panorax.rl.evaluation import evaluated_episodes
-from panorax.rl.experience import Transition
+from panorax.rl.replay.experience import Transition
 from panorax.rl.rollout import Act
 
 UNITS = {"return": "sum of rewards", "length": "steps"}

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from panorax.rl.environments.environment import Discrete, Observation
-from panorax.rl.experience import Transition
 from panorax.rl.q_values.networks import Categorical, Mean, of_action, q_network
 from panorax.rl.q_values.targets import q_error, q_target
+from panorax.rl.replay.experience import Transition
 from panorax.rl.torsos import mlp
 from panorax.testing.tolerances import LAYER, NUMBER
 

@@ -17,9 +17,9 @@ import optax
 
 from panorax.ops.returns import n_step_returns
 from panorax.ops.two_hot import projected
-from panorax.rl.experience import Transition
 from panorax.rl.q_values.acting import of_legal
 from panorax.rl.q_values.networks import QNetwork, of_action
+from panorax.rl.replay.experience import Transition
 
 
 def q_target(

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from panorax.core.ranges import Positive, Share, checked
-from panorax.rl import prioritized, replay
+from panorax.rl.replay import prioritized, uniform
 
 
 @checked
@@ -58,15 +58,15 @@ class Buffer:
 
 def buffer(cfg: Uniform | Prioritized, length: int) -> Buffer:
     """The buffer of `cfg` for samples of `length` consecutive rows."""
-    axes = replay.Replay(rows=("batch",), head=None, filled=None)
+    axes = uniform.Replay(rows=("batch",), head=None, filled=None)
     if isinstance(cfg, Uniform):
 
         def draw(memory, key, batch, progress):
-            rows = replay.draw(memory, key, batch, length)
+            rows = uniform.draw(memory, key, batch, length)
             return Sample(rows, jnp.ones(batch), jnp.zeros(batch, jnp.int32))
 
         keep = lambda memory, index, priority: memory
-        return Buffer(replay.empty, replay.add, draw, keep, axes)
+        return Buffer(uniform.empty, uniform.add, draw, keep, axes)
 
     def draw(memory, key, batch, progress):
         beta = cfg.beta + (1 - cfg.beta) * progress

@@ -2,7 +2,7 @@
 
 Rows are stored by environment and time, (N, T, ...), so that sequences are contiguous and a mesh
 splits them by environment. A start is a step (environment, time) from which a sequence of `length`
-rows is stored. `draw` draws starts uniformly; `panorax.rl.prioritized` draws them by priority.
+rows is stored. `draw` draws starts uniformly; `prioritized.draw` draws them by priority.
 Source: Lin 1992; Mnih et al. 2015 (doi:10.1038/nature14236).
 """
 

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from panorax.rl.buffers import Prioritized, Uniform, buffer
+from panorax.rl.replay.buffers import Prioritized, Uniform, buffer
 from panorax.testing.tolerances import LAYER
 
 KEY = jax.random.key(0)
