@@ -26,7 +26,9 @@ LARGER = {
     "distributed/zero": 25.0,
     "distributed/tensor_parallel": 25.0,
     "distributed/data_parallel": 20.0,
-    "rl/alphazero": 40.0,  # searches compiled for one and for eight devices
+    "rl/alphazero": 60.0,  # searches compiled for one and for eight devices, and both starts
+    "rl/alphazero_connect_four": 35.0,
+    "rl/muzero": 35.0,
     "rl/mcts": 30.0,  # five searches compiled twice
     "rl/ppo": 20.0,
     "rl/ppo_memory": 20.0,
