@@ -1,26 +1,36 @@
-"""Random network distillation on DeepSea: exploration without luck, up to size 30.
+"""Random network distillation on DeepSea: deep exploration up to size 30.
 
 Papers: Burda et al. 2018 (arXiv:1810.12894), Osband et al. 2020 (arXiv:1908.03568).
 Command: panorax run rl/rnd
 """
 
 from panorax.core.config import Run
+from panorax.core.optim import AdamW
 from panorax.rl.environments.deep_sea import Config as DeepSea
 from panorax.rl.policies.mlp import Config as MLP
 from panorax.rl.rnd import Config
 
 CLAIMS = ()
-ORACLE = "numpy: rewards and advantages by definition; gymnax: dynamics of DeepSea"
+ORACLE = (
+    "numpy: bonus, its gradient and its scale, intrinsic advantages, and the rules of bsuite's "
+    "DeepSea; gymnax: DeepSea; gymnasium: scale of rewards; a probe environment"
+)
 
 
 def get_config() -> Config:
     return Config(
-        environment=DeepSea(10),
+        environment=DeepSea(20),
+        policy=MLP(hidden=(32,)),
+        width=32,
+        optim=AdamW(peak_lr=2e-3, schedule="constant", b2=0.999, eps=1e-5, clip=0.5),
         n_envs=16,
-        length=10,
-        discount=0.99,
-        gae_lambda=0.95,
-        run=Run(steps=1000, chunk=10),
+        length=20,
+        epochs=4,
+        minibatches=4,
+        discount=0.999,
+        gae_lambda=0.99,
+        entropy_weight=0.003,
+        run=Run(steps=300, chunk=10),
     )
 
 

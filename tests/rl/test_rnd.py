@@ -1,19 +1,22 @@
-"""RND: its reward, its advantages by definition, and a probe."""
+"""RND: its advantages and its loss by definition, what training does to the bonus, and a probe."""
 
 import dataclasses
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from panorax.core.config import Run
 from panorax.core.optim import AdamW
 from panorax.core.step import scan_steps
-from panorax.rl import moments, novelty, on_policy, rnd
+from panorax.rl import on_policy, ppo, rnd
 from panorax.rl.environments import deep_sea, probes
+from panorax.rl.exploration import novelty
+from panorax.rl.on_policy import Batch
 from panorax.rl.policies import mlp
-from panorax.rl.rollout import rollout
+from panorax.rl.seeds import Curves
 from panorax.testing.tolerances import LAYER, MODEL
 
 KEY = jax.random.key(0)
@@ -21,128 +24,120 @@ BASE = rnd.Config(
     environment=deep_sea.Config(4),
     policy=mlp.Config(hidden=(16,)),
     optim=AdamW(peak_lr=1e-2, schedule="constant", b2=0.999, eps=1e-5, clip=0.5),
-    run=Run(steps=100, chunk=100),
+    run=Run(steps=60, chunk=60),
     n_envs=8,
     length=8,
+    epochs=4,
+    minibatches=4,
     eval_episodes=16,
     seeds=0,
 )
 
 
 @pytest.fixture(scope="module")
-def played():
-    """State and trajectory of a rollout of the first policy, and what RND makes of it."""
-    envs, _, policy = on_policy.parts(BASE)
-    state = rnd.system(BASE).init_state(KEY)
-
-    @jax.jit
-    def play(state):
-        act = on_policy.sampler(state.replace(params=state.params["policy"]), policy, BASE)
-        running, trajectory = rollout(act, envs, state.extra.running, KEY, BASE.length)
-        last, next_view = running.observation.view, trajectory.next_observation.view
-        view = moments.standardize(next_view, moments.merge(state.extra.observed, next_view), 5.0)
-        extra, reward = novelty.rewards(
-            state.extra.novelty, state.params["predictor"], view, BASE.intrinsic_discount
-        )
-        streams = rnd.intrinsic_advantages(state.params, trajectory, last, reward, BASE)
-        return trajectory, last, extra, view, reward, streams
-
-    return state, *jax.device_get(play(state))
+def trained():
+    """State before and after training without rewards of the environment."""
+    system = rnd.system(dataclasses.replace(BASE, extrinsic_weight=0.0))
+    train = lambda s: scan_steps(system.train_step, s, (), KEY, 30)
+    before = system.init_state(KEY)
+    return before, *jax.jit(train)(before)
 
 
-def network(params, x, activation):
-    """A perceptron in float64."""
-    for i, layer in enumerate(params):
-        w, b = (np.asarray(layer[name], np.float64) for name in "wb")
-        x = x @ w + b
-        x = activation(x) if i < len(params) - 1 else x
-    return x
+def views(n):
+    """One-hot views of all cells of DeepSea, (1, n^2, n, n)."""
+    return jnp.eye(n * n).reshape(1, n * n, n, n)
 
 
-def test_reward_is_the_prediction_error_over_the_deviation_of_its_returns(played):
-    state, trajectory, _, extra, view, reward, _ = played
-    next_view = trajectory.next_observation.view.astype(np.float64)
-    flat = next_view.reshape(-1, 4, 4)
-    z = np.clip((next_view - flat.mean(0)) / np.sqrt(flat.var(0) + 1e-8), -5, 5)
-    np.testing.assert_allclose(view, z, **MODEL)
-    relu = lambda x: np.maximum(x, 0)
-    g, f = (
-        network(jax.device_get(p), z.reshape(8, 8, 16), relu)
-        for p in (state.params["predictor"], state.extra.novelty.target)
+def test_training_lowers_the_error_and_leaves_the_random_network(trained):
+    before, after, metrics = trained
+    target = before.extra.novelty.target
+    chex.assert_trees_all_equal(after.extra.novelty.target, target)
+    errors = [
+        novelty.prediction_error(s.params["predictor"], target, views(4)).mean()
+        for s in (before, after)
+    ]
+    assert errors[1] < 0.3 * errors[0]
+    assert metrics["intrinsic_reward"] > 0 and metrics["episodes"] > 8
+
+
+def test_intrinsic_advantages_go_on_over_the_ends_of_episodes(trained):
+    params = trained[0].params
+    rng = np.random.default_rng(0)
+    view, last = (rng.normal(size=s).astype(np.float32) for s in ((6, 3, 4, 4), (3, 4, 4)))
+    reward = rng.normal(size=(6, 3)).astype(np.float32)
+    value, advantage = rnd.intrinsic_advantages(
+        params, *map(jnp.asarray, (view, last, reward)), BASE
     )
-    error, total, returns = ((g - f) ** 2).mean(-1), 0, []
-    for row in error:
-        total = BASE.intrinsic_discount * total + row
-        returns.append(total)
-    np.testing.assert_allclose(extra.past, total, **MODEL)
-    np.testing.assert_allclose(reward, error / np.std(returns), **MODEL)
-
-
-def test_intrinsic_advantages_go_on_over_the_ends_of_episodes(played):
-    state, trajectory, last, _, _, reward, (value, advantage) = played
-    assert trajectory.terminated[:-1].any()
-    views = np.concatenate([trajectory.observation.view, last[None]])
-    V = network(jax.device_get(state.params["critic"]), views.reshape(9, 8, 16), np.tanh)[..., 0]
+    (first, second) = (
+        {name: np.asarray(x, np.float64) for name, x in layer.items()} for layer in params["critic"]
+    )
+    x = np.concatenate([view, last[None]]).reshape(7, 3, 16)
+    V = (np.tanh(x @ first["w"] + first["b"]) @ second["w"] + second["b"])[..., 0]
     np.testing.assert_allclose(value, V[:-1], **LAYER)
     delta = reward + BASE.intrinsic_discount * V[1:] - V[:-1]
     rate = BASE.intrinsic_discount * BASE.gae_lambda
-    expected = [sum(rate**k * delta[t + k] for k in range(8 - t)) for t in range(8)]
+    expected = [sum(rate**k * delta[t + k] for k in range(6 - t)) for t in range(6)]
     np.testing.assert_allclose(advantage, expected, **MODEL)
 
 
-def test_a_rollout_is_novel_until_the_predictor_is_trained_on_it(played):
-    state, trajectory, *_ = played
-    system = rnd.system(BASE)
-    train = jax.jit(lambda s: scan_steps(system.train_step, s, (), KEY, 30)[0])
-    after = train(state)
-    target = state.extra.novelty.target
-    chex.assert_trees_all_equal(after.extra.novelty.target, target)
-    before, trained = (
-        novelty.prediction_error(s.params["predictor"], target, played[4]) for s in (state, after)
+def test_the_loss_is_that_of_ppo_with_both_advantages_and_two_more_errors(trained):
+    before = trained[0]
+    cfg = dataclasses.replace(BASE, entropy_weight=0.01, extrinsic_weight=2.0, intrinsic_weight=0.5)
+    _, _, policy = on_policy.parts(cfg)
+    rng = np.random.default_rng(1)
+    draw = lambda *shape: jnp.asarray(rng.normal(size=shape).astype(np.float32))
+    acting = Batch(
+        observation=deep_sea.Observation(draw(6, 1, 4, 4)),
+        first=jnp.ones((6, 1), bool),
+        memory=(),
+        action=jnp.asarray(rng.integers(0, 2, (6, 1)), jnp.int32),
+        log_prob=-jnp.abs(draw(6, 1)),
+        value=draw(6, 1),
+        advantage=draw(6, 1),
     )
-    assert trained.mean() < 0.2 * before.mean()
+    batch = rnd.Examples(acting, draw(6, 1, 4, 4), draw(6, 1), draw(6, 1))
+    target = before.extra.novelty.target
+    loss, (_, metrics) = rnd.loss_fn(before.params, (), batch, None, target, policy, cfg)
+    summed = acting.replace(advantage=2.0 * acting.advantage + 0.5 * batch.advantage)
+    of_ppo = lambda batch: ppo.loss_fn(
+        before.params["policy"], (), batch, None, policy, ppo.Config()
+    )[1][1]
+    of_policy, of_value = of_ppo(summed), of_ppo(acting)
+    value = rnd.intrinsic_value(before.params, acting.observation.view)
+    intrinsic = np.mean(np.square(value - (batch.value + batch.advantage)))
+    error = novelty.prediction_error(before.params["predictor"], target, batch.view).mean()
+    expected = of_policy["policy_loss"] - 0.01 * of_policy["entropy"] + error
+    expected += 0.5 * (of_value["value_loss"] + intrinsic)
+    np.testing.assert_allclose(loss, expected, **LAYER)
+    np.testing.assert_allclose(metrics["distillation_loss"], error, **LAYER)
 
 
-def test_learns_the_best_actions_of_a_probe_without_a_bonus(trained_policy):
+def test_learns_the_best_actions_of_a_probe_without_a_bonus():
     cfg = dataclasses.replace(
         BASE, environment=probes.Config("policy"), intrinsic_weight=0.0, discount=0.5
     )
-    assert trained_policy(cfg) > 0.9
+    system = rnd.system(cfg)
+
+    @jax.jit
+    def whole(key):
+        state, _ = scan_steps(system.train_step, system.init_state(key), (), key, cfg.run.steps)
+        total, n = system.evaluate(state, (), key)["eval_return"]
+        return total / n
+
+    assert whole(KEY) > 0.9
 
 
-@pytest.fixture
-def trained_policy():
-    """The evaluated return after training."""
+def test_a_rollout_of_the_report_is_one_episode_and_the_bonus_can_be_left_out(monkeypatch):
+    trained = []
 
-    def train(cfg):
-        system = rnd.system(cfg)
+    def train(system, run, keys):
+        trained.append((system.per_step, len(keys)))
+        steps = np.array([96, 192])
+        return Curves({"return": np.zeros((3, 2))}, steps), {}
 
-        @jax.jit
-        def whole(key):
-            state, _ = scan_steps(system.train_step, system.init_state(key), (), key, cfg.run.steps)
-            total, n = system.evaluate(state, (), key)["eval_return"]
-            return total / n
-
-        return float(whole(KEY))
-
-    return train
-
-
-def test_the_share_of_solved_seeds_and_the_exponent():
-    bonus = {4: np.array([10.0, 20.0, 30.0]), 8: np.array([80.0, 160.0, np.inf])}
-    without = {4: np.array([np.inf, 5.0, np.inf]), 8: np.full(3, np.inf)}
-    metrics = rnd.solving_metrics(bonus, without)
-    assert metrics == {
-        "solved_at_size_4": 1.0,
-        "solved_at_size_8": pytest.approx(2 / 3),
-        "solved_without_bonus_at_size_4": pytest.approx(1 / 3),
-        "solved_without_bonus_at_size_8": 0.0,
-        "exponent": pytest.approx(3.0),
-    }
-    [ax] = rnd.draw_steps(bonus, without).axes
-    assert len(ax.lines) == 3
-
-
-def test_minibatches_must_divide_the_steps():
-    with pytest.raises(ValueError, match="8 environments x 8 steps do not divide into 3 equal"):
-        dataclasses.replace(BASE, minibatches=3)
+    monkeypatch.setattr(rnd, "train_seeds", train)
+    cfg = dataclasses.replace(BASE, seeds=3)
+    returns, episodes = rnd.trained_returns(KEY, cfg, 6, with_bonus=False)
+    assert trained == [({"environment_steps": 48}, 3)]
+    np.testing.assert_array_equal(episodes, [16, 32])
+    assert returns.shape == (3, 2)

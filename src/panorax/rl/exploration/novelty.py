@@ -3,7 +3,7 @@
 A fixed random network f and a trained network g map an observation x to K features. The intrinsic
 reward of a step to x is |g(x) - f(x)|^2 / K: it falls as observations like x were visited and g was
 fitted to them. x is standardised by running moments and clipped to +-5. The reward is divided by
-the running standard deviation of the discounted sum of past rewards.
+the running standard deviation of the intrinsic return, which no end of an episode interrupts.
 Source: Burda et al. 2018, arXiv:1810.12894, sections 2.2 and 2.4.
 """
 
@@ -28,10 +28,8 @@ class Novelty:
 
     target: Any
     """parameters of the random network f"""
-    past: jax.Array
-    """discounted sum of past intrinsic rewards of each environment, (N,)"""
-    sums: moments.Moments
-    """moments of these sums over all steps so far"""
+    returns: moments.Returns
+    """intrinsic returns of each environment, for the scale of the reward"""
 
 
 def feature_spec(shape: tuple[int, ...], width: int, features: int):
@@ -41,7 +39,7 @@ def feature_spec(shape: tuple[int, ...], width: int, features: int):
 
 def initial(key: jax.Array, n: int, spec) -> Novelty:
     """The bonus of `n` environments with a random network of parameters `spec`."""
-    return Novelty(core_spec.init(spec, key), jnp.zeros(n), moments.initial(()))
+    return Novelty(core_spec.init(spec, key), moments.no_returns(n))
 
 
 def prediction_error(predictor, target, view_TN: jax.Array) -> jax.Array:
@@ -57,11 +55,9 @@ def rewards(
     """The state after a rollout, and the intrinsic rewards (T, N) of its standardised views."""
     error_TN = prediction_error(predictor, novelty.target, view_TN)
 
-    def accumulate(past, error):
-        past = discount * past + error
-        return past, past
+    def step(returns, error_N):
+        never = jnp.zeros_like(error_N, bool)
+        return moments.add_rewards(returns, error_N, never, discount), None
 
-    past, sums = jax.lax.scan(accumulate, novelty.past, error_TN)
-    sums = moments.merge(novelty.sums, sums)
-    novelty = novelty.replace(past=past, sums=sums)
-    return novelty, error_TN * jax.lax.rsqrt(sums.var + 1e-8)
+    returns, _ = jax.lax.scan(step, novelty.returns, error_TN)
+    return novelty.replace(returns=returns), moments.scaled(error_TN, returns)
