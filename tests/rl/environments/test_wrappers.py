@@ -22,6 +22,8 @@ from panorax.rl.rollout import first_episodes, rollout, start
 from panorax.testing.tolerances import LAYER
 
 KEY = jax.random.key(0)
+FIRST = {"rtol": 1e-3}
+"""rounding of the first scale, which is 1e-4 of the difference between the first two samples"""
 
 
 def countdown(length, actions=Discrete(2)):
@@ -194,15 +196,17 @@ def test_normalized_rewards_equal_those_of_gymnasium():
 
     theirs = gymnasium.wrappers.NormalizeReward(Replayed(), gamma=0.9)
     expected = [theirs.step(0)[1] for _ in range(60)]
-    np.testing.assert_allclose(after.reward, expected, **LAYER)
+    reward = after.reward[:, 0]
+    np.testing.assert_allclose(reward[0], expected[0], **FIRST)
+    np.testing.assert_allclose(reward[1:], expected[1:], **LAYER)
     np.testing.assert_array_equal(after.earned[:, 0], rewards)
 
 
 def test_the_scale_of_rewards_is_shared_and_goes_on_over_resets():
     """Episodes of 3 steps with rewards 1, 1, 1 and 2, 2, 2 in two environments."""
-    envs = wrappers.vectorize(countdown(3), 2)
-    step = lambda key, state, action: envs.step(key, state, jnp.arange(1, 3))
-    envs = wrappers.normalize_reward(dataclasses.replace(envs, step=step), 0.5)
+    plain = wrappers.vectorize(countdown(3), 2)
+    step = lambda key, state, action: plain.step(key, state, jnp.arange(1, 3))
+    envs = wrappers.normalize_reward(dataclasses.replace(plain, step=step), 0.5)
     state, after = stepped(envs, 7)
     sums, total = [], np.zeros(2)
     for t in range(7):
