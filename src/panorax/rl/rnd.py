@@ -23,7 +23,7 @@ from panorax.core import struct
 from panorax.core.config import module_of
 from panorax.core.optim import optimizer
 from panorax.core.ranges import Count, DecayRate, NonNegative, checked
-from panorax.core.state import State, System, first_state
+from panorax.core.state import Result, State, System, first_state
 from panorax.core.study import joined
 from panorax.nets import mlp as perceptrons
 from panorax.ops.returns import gae
@@ -40,7 +40,7 @@ from panorax.rl.on_policy import (
     normalized,
     sampler,
 )
-from panorax.rl.play import SHOWN, player
+from panorax.rl.play import SHOWN, draw_frames, player
 from panorax.rl.policies import mlp
 from panorax.rl.policies.policy import Policy
 from panorax.rl.rollout import rollout, sequences, start
@@ -225,13 +225,13 @@ def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> Syste
     )
     if cfg.seeds == 0:
         return plain
-    learned = report_of(plain, cfg.run, cfg.seeds, held_out)
     if not isinstance(cfg.environment, deep_sea.Config):
-        return dataclasses.replace(plain, report=learned)
+        return dataclasses.replace(plain, report=report_of(plain, cfg.run, cfg.seeds, held_out))
 
     def report(state, key):
-        key_curves, key_sizes = jax.random.split(key)
-        train = functools.partial(trained_returns, cfg=cfg)
-        return joined([learned(state, key_curves), solving.report(train, cfg.sizes, key_sizes)])
+        key_sizes, key_play = jax.random.split(key)
+        solved = solving.report(functools.partial(trained_returns, cfg=cfg), cfg.sizes, key_sizes)
+        episode = plain.play(state, key_play)[0]
+        return joined([solved, Result({}, {"episode.png": draw_frames(episode)})])
 
     return dataclasses.replace(plain, report=report)
