@@ -13,7 +13,7 @@ from panorax.rl.rnd import Config
 CLAIMS = ()
 ORACLE = (
     "numpy: bonus, its gradient and its scale, intrinsic advantages, and the rules of bsuite's "
-    "DeepSea; gymnax: DeepSea; gymnasium: scale of rewards; a probe environment"
+    "DeepSea; gymnax: DeepSea; gymnasium: scale of rewards"
 )
 
 
@@ -23,6 +23,7 @@ def get_config() -> Config:
         policy=MLP(hidden=(32,)),
         width=32,
         optim=AdamW(peak_lr=2e-3, schedule="constant", b2=0.999, eps=1e-5, clip=0.5),
+        sizes=(10, 20, 30),
         n_envs=16,
         length=20,
         epochs=4,
@@ -30,7 +31,7 @@ def get_config() -> Config:
         discount=0.999,
         gae_lambda=0.99,
         entropy_weight=0.003,
-        run=Run(steps=250, chunk=10),
+        run=Run(steps=350, chunk=10),
     )
 
 
@@ -44,7 +45,7 @@ def smoke() -> Config:
         length=6,
         epochs=1,
         minibatches=2,
-        sizes=(3, 4),
+        sizes=(3,),
         eval_episodes=4,
         seeds=2,
         run=Run(steps=4, chunk=2),

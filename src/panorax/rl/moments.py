@@ -42,7 +42,7 @@ def initial(shape: tuple[int, ...], count: float = 0.0) -> Moments:
 
     count: number of samples for which they count.
     """
-    return Moments(jnp.zeros(shape), jnp.ones(shape), jnp.full((), count))
+    return Moments(jnp.zeros(shape), jnp.ones(shape), jnp.full((), count, jnp.float32))
 
 
 def merge(moments: Moments, x: jax.Array) -> Moments:
