@@ -6,6 +6,7 @@ Command: panorax run rl/muzero
 from panorax.configs.rl.alphazero import SMALL_PLAY, SMALL_REPORT
 
 from panorax.core.config import Run
+from panorax.rl.games import self_play
 from panorax.rl.muzero import Config
 from panorax.rl.torsos import mlp
 
@@ -14,7 +15,7 @@ ORACLE = "the exact solution of tic-tac-toe; the losses written out; mctx's tree
 
 
 def get_config() -> Config:
-    return Config(run=Run(steps=600, chunk=25, eval_every=100))
+    return Config(run=Run(steps=600, chunk=25, eval_every=100), play=self_play.Config(opening=7))
 
 
 def smoke() -> Config:

@@ -42,9 +42,14 @@ def random_player(game: Game) -> Player:
 
 
 def policy_of(name: str, simulations: int, noise: bool) -> Callable:
-    """The search `gumbel` or `puct` of self-play, with or without noise at the root."""
+    """The search `gumbel` or `puct` of self-play, with or without noise at the root.
+
+    Returns of a game are between -1 and 1. Values keep this scale: stretched to [0, 1] in each
+    node, the errors of equally good moves would outweigh the prior.
+    """
     if name == "gumbel":
-        options = {"gumbel_scale": 1.0 if noise else 0.0}
+        as_it_is = functools.partial(search.completed_by_mix_value, rescale_values=False)
+        options = {"qtransform": as_it_is, "gumbel_scale": 1.0 if noise else 0.0}
         policy = search.gumbel_muzero_policy
     else:
         by_range = functools.partial(search.by_min_max, min_value=-1.0, max_value=1.0)
