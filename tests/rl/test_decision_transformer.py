@@ -16,7 +16,7 @@ from panorax.core.step import scan_steps, stacked
 from panorax.nets.decoders.llama import Model
 from panorax.rl import decision_transformer
 from panorax.rl.environments import from_gymnax, probes
-from panorax.rl.offline import cloning, dataset, recorded
+from panorax.rl.offline import cloning, dataset, recorded, stitching
 from panorax.rl.torsos import mlp
 from panorax.testing.tolerances import LAYER
 
@@ -118,8 +118,12 @@ def test_the_report_measures_targets_and_cloning(monkeypatch):
     """The returns of both policies are those of the trained seeds, the target the last one."""
 
     def train_seeds(system, batch_of, rows, run, batch, seeds, measure):
-        window = batch_of(jnp.arange(2))
-        assert rows == 400 and window["mask"].shape == (2, 2)
+        assert batch_of(jnp.arange(2))["mask"].shape == (2, 2)
+        if measure is None:
+            assert rows == 100  # 20 episodes of each kind, of 2, 1 and 2 steps
+            assert system.evaluate.keywords["targets"][-1] == stitching.BEST
+            return {}, {"eval_return": np.array([0.5, 1.0])}
+        assert rows == 400
         reached = measure(system.init_state(KEY), KEY)["reached"]
         assert reached.shape == (2,) and (reached < 0).all()
         return {}, {"reached": np.array([[1.0, 3.0]] * seeds)}
@@ -131,3 +135,4 @@ def test_the_report_measures_targets_and_cloning(monkeypatch):
     metrics = system.report(None, KEY).metrics
     assert metrics["dt_return"] == 3 and metrics["min_rank_correlation"] > 0.99
     assert metrics["bc_return"] < 0 and metrics["dt_above_best_bc"] > 3
+    assert metrics["stitching_return"] == 0.75 and metrics["max_stitching_return"] == 1

@@ -39,7 +39,7 @@ from panorax.data.batches import epochs
 from panorax.ops.losses import cross_entropy
 from panorax.rl.actor_critic import acting, follow
 from panorax.rl.evaluation import evaluated_episodes
-from panorax.rl.offline import agents, dataset, recorded
+from panorax.rl.offline import agents, dataset, recorded, stitching
 from panorax.rl.offline.report import report
 from panorax.rl.play import SHOWN, player
 from panorax.rl.q_values.networks import Mean, q_network
@@ -55,7 +55,7 @@ UNITS = {"return": "sum of rewards", "length": "steps", "cloning_loss": "nats"}
 class Config:
     """Symbols of the paper are in brackets."""
 
-    data: agents.Config | recorded.Config = agents.Config()
+    data: agents.Config | recorded.Config | stitching.Config = agents.Config()
     """transitions, from an agent or a file, and the environment of the evaluation"""
     torso: mlp.Config = mlp.Config((128, 128))
     """hidden layers of Q"""

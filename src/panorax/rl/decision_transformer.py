@@ -28,12 +28,13 @@ from panorax.core.optim import AdamW, Optimizer, optimizer
 from panorax.core.ranges import Count, Positive, Whole, checked
 from panorax.core.state import Result, State, System, first_state
 from panorax.core.step import update
+from panorax.core.study import joined
 from panorax.data.batches import epochs
 from panorax.nets.decoders import llama
 from panorax.ops.losses import cross_entropy, weighted_mean
 from panorax.rl.environments.environment import Environments
 from panorax.rl.environments.rewards import observed_reward
-from panorax.rl.offline import agents, conditioning, dataset, recorded
+from panorax.rl.offline import agents, conditioning, dataset, recorded, stitching
 from panorax.rl.offline.cloning import Config as Cloning
 from panorax.rl.offline.cloning import cloned_returns
 from panorax.rl.offline.sequence_model import conditioned, memory, sequence_model
@@ -52,7 +53,7 @@ UNITS = {"return": "sum of rewards", "loss": "nats per action"}
 class Config:
     """Symbols of the paper are in brackets."""
 
-    data: agents.Config | recorded.Config = agents.Config("mixed")
+    data: agents.Config | recorded.Config | stitching.Config = agents.Config("mixed")
     """transitions, from agents or a file, and the environment of the evaluation"""
     model: llama.Model = llama.Model(5, 32, 2, 2, 2, 64, tied=False)
     """Transformer; its vocabulary is the set of actions"""
@@ -195,20 +196,43 @@ def report(
     cfg: Config,
     key,
 ) -> Result:
-    """Trains all seeds, and as many of BC and %BC on the same data; compares their returns."""
-    arrays = jax.tree.map(jnp.asarray, steps)
-    _, evaluation = train_seeds(
-        transformer,
-        lambda row_B: windows(arrays, row_B, cfg.context),
-        len(steps.action),
-        cfg.run,
-        cfg.batch,
-        cfg.seeds,
-        lambda state, key: {"reached": reached(state.params, jax.random.fold_in(key, 0))},
-    )
+    """Trains all seeds, and as many of BC and %BC on the same data; compares their returns.
+
+    `stitching_return` and `max_stitching_return` are the mean and the largest return over seeds
+    that are trained on the data of `stitching` and asked for its best return, 1.
+    """
+    measure = lambda state, key: {"reached": reached(state.params, jax.random.fold_in(key, 0))}
+    reached_ST = trained(transformer, steps, cfg, measure)["reached"]
     imitated = {"bc": data, "best_bc": best(data, cfg.cloning.top)}
     cloned = {
         name: np.asarray(cloned_returns(cfg.cloning, rows, envs, key, cfg.seeds))
         for name, rows in imitated.items()
     }
-    return conditioning.compared(cfg.targets, evaluation["reached"], cloned, data)
+    stitched_S = stitched(cfg)
+    metrics = {"stitching_return": stitched_S.mean(), "max_stitching_return": stitched_S.max()}
+    metrics = {name: float(x) for name, x in metrics.items()}
+    compared = conditioning.compared(cfg.targets, reached_ST, cloned, data)
+    return joined([compared, Result(metrics)])
+
+
+def trained(transformer: System, steps: Trajectories, cfg: Config, measure=None) -> dict:
+    """Evaluations (S, ...) of all seeds of the report, as of `train_seeds`."""
+    arrays = jax.tree.map(jnp.asarray, steps)
+    batch_of = lambda row_B: windows(arrays, row_B, cfg.context)
+    rows = len(steps.action)
+    return train_seeds(transformer, batch_of, rows, cfg.run, cfg.batch, cfg.seeds, measure)[1]
+
+
+def stitched(cfg: Config) -> np.ndarray:
+    """Returns (S,) of seeds that are trained on the data of `stitching` and asked for its best."""
+    small = dataclasses.replace(
+        cfg,
+        data=stitching.Config(),
+        model=dataclasses.replace(cfg.model, vocab=2),
+        run=dataclasses.replace(cfg.run, steps=min(cfg.run.steps, 300)),
+        return_scale=1.0,
+        targets=(stitching.BEST_OF_EPISODES, stitching.BEST),
+        eval_episodes=1,
+    )
+    alone = system(dataclasses.replace(small, seeds=0))
+    return trained(alone, trajectories(stitching.dataset(small.data)), small)["eval_return"]

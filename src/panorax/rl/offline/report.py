@@ -66,8 +66,8 @@ def draw_methods(returns: dict, data_return: float, curves: dict, run: Run):
 def draw_returns(ax, returns: dict, data_return: float) -> None:
     """A column for each method: a point per seed. A dotted line: the mean return of the data."""
     for i, (name, values) in enumerate(returns.items()):
-        ax.plot(np.full(len(values), i), values, "o", label=name)
+        ax.plot(np.full(len(values), i), values, "o", label=name.replace("_", " "))
     ax.axhline(data_return, color="grey", ls=":", label="data")
-    ax.set_xticks(range(len(returns)), list(returns))
+    ax.set_xticks(range(len(returns)), [name.replace("_", " ") for name in returns])
     ax.set(xlabel="method, a point per seed", ylabel="evaluated return")
     ax.set_xlim(-0.5, len(returns) - 0.5)
