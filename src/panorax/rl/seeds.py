@@ -86,11 +86,7 @@ def report_of(
     before: environment steps that precede the first training step.
     Raises UserError for environments on the host, which cannot be vmapped over seeds.
     """
-    if envs.on_host:
-        raise UserError(
-            f"these environments run on the host, and the report cannot train {seeds} seeds of "
-            "them in parallel: add --seeds 0"
-        )
+    require_device(envs, seeds)
 
     def report(state, key):
         key_curves, key_play = jax.random.split(key)
@@ -100,6 +96,20 @@ def report_of(
         return joined([curves, Result({}, shown)])
 
     return report
+
+
+def require_device(envs: Environments, seeds: int) -> None:
+    """Raises UserError for environments on the host, which cannot be vmapped over seeds."""
+    if envs.on_host:
+        raise UserError(
+            f"these environments run on the host, and the report cannot train {seeds} seeds of "
+            "them in parallel: add --seeds 0"
+        )
+
+
+def standard_error(x_S: np.ndarray) -> float:
+    """Standard error of the mean of S independent numbers, 0 for a single number."""
+    return float(np.std(x_S, ddof=1) / len(x_S) ** 0.5) if len(x_S) > 1 else 0.0
 
 
 def learning_curves(
@@ -128,8 +138,7 @@ def learning_curves(
     metrics |= family("min_eval_return_over_{}_seeds", {seeds: returns.min()})
     metrics |= family("mean_eval_return_over_{}_seeds", {seeds: returns.mean()})
     if seeds > 1:
-        error = returns.std(ddof=1) / seeds**0.5
-        metrics |= family("standard_error_over_{}_seeds", {seeds: error})
+        metrics |= family("standard_error_over_{}_seeds", {seeds: standard_error(returns)})
     figure = draw_curves(curves, random_return)
     return joined([Result(metrics, {"learning_curves.png": figure}), measure(curves)])
 
