@@ -15,7 +15,7 @@ ORACLE = "the exact solution of tic-tac-toe; the losses written out; mctx's tree
 
 
 def get_config() -> Config:
-    return Config(run=Run(steps=600, chunk=25, eval_every=100), play=self_play.Config(opening=7))
+    return Config(run=Run(steps=900, chunk=25, eval_every=150), play=self_play.Config(opening=7))
 
 
 def smoke() -> Config:
