@@ -1,0 +1,1 @@
+"""Imitation: experts, their demonstrations, and behaviour cloning."""
