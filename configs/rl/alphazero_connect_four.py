@@ -22,7 +22,7 @@ def get_config() -> Config:
         game=from_pgx.Config("connect_four"),
         torso=mlp.Config(hidden=(256, 256), layer_norm=True),
         optim=AdamW(peak_lr=1e-3, schedule="cosine", weight_decay=1e-4, clip=1.0),
-        run=Run(steps=1000, chunk=20, eval_every=250),
+        run=Run(steps=3000, chunk=50, eval_every=500),
         play=self_play.Config(games=128, length=8, opening=6, capacity=400, batch=512, updates=4),
         report=strength.Config(last_opponent=1000, last_simulations=1000),
     )
