@@ -31,7 +31,7 @@ def get_config() -> Config:
         discount=0.999,
         gae_lambda=0.99,
         entropy_weight=0.003,
-        run=Run(steps=350, chunk=10),
+        run=Run(steps=300, chunk=10),
     )
 
 
