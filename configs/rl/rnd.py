@@ -4,13 +4,29 @@ Papers: Burda et al. 2018 (arXiv:1810.12894), Osband et al. 2020 (arXiv:1908.035
 Command: panorax run rl/rnd
 """
 
+from panorax.core.claims import Claim
 from panorax.core.config import Run
 from panorax.core.optim import AdamW
 from panorax.rl.environments.deep_sea import Config as DeepSea
 from panorax.rl.policies.mlp import Config as MLP
 from panorax.rl.rnd import Config
 
-CLAIMS = ()
+BONUS = "Burda et al. 2018: the bonus explores deeply; here each of 5 seeds solves DeepSea of size"
+DITHERING = "Osband et al. 2020: random actions need 2^n episodes; here no seed without the bonus"
+CLAIMS = (
+    Claim("solved_at_size_10", ">=", 1.0, f"{BONUS} 10"),
+    Claim("solved_at_size_20", ">=", 1.0, f"{BONUS} 20"),
+    Claim("solved_at_size_30", ">=", 1.0, f"{BONUS} 30"),
+    Claim("solved_without_bonus_at_size_20", "<=", 0.0, f"{DITHERING} solves size 20"),
+    Claim("solved_without_bonus_at_size_30", "<=", 0.0, f"{DITHERING} solves size 30"),
+    Claim(
+        "exponent",
+        "<=",
+        3.0,
+        "Osband et al. 2020: deep exploration needs a number of episodes that is polynomial in the "
+        "size, with an exponent of at most 3",
+    ),
+)
 ORACLE = (
     "numpy: bonus, its gradient and its scale, intrinsic advantages, and the rules of bsuite's "
     "DeepSea; gymnax: DeepSea; gymnasium: scale of rewards"
@@ -31,7 +47,7 @@ def get_config() -> Config:
         discount=0.999,
         gae_lambda=0.99,
         entropy_weight=0.003,
-        run=Run(steps=350, chunk=10),
+        run=Run(steps=300, chunk=10),
     )
 
 
