@@ -35,7 +35,8 @@ ORACLE = "numpy: loss and gradient by the formula of DiscreteCQL in d3rlpy"
 
 
 def get_config() -> Config:
-    return Config(data=Data(episodes=200, seed=1))
+    """Options were chosen on the data of the agents with the seeds 0 to 3."""
+    return Config(data=Data(episodes=200, seed=4))
 
 
 def smoke() -> Config:

@@ -65,7 +65,7 @@ class Config:
     """number of steps, seed, and intervals of evaluation and checkpoints"""
     batch: Count = 128
     """transitions of a step [B]"""
-    alpha: NonNegative = 0.3
+    alpha: NonNegative = 0.5
     """weight of the conservative term; 0 is offline double DQN [alpha]"""
     td_weight: NonNegative = 1.0
     """weight of the TD error; 0 is behaviour cloning [w]"""

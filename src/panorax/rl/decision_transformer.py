@@ -32,7 +32,7 @@ from panorax.core.study import joined
 from panorax.data.batches import epochs
 from panorax.nets.decoders import llama
 from panorax.ops.losses import cross_entropy, weighted_mean
-from panorax.rl.environments.environment import Environments
+from panorax.rl.environments.environment import Discrete, Environments, Space
 from panorax.rl.environments.rewards import observed_reward
 from panorax.rl.offline import agents, conditioning, dataset, recorded, stitching
 from panorax.rl.offline.cloning import Config as Cloning
@@ -41,7 +41,6 @@ from panorax.rl.offline.sequence_model import conditioned, memory, sequence_mode
 from panorax.rl.offline.training import train_seeds
 from panorax.rl.offline.trajectories import Trajectories, best, trajectories, windows
 from panorax.rl.play import SHOWN, player
-from panorax.rl.q_values.networks import actions_of
 from panorax.rl.rollout import first_episodes
 from panorax.rl.seeds import require_device
 
@@ -84,6 +83,16 @@ class Config:
 def implied(cfg: Config) -> dict[str, int]:
     """The vocabulary of the model, which is the set of actions of the environment."""
     return {"model.vocab": actions_of(module_of(cfg.data).environments(cfg.data, 1).actions)}
+
+
+def actions_of(space: Space) -> int:
+    """The number of actions. Raises UserError for an action space that is not Discrete."""
+    if not isinstance(space, Discrete):
+        raise UserError(
+            "the Decision Transformer predicts one of a finite number of actions; this "
+            f"environment has {space}"
+        )
+    return space.n
 
 
 def loss_fn(params, extra, batch, key, net: Net):

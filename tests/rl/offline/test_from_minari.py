@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,13 +61,14 @@ def episode(T=2, **changes):
     } | changes
 
 
-def test_finished_episodes_come_back_as_they_were_written(minari, tmp_path):
-    """The last row belongs to no finished episode."""
-    from_minari.write(tmp_path / "set", ROWS, "pendulum/few-v0", 3)
+def test_finished_episodes_come_back_as_they_were_written(minari, tmp_path, monkeypatch):
+    """The last row belongs to no finished episode. Minari's own folders hold a folder "data"."""
+    monkeypatch.chdir(tmp_path)
+    from_minari.write(Path("set", "data"), ROWS, "pendulum/few-v0", 3)
     read = recorded.dataset(recorded.Config(str(tmp_path / "set")))
     for name, x in ROWS.items():
         np.testing.assert_array_equal(read[name], x[:3])
-    theirs = minari.MinariDataset(tmp_path / "set")
+    theirs = minari.MinariDataset(tmp_path / "set" / "data")
     assert theirs.total_episodes == 2 and theirs.total_steps == 3
     assert theirs.id == "pendulum/few-v0" and theirs.action_space.n == 3
 

@@ -24,13 +24,15 @@ REQUIRED = ("observations", "actions", "rewards", "terminations", "truncations")
 
 
 def read(path: Path) -> Dataset:
-    """Reads all episodes of the data set in the folder `path`, the one with metadata.json.
+    """Reads all episodes of the data set in the folder `path`, or in its folder "data".
 
     Raises UserError if Minari is not installed, if the folder holds no data set, if an episode
     lacks an array or has arrays whose lengths do not belong together, if observations or actions
     have another space than above or leave it, and as `dataset.checked`.
     """
     minari, gymnasium = _packages()
+    if (path / "data" / "metadata.json").is_file():
+        path = path / "data"
     try:
         stored = minari.MinariDataset(path)
         episodes = list(stored.iterate_episodes())
@@ -97,6 +99,7 @@ def write(path: Path, dataset: Dataset, name: str, actions: int) -> None:
     of an episode, which Minari stores once.
     """
     minari, gymnasium = _packages()
+    path = path.absolute()  # Minari 0.5.4 measures the size of its files by absolute paths alone
     dataset = checked(dataset, "the data for Minari")
     if dataset["action"].max() >= actions:
         raise UserError(f"the data for Minari has an action {dataset['action'].max()} of {actions}")

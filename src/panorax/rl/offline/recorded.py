@@ -23,7 +23,7 @@ class Config:
     """Transitions of a file."""
 
     path: str = "transitions.npz"
-    """npz file, or folder of a Minari data set, which is the one with metadata.json"""
+    """npz file, or folder of a Minari data set"""
     environment: from_gymnax.Config | from_gymnasium.Config | probes.Config = from_gymnax.Config()
     """environment of the transitions, in which the trained policy is evaluated"""
 

@@ -54,11 +54,12 @@ def draw_methods(returns: dict, data_return: float, curves: dict, run: Run):
     """Returns of all seeds beside the return of the data, and Q-values over steps."""
     figure, (ax, q_ax) = figures.panels(2)
     draw_returns(ax, returns, data_return)
-    for name in ("cql", "dqn"):
+    for name, color in zip(("cql", "dqn"), figures.COLORS):
         chunks = curves[name]["q_of_data"].shape[1]
         steps = np.minimum(run.chunk * np.arange(1, chunks + 1), run.steps)
-        q_ax.plot(steps, curves[name]["q_of_data"].mean(0), label=f"{name}, actions of the data")
-        q_ax.plot(steps, curves[name]["q_of_unseen"].mean(0), "--", label=f"{name}, best other")
+        of_data, best_other = (curves[name][of].mean(0) for of in ("q_of_data", "q_of_unseen"))
+        q_ax.plot(steps, of_data, color=color, label=f"{name}, actions of the data")
+        q_ax.plot(steps, best_other, "--", color=color, label=f"{name}, best other")
     q_ax.set(xlabel="steps", ylabel="Q, discounted return")
     return figures.legends(figure)
 
