@@ -28,7 +28,6 @@ LARGER = {
     "distributed/data_parallel": 20.0,
     "rl/alphazero": 40.0,  # searches compiled for one and for eight devices
     "rl/bc": 20.0,  # compiles PPO, which trains the expert
-    "rl/gail": 35.0,  # compiles PPO twice, which trains the expert and imitates it
     "rl/mcts": 30.0,  # five searches compiled twice
     "rl/ppo": 20.0,
     "rl/ppo_memory": 20.0,
