@@ -29,7 +29,6 @@ LARGER = {
     "rl/alphazero": 60.0,  # searches compiled for one and for eight devices, and both starts
     "rl/alphazero_connect_four": 35.0,
     "rl/bc": 20.0,  # compiles PPO, which trains the expert
-    "rl/gail": 35.0,  # compiles PPO twice, which trains the expert and imitates it
     "rl/muzero": 35.0,
     "rl/mcts": 30.0,  # five searches compiled twice
     "rl/ppo": 20.0,
