@@ -1,19 +1,17 @@
-"""Experts trained by an on-policy algorithm, and demonstrations of their episodes."""
+"""Experts trained by an on-policy algorithm, and labels of their actions."""
 
 import functools
 import pkgutil
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from panorax.core.config import module_of
 from panorax.core.errors import UserError
 from panorax.core.step import scan_steps
 from panorax.rl import on_policy
-from panorax.rl.environments.environment import Environments
 from panorax.rl.on_policy import Rollouts
-from panorax.rl.rollout import Act, first_episode, rollout, start
+from panorax.rl.rollout import Act
 
 
 class Labels(NamedTuple):
@@ -60,20 +58,3 @@ def expert(cfg: Rollouts) -> Act:
         return scan_steps(system.train_step, state, (), key_train, cfg.run.steps)[0]
 
     return on_policy.best(train(jax.random.key(cfg.run.seed)), policy, cfg)
-
-
-def demonstrations(act: Act, envs: Environments, memory, key: jax.Array, stride: int) -> Labels:
-    """One episode in each environment, of which every `stride`-th step is kept.
-
-    Each episode begins at a random one of its first `stride` steps. Labels are (N T', ...) by
-    episode; those after the end of an episode have weight 0.
-    """
-    key_start, key_steps, key_offset = jax.random.split(key, 3)
-    running = start(envs, memory, key_start)
-    trajectory = rollout(act, envs, running, key_steps, envs.max_steps)[1]
-    offset_N = jax.random.randint(key_offset, (envs.n,), 0, stride)
-    T = envs.max_steps // stride
-    rows_NT = offset_N[:, None] + stride * jnp.arange(T)[None]
-    kept = lambda x: x[rows_NT, jnp.arange(envs.n)[:, None]].reshape(envs.n * T, *x.shape[2:])
-    weight_TN = first_episode(trajectory).astype(jnp.float32)
-    return Labels(kept(trajectory.observation.view), kept(trajectory.action), kept(weight_TN))
