@@ -20,17 +20,17 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from panorax.core import spec as core_spec
 from panorax.core.config import Run, module_of
 from panorax.core.net import Net, stateless
-from panorax.core.optim import AdamW, Optimizer, optimizer
+from panorax.core.optim import AdamW, Optimizer
 from panorax.core.ranges import Count, NonNegative, Whole, checked
-from panorax.core.state import State, System, first_state
+from panorax.core.state import Result, State, System
 from panorax.core.study import joined
 from panorax.nets.mlp import dense, dense_spec, fan_in
 from panorax.ops.distributions import masked
 from panorax.rl.games import from_pgx, self_play, strength
 from panorax.rl.games.game import Evaluate, Game
+from panorax.rl.games.learner import evaluate, system_of
 from panorax.rl.games.play import (
     plan_by_playouts,
     plan_by_rules,
@@ -126,42 +126,24 @@ def player(game: Game, net: Net, params, simulations: int):
     return search_player(plan_by_rules(game, policy, evaluate), params)
 
 
-def evaluate(state: State, batch, key, make: Callable, game: Game, cfg: Config):
-    """Score of the network without search, make(params, 0), against UCT."""
-    return strength.evaluate(make(state.params, 0), key, game, cfg.report)
+def starts(make: Callable, game: Game, cfg: Config, key: jax.Array) -> Result:
+    """A supervised start and pure self-play on the same seeds."""
+    quarter = -(-cfg.start_steps // 4)
+    start = lambda teacher_steps: system(
+        dataclasses.replace(cfg, teacher_steps=teacher_steps, starts=0)
+    )
+    variants = {"pure_self_play": start(0), "supervised_start": start(quarter)}
+    return compared_starts(variants, make, game, cfg.start_steps, quarter, cfg.starts, key)
 
 
 def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> System:
     """AlphaZero as a System. Raises UserError for an unknown game."""
     game = from_pgx.game(cfg.game)
     net = network(cfg, game)
-    tx = tx or optimizer(cfg.optim, cfg.run.steps * cfg.play.updates, net.spec)
     make = functools.partial(player, game, net)
-
-    def init_state(key):
-        key_params, key_games = jax.random.split(key)
-        extra = self_play.first_extra(game, key_games, cfg.play)
-        return first_state(core_spec.init(net.spec, key_params), tx, extra)
-
-    def report(state, key):
-        results = [strength.report(make, state.params, key, game, cfg.report)]
-        if cfg.starts:
-            quarter = -(-cfg.start_steps // 4)
-            start = lambda teacher_steps: system(
-                dataclasses.replace(cfg, teacher_steps=teacher_steps, starts=0)
-            )
-            variants = {"pure_self_play": start(0), "supervised_start": start(quarter)}
-            results.append(
-                compared_starts(variants, make, game, cfg.start_steps, quarter, cfg.starts, key)
-            )
-        return joined(results)
-
-    return System(
-        spec=net.spec,
-        init_state=init_state,
-        train_step=functools.partial(train_step, game=game, net=net, tx=tx, cfg=cfg),
-        evaluate=functools.partial(evaluate, make=make, game=game, cfg=cfg),
-        report=report,
-        extra_axes=self_play.EXTRA_AXES,
-        per_step=cfg.play.per_step(),
-    )
+    step = functools.partial(train_step, game=game, net=net, cfg=cfg)
+    plain = system_of(net.spec, make, step, evaluate, game, cfg, tx)
+    if cfg.starts == 0:
+        return plain
+    report = lambda state, key: joined([plain.report(state, key), starts(make, game, cfg, key)])
+    return dataclasses.replace(plain, report=report)

@@ -26,17 +26,17 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from panorax.core import spec as core_spec
 from panorax.core.config import Run, module_of
-from panorax.core.optim import AdamW, Optimizer, optimizer
+from panorax.core.optim import AdamW, Optimizer
 from panorax.core.ranges import Count, NonNegative, Positive, checked
-from panorax.core.state import State, System, first_state
+from panorax.core.state import State, System
 from panorax.nets import mlp as layers
 from panorax.nets.mlp import dense, dense_spec, fan_in
 from panorax.ops.distributions import masked
 from panorax.ops.two_hot import contract, expand, expectation, two_hot
 from panorax.rl.games import from_pgx, self_play, strength
 from panorax.rl.games.game import Game
+from panorax.rl.games.learner import evaluate, system_of
 from panorax.rl.games.play import Choice, Plan, policy_of, prior_player, search_player
 from panorax.rl.games.self_play import Position
 from panorax.rl.search import RecurrentFnOutput, RootFnOutput
@@ -238,32 +238,10 @@ def player(game: Game, model: Model, params, simulations: int):
     return search_player(plan_by_model(game, policy, model), params)
 
 
-def evaluate(state: State, batch, key, make: Callable, game: Game, cfg: Config):
-    """Score of the network without search, make(params, 0), against UCT."""
-    return strength.evaluate(make(state.params, 0), key, game, cfg.report)
-
-
 def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> System:
     """MuZero as a System. Raises UserError for an unknown game."""
     game = from_pgx.game(cfg.game)
     model = model_of(cfg, game)
-    tx = tx or optimizer(cfg.optim, cfg.run.steps * cfg.play.updates, model.spec)
     make = functools.partial(player, game, model)
-
-    def init_state(key):
-        key_params, key_games = jax.random.split(key)
-        extra = self_play.first_extra(game, key_games, cfg.play)
-        return first_state(core_spec.init(model.spec, key_params), tx, extra)
-
-    def report(state, key):
-        return strength.report(make, state.params, key, game, cfg.report)
-
-    return System(
-        spec=model.spec,
-        init_state=init_state,
-        train_step=functools.partial(train_step, game=game, model=model, tx=tx, cfg=cfg),
-        evaluate=functools.partial(evaluate, make=make, game=game, cfg=cfg),
-        report=report,
-        extra_axes=self_play.EXTRA_AXES,
-        per_step=cfg.play.per_step(),
-    )
+    step = functools.partial(train_step, game=game, model=model, cfg=cfg)
+    return system_of(model.spec, make, step, evaluate, game, cfg, tx)
