@@ -17,7 +17,7 @@ from panorax.nets.decoders.llama import Model
 from panorax.rl import decision_transformer
 from panorax.rl.environments import from_gymnax, probes
 from panorax.rl.offline import cloning, dataset, recorded, stitching
-from panorax.rl.torsos import mlp
+from panorax.rl.policies import mlp
 from panorax.testing.tolerances import LAYER
 
 KEY = jax.random.key(0)

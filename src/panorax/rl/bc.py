@@ -28,6 +28,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from panorax.core import figures
 from panorax.core.config import module_of
@@ -155,7 +156,8 @@ def aggregation(
         jnp.zeros(size + shapes.shape[1:], shapes.dtype),
         jnp.zeros(size),
     )
-    fit = functools.partial(cloning.fit, policy, steps=cfg.updates, rate=cfg.rate)
+    tx = optax.adam(cfg.rate)
+    fit = lambda data, key: cloning.fit(policy, lambda _: data, key, tx, cfg.updates)
 
     def one_round(carry, inputs):
         running, data, params = carry

@@ -127,6 +127,25 @@ def evaluate(state: State, batch, key, returns: Callable, targets: tuple[float, 
     return {"eval_return": (reached[-1], 1), "eval_distance": (jnp.sum(distance), len(targets))}
 
 
+def play(state: State, key, net: Net, shape: tuple[int, ...], cfg: Config):
+    """Episodes for the highest target, as `System.play`."""
+    target_N = jnp.full(SHOWN, cfg.targets[-1], jnp.float32)
+    shown = observed_reward(module_of(cfg.data).environments(cfg.data, SHOWN))
+    act = lambda state: conditioned(state.params, net, shape)
+    return player(act, shown, lambda n: memory(target_N, shape, cfg.context))(state, key)
+
+
+def episodes_within(data: dataset.Dataset, most: int) -> Trajectories:
+    """The finished episodes of the data. Raises UserError if one has more than `most` steps."""
+    steps = trajectories(data)
+    if steps.timestep.max() >= most:
+        raise UserError(
+            f"the offline data has an episode of {steps.timestep.max() + 1} steps; an episode "
+            f"of the environment has at most {most}"
+        )
+    return steps
+
+
 def system(cfg: Config, net: Net | None = None, tx=None) -> System:
     """A Decision Transformer; `net` replaces the network and `tx` the optimiser.
 
@@ -148,43 +167,24 @@ def system(cfg: Config, net: Net | None = None, tx=None) -> System:
 
     @functools.cache
     def steps() -> Trajectories:
-        steps = trajectories(data())
-        if steps.timestep.max() >= envs.max_steps:
-            raise UserError(
-                f"the offline data has an episode of {steps.timestep.max() + 1} steps; an episode "
-                f"of the environment has at most {envs.max_steps}"
-            )
-        return steps
+        return episodes_within(data(), envs.max_steps)
 
     def init_state(key):
         params, extra = net.init(key)
         return first_state(params, tx, extra)
 
-    def play(state, key):
-        target_N = jnp.full(SHOWN, cfg.targets[-1], jnp.float32)
-        shown = observed_reward(source.environments(cfg.data, SHOWN))
-        act = lambda state: conditioned(state.params, net, shape)
-        return player(act, shown, lambda n: memory(target_N, shape, K))(state, key)
-
-    row = lambda dtype, *axes: jax.ShapeDtypeStruct((cfg.batch, K, *axes), dtype)
     transformer = System(
         spec=net.spec,
         init_state=init_state,
         train_step=functools.partial(train_step, net=net, tx=tx),
         evaluate=functools.partial(evaluate, returns=reached, targets=cfg.targets),
-        batch={
-            "view": row(jnp.float32, *shape),
-            "action": row(jnp.int32),
-            "return_to_go": row(jnp.float32),
-            "timestep": row(jnp.int32),
-            "mask": row(jnp.bool_),
-        },
+        batch=jax.eval_shape(lambda: memory(jnp.zeros(cfg.batch), shape, K)).window,
         batches=lambda step: windows(
             steps(), epochs(len(steps().action), cfg.batch, cfg.run.seed, step), K
         ),
         per_step={"examples": cfg.batch},
         on_host=envs.on_host,
-        play=play,
+        play=functools.partial(play, net=net, shape=shape, cfg=cfg),
     )
     if cfg.seeds == 0:
         return transformer

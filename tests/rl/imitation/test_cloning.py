@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from panorax.core import spec as core_spec
 from panorax.rl.environments.environment import Box, Discrete
@@ -40,5 +41,6 @@ def test_continuous_actions_have_densities():
 
 def test_a_fit_separates_the_labels():
     labels = Labels(VIEW, (VIEW[:, 0] > 0).astype(jnp.int32), jnp.ones(12))
-    params = jax.jit(lambda key: cloning.fit(POLICY, labels, key, 200, 1e-2))(KEY)
+    fit = lambda key: cloning.fit(POLICY, lambda key: labels, key, optax.adam(1e-2), 200)
+    params = jax.jit(fit)(KEY)
     assert cloning.loss(params, POLICY, labels) < 0.05

@@ -1,1 +1,1 @@
-"""Imitation: experts, their demonstrations, and behaviour cloning."""
+"""Imitation: experts, labels of their actions, and behaviour cloning."""

@@ -3,6 +3,8 @@
 loss = -E[log pi(a|s)],    (s, a) of the expert
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -28,11 +30,18 @@ def loss(params, policy: Policy, labels: Labels) -> jax.Array:
     return -total / jnp.maximum(jnp.sum(labels.weight), 1)
 
 
-def fit(policy: Policy, labels: Labels, key: jax.Array, steps: int, rate: float):
-    """Parameters after `steps` updates of Adam on all labels, from new parameters."""
-    params = core_spec.init(policy.spec, key)
-    objective = lambda params, _: loss(params, policy, labels)
-    return descend(objective, optax.adam(rate), params, jax.random.split(key, steps))[0]
+def fit(
+    policy: Policy,
+    labels: Callable[[jax.Array], Labels],
+    key: jax.Array,
+    tx: optax.GradientTransformation,
+    steps: int,
+):
+    """Parameters after `steps` updates by `tx`, from new ones. labels(key): those of an update."""
+    key_init, key_steps = jax.random.split(key)
+    params = core_spec.init(policy.spec, key_init)
+    objective = lambda params, key: loss(params, policy, labels(key))
+    return descend(objective, tx, params, jax.random.split(key_steps, steps))[0]
 
 
 def mode(params, policy: Policy) -> Act:

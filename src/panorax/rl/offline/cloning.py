@@ -1,32 +1,29 @@
-"""Behaviour cloning of discrete actions: a network of the view imitates the actions of the data.
+"""Behaviour cloning of offline data over seeds, beside which other methods are measured.
 
-Training minimises the cross entropy of the actions, -log p(a | s), on random transitions; the
-policy takes the likeliest action. With a share below 1 only the episodes with the highest returns
-are imitated, which is %BC of Chen et al. 2021, arXiv:2106.01345, section 5.1.
+Training minimises -E log pi(a | s) of `panorax.rl.imitation.cloning` on random transitions. With a
+share below 1 only the episodes with the highest returns are imitated, which is %BC of Chen et al.
+2021, arXiv:2106.01345, section 5.1.
 """
 
 import jax
 import jax.numpy as jnp
 
-from panorax.core import spec as core_spec
 from panorax.core.optim import AdamW, Optimizer, optimizer
 from panorax.core.ranges import Count, PositiveShare, checked
-from panorax.core.step import descend
-from panorax.ops.losses import cross_entropy
-from panorax.rl.actor_critic import acting
 from panorax.rl.environments.environment import Environments
+from panorax.rl.imitation.cloning import fit, mode
+from panorax.rl.imitation.experts import Labels
 from panorax.rl.offline.dataset import Dataset
-from panorax.rl.q_values.networks import Mean, q_network
+from panorax.rl.policies import mlp
 from panorax.rl.rollout import first_episodes
-from panorax.rl.torsos import mlp
 
 
 @checked
 class Config:
     """Behaviour cloning."""
 
-    torso: mlp.Config = mlp.Config((128, 128))
-    """hidden layers of the policy"""
+    policy: mlp.Config = mlp.Config((128, 128), "relu")
+    """network of the policy"""
     optim: Optimizer = AdamW(peak_lr=1e-3)
     """optimiser of the policy"""
     steps: Count = 3000
@@ -41,20 +38,17 @@ def cloned_returns(
     cfg: Config, data: Dataset, envs: Environments, key: jax.Array, seeds: int
 ) -> jax.Array:
     """Mean returns in `envs` of policies that are trained on `data` with different seeds, (S,)."""
-    network = q_network(cfg.torso, envs.shape, envs.actions, False, Mean())
-    tx = optimizer(cfg.optim, cfg.steps, network.spec)
+    policy = mlp.policy(cfg.policy, envs.shape, envs.actions)
+    tx = optimizer(cfg.optim, cfg.steps, policy.spec)
     view, action = jnp.asarray(data["view"]), jnp.asarray(data["action"])
-    logits = lambda params, view_B: network.values(network.apply(params, view_B))
 
-    def loss(params, key):
+    def labels(key) -> Labels:
         rows = jax.random.randint(key, (cfg.batch,), 0, len(action))
-        return jnp.mean(cross_entropy(logits(params, view[rows]), action[rows]))
+        return Labels(view[rows], action[rows], jnp.ones(cfg.batch))
 
-    def train(key):
-        key_init, key_steps, key_eval = jax.random.split(key, 3)
-        params = core_spec.init(network.spec, key_init)
-        params, _ = descend(loss, tx, params, jax.random.split(key_steps, cfg.steps))
-        act = acting(lambda view, key: jnp.argmax(logits(params, view), -1))
-        return jnp.mean(first_episodes(act, envs, (), key_eval)[0])
+    def returns(key):
+        key_fit, key_eval = jax.random.split(key)
+        params = fit(policy, labels, key_fit, tx, cfg.steps)
+        return jnp.mean(first_episodes(mode(params, policy), envs, (), key_eval)[0])
 
-    return jax.jit(jax.vmap(train))(jax.random.split(key, seeds))
+    return jax.jit(jax.vmap(returns))(jax.random.split(key, seeds))
