@@ -49,10 +49,9 @@ def add(prioritized: Prioritized, rollout, length: int = 1) -> Prioritized:
 
 def draw(prioritized: Prioritized, key: jax.Array, batch: int, beta, length: int = 1):
     """(sequences, weights w_B, indices): leaves of sequences are (B, length, ...)."""
-    replay, tree = prioritized.replay, prioritized.tree
-    index_B = sum_tree.draw(tree, key, batch)
+    replay = prioritized.replay
+    index_B, p_B = sum_tree.draw(prioritized.tree, key, batch)
     starts = replay.n * (replay.filled - length + 1)
-    p_B = sum_tree.weight(tree, index_B) / sum_tree.total(tree)
     weight_B = (starts * p_B) ** -beta
     env_B, time_B = index_B // replay.capacity, index_B % replay.capacity
     sequences = uniform.sequences_at(replay, env_B, time_B, length)
