@@ -1,16 +1,17 @@
-"""SAC on Pendulum beside stable-baselines3 and one file of PyTorch, one update per step.
+"""SAC on Pendulum and DQN on CartPole beside stable-baselines3 and PyTorch in CleanRL's style.
 
 Command: panorax bench bench/rl (needs `pip install 'panorax[bench]'`)
 """
 
 import dataclasses
 
-from panorax.bench.rl.off_policy import Config, Setting
+from panorax.bench.rl.off_policy import Config, Dqn, Sac
 from panorax.core.claims import Claim
 
 CASES = {
-    "sac": Setting(hidden=(64, 64), batch=128),
-    "sac_large": Setting(),
+    "sac": Sac(hidden=(64, 64), batch=128),
+    "sac_large": Sac(),
+    "dqn": Dqn(),
 }
 CLAIMS = (
     Claim(
@@ -41,4 +42,6 @@ def get_config() -> Config:
 
 def quick() -> Config:
     """The size of `panorax bench --check`."""
-    return dataclasses.replace(get_config(), cases=(("sac", CASES["sac"]),), rounds=3)
+    return dataclasses.replace(
+        get_config(), cases=tuple((name, CASES[name]) for name in ("sac", "dqn")), rounds=3
+    )

@@ -1,6 +1,6 @@
-"""Off-policy reinforcement learning on the CPU beside stable-baselines3 and one file of PyTorch.
+"""Off-policy reinforcement learning on the CPU beside stable-baselines3 and PyTorch.
 
-The rate counts environment steps per second, acting and learning both, with one update per step.
+The rate counts environment steps per second, acting and learning both.
 A case with small networks measures the overhead of a step: Panorax compiles acting, replay and all
 updates into one program, the others dispatch each operation from Python. A case with large networks
 measures matrix products, which take the same time in all programs.
@@ -12,22 +12,11 @@ from panorax.bench.rounds import compare, ratio
 from panorax.bench.table import Table
 from panorax.core.ranges import Count, checked
 
-CONTENDERS = {
-    "sac": {
-        "panorax": "panorax.bench.rl.panorax_sac:training",
-        "stable-baselines3": "panorax.bench.rl.sb3_sac:training",
-        "torch": "panorax.bench.rl.torch_sac:training",
-    },
-}
-"""contenders of each method"""
-
 
 @checked
-class Setting:
-    """A method as all contenders of one case run it."""
+class Sac:
+    """SAC as all contenders of a case run it: every step is followed by an update."""
 
-    method: str = "sac"
-    """method, a key of CONTENDERS"""
     environment: str = "Pendulum-v1"
     """environment, by its name in gymnasium"""
     hidden: tuple[Count, ...] = (256, 256)
@@ -51,10 +40,53 @@ class Setting:
 
 
 @checked
+class Dqn:
+    """DQN as all contenders of a case run it; the defaults are CleanRL's."""
+
+    environment: str = "CartPole-v1"
+    """environment, by its name in gymnasium"""
+    hidden: tuple[Count, ...] = (120, 84)
+    """widths of the hidden layers of the network"""
+    batch: Count = 128
+    """transitions of an update"""
+    every: Count = 10
+    """environment steps per update"""
+    capacity: Count = 10_000
+    """transitions in the replay"""
+    random_steps: Count = 10_000
+    """environment steps with random actions before the first update"""
+    learning_rate: float = 2.5e-4
+    """learning rate of Adam"""
+    discount: float = 0.99
+    """discount factor [gamma]"""
+    target_every: Count = 50
+    """updates between two copies of the network to the target network"""
+    epsilon: float = 0.05
+    """probability of a random action"""
+    round: Count = 5000
+    """environment steps per round"""
+
+
+CONTENDERS = {
+    Sac: {
+        "panorax": "panorax.bench.rl.panorax_off_policy:sac_training",
+        "stable-baselines3": "panorax.bench.rl.sb3_off_policy:sac_training",
+        "torch": "panorax.bench.rl.torch_sac:training",
+    },
+    Dqn: {
+        "panorax": "panorax.bench.rl.panorax_off_policy:dqn_training",
+        "stable-baselines3": "panorax.bench.rl.sb3_off_policy:dqn_training",
+        "torch": "panorax.bench.rl.torch_dqn:training",
+    },
+}
+"""contenders of each method"""
+
+
+@checked
 class Config:
     """The cases of the comparison."""
 
-    cases: tuple[tuple[str, Setting], ...]
+    cases: tuple[tuple[str, Sac | Dqn], ...]
     """name and setting of each case"""
     rounds: Count = 5
     """counted rounds"""
@@ -64,7 +96,7 @@ def benchmark(cfg: Config, folder: Path) -> Table:
     """Compares every case; ratios of the table are to stable-baselines3."""
     table = Table("steps/s")
     for name, setting in cfg.cases:
-        measured = compare(CONTENDERS[setting.method], vars(setting), folder, cfg.rounds)
+        measured = compare(CONTENDERS[type(setting)], vars(setting), folder, cfg.rounds)
         table.add(name, measured, "stable-baselines3")
         beside_torch = ratio(measured["panorax"].rates, measured["torch"].rates)
         table.metrics[f"{name}_panorax_to_torch_ratio"] = beside_torch["median"]

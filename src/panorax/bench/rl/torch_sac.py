@@ -5,18 +5,12 @@ It uses one thread, which is fastest for networks of this size.
 
 from pathlib import Path
 
-import gymnasium
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-
-def _net(sizes: list[int]) -> nn.Sequential:
-    layers = []
-    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
+from panorax.bench.rl.torch_parts import Experience, descend, network
 
 
 class Actor(nn.Module):
@@ -24,7 +18,7 @@ class Actor(nn.Module):
 
     def __init__(self, views: int, actions: int, hidden: list[int], bound: float):
         super().__init__()
-        self.net, self.bound = _net([views, *hidden, 2 * actions]), bound
+        self.net, self.bound = network([views, *hidden, 2 * actions]), bound
 
     def forward(self, view):
         """A sample, and its log-probability as an action in (-1, 1)."""
@@ -35,40 +29,18 @@ class Actor(nn.Module):
         return self.bound * torch.tanh(u), log_prob.sum(-1, keepdim=True)
 
 
-class Replay:
-    """Arrays of transitions, overwritten in a ring."""
-
-    def __init__(self, capacity: int, views: int, actions: int):
-        widths = (views, actions, 1, views, 1)
-        self.arrays = [np.zeros((capacity, width), np.float32) for width in widths]
-        self.head, self.filled, self.capacity = 0, 0, capacity
-
-    def add(self, *rows):
-        n = len(rows[0])
-        index = (self.head + np.arange(n)) % self.capacity
-        for array, row in zip(self.arrays, rows, strict=True):
-            array[index] = row.reshape(n, array.shape[1])
-        self.head, self.filled = (
-            (self.head + n) % self.capacity,
-            min(self.filled + n, self.capacity),
-        )
-
-    def sample(self, batch: int):
-        index = np.random.randint(0, self.filled, batch)
-        return [torch.as_tensor(array[index]) for array in self.arrays]
-
-
 def training(setting: dict, folder: Path):
     """Training, one round of environment steps at a time, after the random steps."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     np.random.seed(0)
     N, gamma, tau = setting["n_envs"], setting["discount"], setting["polyak"]
-    envs = gymnasium.make_vec(setting["environment"], num_envs=N, vectorization_mode="sync")
-    views, actions = envs.single_observation_space.shape[0], envs.single_action_space.shape[0]
-    actor = Actor(views, actions, setting["hidden"], float(envs.single_action_space.high[0]))
-    sizes = [views + actions, *setting["hidden"], 1]
-    critics, targets = ([_net(sizes), _net(sizes)] for _ in range(2))
+    experience = Experience(setting["environment"], N, setting["capacity"])
+    actions = experience.envs.single_action_space
+    bound, (A,), (D,) = float(actions.high[0]), actions.shape, experience.observation.shape[1:]
+    actor = Actor(D, A, setting["hidden"], bound)
+    sizes = [D + A, *setting["hidden"], 1]
+    critics, targets = ([network(sizes), network(sizes)] for _ in range(2))
     log_alpha = torch.zeros(1, requires_grad=True)
     critic_parameters = [p for q in critics for p in q.parameters()]
     target_parameters = [p for q in targets for p in q.parameters()]
@@ -78,29 +50,9 @@ def training(setting: dict, folder: Path):
         torch.optim.Adam(parameters, lr=setting["learning_rate"])
         for parameters in (critic_parameters, actor.parameters(), [log_alpha])
     ]
-    replay = Replay(setting["capacity"], views, actions)
-    observation, _ = envs.reset(seed=0)
-    first, earned, returns = np.zeros(N, bool), np.zeros(N), []
-
-    def step(action):
-        nonlocal observation, first
-        after, reward, terminated, truncated, _ = envs.step(action)
-        real = ~first  # gymnasium resets an episode by a step of its own
-        replay.add(
-            *(x[real] for x in (observation, action, reward, after, terminated.astype(np.float32)))
-        )
-        first = terminated | truncated
-        observation, earned[:] = after, earned + reward
-        returns.extend(earned[first])
-        earned[first] = 0
-
-    def descend(adam, loss):
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
 
     def update():
-        view, action, reward, next_view, terminated = replay.sample(setting["batch"])
+        view, action, reward, next_view, terminated = experience.sample(setting["batch"])
         alpha = log_alpha.exp().detach()
         with torch.no_grad():
             next_action, log_prob = actor(next_view)
@@ -112,26 +64,25 @@ def training(setting: dict, folder: Path):
         action, log_prob = actor(view)
         x = torch.cat([view, action], 1)
         descend(adams[1], (alpha * log_prob - torch.min(*(q(x) for q in critics))).mean())
-        descend(adams[2], -(log_alpha.exp() * (log_prob.detach() - actions)).mean())
+        descend(adams[2], -(log_alpha.exp() * (log_prob.detach() - A)).mean())
         with torch.no_grad():
             for target, p in zip(target_parameters, critic_parameters, strict=True):
                 target.lerp_(p, tau)
 
     def act():
         with torch.no_grad():
-            return actor(torch.as_tensor(observation, dtype=torch.float32))[0].numpy()
+            return actor(torch.as_tensor(experience.observation, dtype=torch.float32))[0].numpy()
 
-    for _ in range(-(-setting["random_steps"] // N)):
-        step(envs.action_space.sample())
+    experience.act_randomly(setting["random_steps"])
     facts = {"version": torch.__version__}
 
     def work():
         rounds = -(-setting["round"] // N)
         for _ in range(rounds):
-            step(act())
+            experience.step(act())
             for _ in range(N):
                 update()
-        facts["return"] = float(np.mean(returns[-5:]))
+        facts["return"] = float(np.mean(experience.returns[-5:]))
         return rounds * N
 
     return facts, work
