@@ -30,7 +30,7 @@ from panorax.core.optim import AdamW, Optimizer, optimizer
 from panorax.core.ranges import Count, DecayRate, PositiveShare, Whole, checked
 from panorax.core.state import State, System
 from panorax.nets.mlp import dense, dense_spec, fan_in
-from panorax.rl.environments import from_gymnasium, from_gymnax, probes
+from panorax.rl.environments import from_brax, from_gymnasium, from_gymnax, probes
 from panorax.rl.environments.environment import Box, Environments, Space
 from panorax.rl.episodes import metrics as episode_metrics
 from panorax.rl.play import SHOWN, player
@@ -48,8 +48,8 @@ Optimizers = dict[str, optax.GradientTransformation]  # keys "critics" and "poli
 class OffPolicy:
     """Options of all off-policy actor-critic methods."""
 
-    environment: from_gymnax.Config | from_gymnasium.Config | probes.Config = from_gymnax.Config(
-        "Pendulum-v1"
+    environment: from_gymnax.Config | from_gymnasium.Config | from_brax.Config | probes.Config = (
+        from_gymnax.Config("Pendulum-v1")
     )
     """environment to act in"""
     actor: mlp.Config = mlp.Config((256, 256))

@@ -24,7 +24,14 @@ from panorax.core.step import update
 from panorax.ops.permutation import permutations
 from panorax.ops.returns import gae
 from panorax.rl import moments
-from panorax.rl.environments import deep_sea, from_gymnasium, from_gymnax, from_pgx, probes
+from panorax.rl.environments import (
+    deep_sea,
+    from_brax,
+    from_gymnasium,
+    from_gymnax,
+    from_pgx,
+    probes,
+)
 from panorax.rl.environments.environment import Environments, Observation
 from panorax.rl.episodes import metrics as episode_metrics
 from panorax.rl.evaluation import evaluated_episodes
@@ -46,6 +53,7 @@ class Acting:
         from_gymnax.Config
         | from_pgx.Config
         | from_gymnasium.Config
+        | from_brax.Config
         | deep_sea.Config
         | probes.Config
     ) = from_gymnax.Config()

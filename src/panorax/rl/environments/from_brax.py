@@ -1,0 +1,92 @@
+"""Environments of Brax (Freeman et al. 2021, arXiv:2106.13281): physics as a JAX program.
+
+    pip install 'panorax[brax]'
+    panorax run rl/ppo --environment brax --environment.name inverted_pendulum
+
+Actions are in [-1, 1]. An episode ends where Brax's `done` is set, which is a termination, and is
+truncated after `max_steps` steps. The wrappers of Brax are not used.
+"""
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+
+from panorax.core.errors import UserError
+from panorax.core.names import nearest
+from panorax.core.ranges import Count, DecayRate, checked
+from panorax.rl.environments.environment import (
+    Box,
+    Environment,
+    Environments,
+    Observation,
+    Step,
+    without_extra,
+)
+from panorax.rl.environments.wrappers import normalize_reward, time_limit, vectorize
+
+
+@checked
+class Config:
+    """An environment of Brax."""
+
+    name: str = "inverted_pendulum"
+    """name registered in Brax, such as ant, halfcheetah, hopper, humanoid or reacher"""
+    backend: str = "generalized"
+    """physics: generalized (exact), positional or spring (fast), or mjx (MuJoCo)"""
+    max_steps: Count = 1000
+    """steps after which an episode is truncated"""
+    reward_discount: DecayRate | None = None
+    """discount of the running return whose standard deviation divides the rewards in training; None
+    leaves rewards unchanged"""
+
+
+def environments(cfg: Config, n: int) -> Environments:
+    """`n` copies, with automatic resets."""
+    return normalize_reward(vectorize(make(cfg), n), cfg.reward_discount)
+
+
+def make(cfg: Config) -> Environment:
+    """One episode.
+
+    Raises UserError if Brax is not installed or has no such environment or backend, and if the
+    environment's observations are not one array.
+    """
+    env = _load(cfg)
+
+    def reset(key):
+        state = env.reset(key)
+        return state, Observation(state.obs)
+
+    like = jax.eval_shape(reset, jax.random.key(0))[0]
+    if not isinstance(like.obs, jax.ShapeDtypeStruct):
+        raise UserError(f"{cfg.name} of Brax has observations that are not one array")
+
+    def step(key, state, action):
+        after = env.step(state, action)
+        after = jax.tree.map(lambda x, s: jnp.asarray(x, s.dtype), after, like)
+        never = jnp.zeros((), bool)
+        return after, Step(Observation(after.obs), after.reward, after.done > 0, never)
+
+    bounds = (1.0,) * env.action_size
+    shape = like.obs.shape
+    endless = Environment(
+        reset, step, shape, Box(tuple(-b for b in bounds), bounds), cfg.max_steps, None
+    )
+    return time_limit(endless, cfg.max_steps)
+
+
+def _load(cfg: Config):
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            from brax import envs
+    except ImportError as error:
+        raise without_extra("environments of Brax", error, "brax") from error
+    names = [*envs._envs]
+    if cfg.name not in names:
+        raise UserError(f"Brax has no environment {cfg.name!r}{nearest(cfg.name, names)}")
+    backends = ("generalized", "positional", "spring", "mjx")
+    if cfg.backend not in backends:
+        raise UserError(f"Brax has no backend {cfg.backend!r}; it has {', '.join(backends)}")
+    with warnings.catch_warnings(action="ignore"):
+        return envs.get_environment(cfg.name, backend=cfg.backend)
