@@ -47,7 +47,8 @@ def get_config() -> Config:
         discount=0.999,
         gae_lambda=0.99,
         entropy_weight=0.003,
-        run=Run(steps=300, chunk=10),
+        intrinsic_weight=2.0,
+        run=Run(steps=700, chunk=10),
     )
 
 
