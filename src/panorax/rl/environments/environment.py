@@ -121,7 +121,7 @@ class Environments:
     """as in Environment"""
 
 
-def without_extra(what: str, error: ImportError, name: str = "rl") -> UserError:
+def without_extra(what: str, error: ImportError) -> UserError:
     """The error for environments whose library is not installed."""
-    extra = f"pip install 'panorax[{name}]', or pip install -e '.[{name}]' in a clone"
-    return UserError(f"{what} need the extra {name}: {extra} ({error})")
+    extra = "pip install 'panorax[rl]', or pip install -e '.[rl]' in a clone"
+    return UserError(f"{what} need the extra rl: {extra} ({error})")

@@ -21,9 +21,10 @@ from panorax.rl.environments.environment import (
     Environments,
     Observation,
     Step,
-    without_extra,
 )
 from panorax.rl.environments.wrappers import normalize_reward, time_limit, vectorize
+
+EXTRA = "pip install 'panorax[brax]', or pip install -e '.[brax]' in a clone"
 
 
 @checked
@@ -81,7 +82,7 @@ def _load(cfg: Config):
         with warnings.catch_warnings(action="ignore"):
             from brax import envs
     except ImportError as error:
-        raise without_extra("environments of Brax", error, "brax") from error
+        raise UserError(f"environments of Brax need the extra brax: {EXTRA} ({error})") from error
     names = [*envs._envs]
     if cfg.name not in names:
         raise UserError(f"Brax has no environment {cfg.name!r}{nearest(cfg.name, names)}")
