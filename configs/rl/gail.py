@@ -6,13 +6,37 @@ Command: panorax run rl/gail
 
 from panorax.configs.rl import ppo_pendulum
 
+from panorax.core.claims import Claim
 from panorax.core.config import Run
 from panorax.rl.environments.from_gymnax import Config as Gymnax
 from panorax.rl.gail import Config
 from panorax.rl.policies.mlp import Config as MLP
 from panorax.rl.torsos.mlp import Config as Torso
 
-CLAIMS = ()
+EXPERT = "Ho & Ermon 2016: GAIL reaches the expert; here 90% of its return, from every 20th pair of"
+ABOVE = (
+    "Ho & Ermon 2016: GAIL is above cloning by at least 4 standard errors from every 20th pair of"
+)
+CLAIMS = (
+    Claim("gail_share_1", ">=", 0.9, f"{EXPERT} 1 episode"),
+    Claim("gail_share_4", ">=", 0.9, f"{EXPERT} 4 episodes"),
+    Claim("gail_share_16", ">=", 0.9, f"{EXPERT} 16 episodes"),
+    Claim(
+        "bc_share_1",
+        "<=",
+        0.5,
+        "Ho & Ermon 2016: cloning does not reach the expert; here at most half of its return, from "
+        "every 20th pair of 1 episode",
+    ),
+    Claim("gail_above_bc_in_errors_1", ">=", 4.0, f"{ABOVE} 1 episode"),
+    Claim("gail_above_bc_in_errors_4", ">=", 4.0, f"{ABOVE} 4 episodes"),
+    Claim(
+        "constant_share",
+        "<=",
+        0.1,
+        "Panorax: episodes of Pendulum have one length, so that a constant reward teaches nothing",
+    ),
+)
 OVERFITS = None  # neither player's loss falls by itself
 ORACLE = (
     "numpy: loss of the discriminator and its gradients; closed forms: best discriminator and "
