@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from panorax.core.config import Run
@@ -13,16 +14,19 @@ from panorax.core.optim import AdamW
 from panorax.core.ranges import ConfigError
 from panorax.core.state import Episode, Result, State
 from panorax.core.step import scan_steps, stacked
-from panorax.rl import gail, on_policy
+from panorax.rl import gail, moments, on_policy
 from panorax.rl.environments import probes
-from panorax.rl.environments.environment import Observation
-from panorax.rl.imitation import report
+from panorax.rl.environments.environment import Discrete, Observation
+from panorax.rl.imitation import discriminator, report
+from panorax.rl.imitation.experts import Labels
 from panorax.rl.policies import mlp as policies
 from panorax.rl.ppo import Config as PPO
+from panorax.rl.rollout import Trajectory
 from panorax.rl.torsos import mlp
+from panorax.testing.tolerances import LAYER
 
 KEY = jax.random.key(0)
-PROBE = probes.Config("policy")
+PROBE, TWO = probes.Config("policy"), Discrete(2)
 CFG = gail.Config(
     environment=PROBE,
     policy=policies.Config((16,)),
@@ -76,13 +80,48 @@ def test_the_policy_imitates_an_expert_whose_rewards_it_never_sees():
 
     state, metrics, mean_return = train(KEY)
     assert mean_return == 1
-    policy = policies.policy(CFG.policy, (1,), gail.Discrete(2))
+    policy = policies.policy(CFG.policy, (1,), TWO)
     view = Observation(jnp.array([[[-1.0]], [[1.0]]]))
     _, pi, value = policy.apply(state.params["policy"], (), view, jnp.zeros((2, 1), bool))
     assert (pi.mode()[:, 0] == jnp.array([0, 1])).all()
     share = np.mean(gail.demonstrated(CFG)["view"] > 0)
     np.testing.assert_allclose(value[:, 0], np.log1p(2 * np.array([1 - share, share])), **KNOWN)
     np.testing.assert_allclose(metrics["reward"], np.log(2), **KNOWN)
+
+
+def test_the_discriminator_is_updated_before_it_gives_the_rewards():
+    cfg = dataclasses.replace(CFG, discriminator_updates=1, penalty=0.3)
+    rng = np.random.default_rng(0)
+    normal = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)
+    d, tx = lambda w, x: x @ w, optax.sgd(0.5, momentum=0.9)
+    w, view, action = normal(3), normal(4, 2, 1), jnp.array([[0, 1]] * 4)
+    batch = {"view": normal(3, 1), "action": jnp.array([0, 1, 1]), "weight": jnp.ones(3)}
+    extra = on_policy.Extra((), moments.initial((1,)))
+    state = State({"discriminator": w}, {"discriminator": tx.init(w)}, extra, 0)
+    steps = Trajectory(Observation(view), *[None] * 2, action, *[None] * 5)
+    keys = [*jax.random.split(KEY)]
+    separate = jax.jit(lambda state: gail.separate(state, batch, steps, keys, TWO, d, tx, cfg))
+    (after, opt), reward, _ = separate(state)
+    joined = lambda view, action: jnp.concatenate([view, jax.nn.one_hot(action, 2)], -1)
+    shown = joined(batch["view"], batch["action"]), batch["weight"]
+    examples = joined(view, action).reshape(8, 3)
+    loss = lambda w: discriminator.loss_fn(w, (), examples, KEY, *shown, d, 0.3)[0]
+    expected = w - 0.5 * jax.grad(loss)(w)
+    np.testing.assert_allclose(after, expected, **LAYER)
+    np.testing.assert_allclose(reward, jnp.log1p(jnp.exp(joined(view, action) @ after)), **LAYER)
+    np.testing.assert_allclose(opt[0].trace, (w - expected) / 0.5, **LAYER)
+
+
+def test_batches_visit_all_demonstrations_of_the_config(monkeypatch):
+    def demonstrations(act, envs, key, stride):
+        assert (envs.n, stride) == (CFG.episodes, CFG.stride)
+        return Labels(jnp.zeros((16, 1)), jnp.arange(16), jnp.ones(16))
+
+    monkeypatch.setattr(gail, "demonstrations", demonstrations)
+    gail.demonstrated.cache_clear()
+    system = gail.system(dataclasses.replace(CFG, pairs=8))
+    shown = [int(x) for step in range(2) for x in system.batches(step)["action"]]
+    assert sorted(shown) == [*range(16)]
 
 
 def test_the_report_compares_methods_and_shows_an_episode(monkeypatch):

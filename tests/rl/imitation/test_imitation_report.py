@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from panorax.core import figures
+from panorax.core import spec as core_spec
 from panorax.core.config import Run
 from panorax.core.ranges import ConfigError
 from panorax.core.state import State, System
@@ -59,6 +60,22 @@ def result():
     acting = Acting(environment=PROBE, run=Run(5, chunk=2), seeds=2, normalize=True)
     setup = report.Imitators(imitator(0.5), imitator(-1.0), policy, acting, stride=1, pairs=3)
     return report.report(setup, CFG, expert, SOURCE, HELD_OUT, KEY)
+
+
+def test_cloning_sees_standardised_views(monkeypatch):
+    policy = mlp.policy(mlp.Config((8,)), (1,), SOURCE.actions)
+    acting = Acting(environment=PROBE, normalize=True)
+    setup = report.Imitators(imitator(0), imitator(0), policy, acting, stride=1, pairs=3)
+    given = []
+
+    def fit(policy, labels, key, tx, steps):
+        given.append(labels(key))
+        return core_spec.init(policy.spec, key)
+
+    monkeypatch.setattr(report.cloning, "fit", fit)
+    labels = Labels(jnp.array([[0.0], [4.0]]), jnp.array([0, 1]), jnp.ones(2))
+    report.cloned(setup, CFG, HELD_OUT, labels, KEY)
+    np.testing.assert_allclose(given[0].view, [[-1], [1]], **NUMBER)
 
 
 def test_shares_compare_imitators_with_the_expert_and_with_random_actions(result):
