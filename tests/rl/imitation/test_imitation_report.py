@@ -62,6 +62,15 @@ def result():
     return report.report(setup, CFG, expert, SOURCE, HELD_OUT, KEY)
 
 
+def test_each_training_step_draws_rows_of_the_demonstrations():
+    acting = Acting(environment=PROBE, run=Run(5, chunk=2))
+    setup = report.Imitators(imitator(0), imitator(0), None, acting, stride=1, pairs=3)
+    labels = Labels(jnp.zeros((9, 1)), jnp.zeros(9), jnp.arange(9.0))
+    outcome = jax.jit(lambda key: report.adversarial(setup, setup.gail, labels, key))(KEY)
+    total = outcome.curve - np.array([0.5, 2.5, 4])  # of the weights of three rows
+    assert (total > 0).all() and (total < 24).all() and len({*total.tolist()}) == 3
+
+
 def test_cloning_sees_standardised_views(monkeypatch):
     policy = mlp.policy(mlp.Config((8,)), (1,), SOURCE.actions)
     acting = Acting(environment=PROBE, normalize=True)
