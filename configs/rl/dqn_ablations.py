@@ -9,12 +9,39 @@ import dataclasses
 from panorax.configs.rl import dqn
 from panorax.configs.rl.dqn import ORACLE as ORACLE
 
+from panorax.core.claims import Claim
 from panorax.core.config import Run
 from panorax.core.optim import AdamW
 from panorax.rl.dqn import Config
 from panorax.rl.torsos.mlp import Config as MLP
 
-CLAIMS = ()
+MNIH = "Mnih et al. 2015: DQN needs its replay and its target network"
+CLAIMS = (
+    Claim(
+        "mean_eval_return_without_replay",
+        "<",
+        "mean_eval_return_whole",
+        f"{MNIH}; here the return without replay",
+    ),
+    Claim(
+        "mean_eval_return_without_target",
+        "<",
+        "mean_eval_return_whole",
+        f"{MNIH}; here the return without target network",
+    ),
+    Claim(
+        "mean_eval_overestimation_without_target",
+        ">",
+        100.0,
+        "Panorax: without target network values diverge; no true value is above 1 / (1 - 0.99)",
+    ),
+    Claim(
+        "mean_eval_overestimation_without_double",
+        ">",
+        "mean_eval_overestimation_whole",
+        "van Hasselt et al. 2016: double Q-learning overestimates less",
+    ),
+)
 
 
 def get_config() -> Config:

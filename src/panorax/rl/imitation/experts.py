@@ -1,17 +1,19 @@
-"""Experts trained by an on-policy algorithm, and labels of their actions."""
+"""Experts trained by an on-policy algorithm, labels of their actions, and demonstrations."""
 
 import functools
 import pkgutil
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from panorax.core.config import module_of
 from panorax.core.errors import UserError
 from panorax.core.step import scan_steps
 from panorax.rl import on_policy
+from panorax.rl.environments.environment import Environments
 from panorax.rl.on_policy import Rollouts
-from panorax.rl.rollout import Act
+from panorax.rl.rollout import Act, first_episode, rollout, start
 
 
 class Labels(NamedTuple):
@@ -58,3 +60,20 @@ def expert(cfg: Rollouts) -> Act:
         return scan_steps(system.train_step, state, (), key_train, cfg.run.steps)[0]
 
     return on_policy.best(train(jax.random.key(cfg.run.seed)), policy, cfg)
+
+
+def demonstrations(act: Act, envs: Environments, key: jax.Array, stride: int) -> Labels:
+    """One episode of a policy without memory in each environment; keeps every `stride`-th step.
+
+    The first kept step is a random one of the first `stride` steps. The labels are those of one
+    episode after another, T // stride of each; labels after the end of an episode have weight 0.
+    Source: Ho & Ermon 2016, arXiv:1606.03476, section 6.
+    """
+    key_start, key_steps, key_offset = jax.random.split(key, 3)
+    steps = rollout(act, envs, start(envs, (), key_start), key_steps, envs.max_steps)[1]
+    kept = envs.max_steps // stride
+    offset_N = jax.random.randint(key_offset, (envs.n,), 0, stride)
+    time_NK = offset_N[:, None] + stride * jnp.arange(kept)[None]
+    pick = lambda x: x[time_NK, jnp.arange(envs.n)[:, None]].reshape(-1, *x.shape[2:])
+    weight_TN = first_episode(steps).astype(jnp.float32)
+    return Labels(pick(steps.observation.view), pick(steps.action), pick(weight_TN))
