@@ -15,4 +15,4 @@ def get_config() -> Config:
 
 
 def smoke() -> Config:
-    return Config(at_most=12, sizes=(280, 320), unigram_sizes=(280, 300), strings=10)
+    return Config(at_most=5, sizes=(280, 320), unigram_sizes=(280, 300), strings=10)

@@ -21,7 +21,7 @@ SPACE = "\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 @functools.cache
 def pattern() -> re.Pattern:
     """GPT-2's pattern, with Unicode's classes of letters and numbers."""
-    letter, number = _class("L"), _class("N")
+    letter, number = _classes()
     return re.compile(
         "'(?:[sdmt]|ll|ve|re)"
         f"| ?[{letter}]+| ?[{number}]+| ?[^{SPACE}{letter}{number}]+"
@@ -66,8 +66,12 @@ def _printed(word: str) -> str:
     return "".join(characters[byte] for byte in word.encode("utf-8", "surrogateescape"))
 
 
-def _class(category: str) -> str:
-    """The characters whose Unicode category starts with `category`, as ranges of a class."""
-    belongs = lambda point: unicodedata.category(chr(point))[0] == category
-    runs = [[*run] for inside, run in groupby(range(sys.maxunicode + 1), belongs) if inside]
-    return "".join(f"{chr(run[0])}-{chr(run[-1])}" for run in runs)
+def _classes() -> tuple[str, str]:
+    """The letters and the numbers of Unicode, as ranges inside a character class."""
+    ranges = {"L": [], "N": []}
+    points = range(sys.maxunicode + 1)
+    for initial, run in groupby(points, lambda point: unicodedata.category(chr(point))[0]):
+        if initial in ranges:
+            first, *rest = run
+            ranges[initial].append(f"{chr(first)}-{chr(rest[-1] if rest else first)}")
+    return "".join(ranges["L"]), "".join(ranges["N"])
