@@ -28,12 +28,12 @@ ORACLE = (
 def get_config() -> Config:
     return Config(
         optim=AdamW(peak_lr=5e-4, schedule="linear", b2=0.999, clip=10.0),
-        run=Run(steps=25_000, chunk=250, eval_every=2500),
+        run=Run(steps=40_000, chunk=250, eval_every=2500),
         torso=MLP((120, 84), layer_norm=True),
         capacity=50_000,
         n_step=3,
         double=True,
-        target_every=50,
+        target_every=100,
         exploration=0.2,
         final_epsilon=0.1,
     )
