@@ -152,9 +152,14 @@ def random_actions(envs: Environments) -> Act:
 
 
 def draw_curves(curves: Curves, random_return: float):
-    """The mean return of finished episodes over environment steps, a line per seed."""
+    """The mean return of finished episodes over environment steps, a line per seed.
+
+    A line begins after the chunk in which the first episode ended: `return` is 0 before.
+    """
     figure, (ax,) = figures.panels(width=6, height=4)
-    curves.draw(ax, curves.values["return"])
+    had_ended_ST = np.roll(curves.values["episodes"], 1, axis=1) > 0
+    had_ended_ST[:, 0] = False
+    curves.draw(ax, np.where(had_ended_ST, curves.values["return"], np.nan))
     ax.axhline(random_return, color="grey", ls=":", label="random actions")
     ax.set(ylabel="mean return of the last episodes")
     return figures.legends(figure)
