@@ -7,7 +7,7 @@ Command: panorax bench bench/tokenizer
 
 import dataclasses
 
-from panorax.bench.tokenizer import Config
+from panorax.bench.lm.tokenizer import Config
 
 CLAIMS = ()
 

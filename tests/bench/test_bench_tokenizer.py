@@ -1,6 +1,6 @@
 import pytest
 
-from panorax.bench import tokenizer as bench
+from panorax.bench.lm import tokenizer as bench
 
 SETTING = vars(bench.Config(vocab=300, documents=8))
 

@@ -15,8 +15,8 @@ from panorax.data import corpus, tokenizer
 from panorax.data.subwords import byte_pairs
 
 CONTENDERS = {
-    "panorax": "panorax.bench.tokenizer:by_panorax",
-    "tokenizers": "panorax.bench.tokenizer:by_tokenizers",
+    "panorax": "panorax.bench.lm.tokenizer:by_panorax",
+    "tokenizers": "panorax.bench.lm.tokenizer:by_tokenizers",
 }
 
 
