@@ -1,7 +1,7 @@
 PYTHON ?= python3
 RUN = .venv/bin/panorax run
 ORACLES = $(patsubst tests/oracles/requirements/%.txt,%,$(wildcard tests/oracles/requirements/*.txt))
-.PHONY: run test check lint oracles bench-check rerecord cuda h200 gpu-check lock clean
+.PHONY: run test check lint oracles bench-check rerecord cuda h200 gpu-check tpu-check lock clean
 
 run: .venv/installed  ## train a small Llama on text that comes with Python
 	$(RUN) lm/llama
@@ -36,7 +36,11 @@ h200: .venv-h200/installed  ## compile training steps for 8 H200 GPUs on a CPU; 
 	.venv-h200/bin/python tests/deviceless/h200.py
 
 gpu-check: .venv-h200/installed  ## compile every GPU kernel for an H200 on a CPU: registers, spills, shared memory; needs PYTHON=python3.12 or newer
+	.venv-h200/bin/python tests/kernels/triton_lowered.py
 	.venv-h200/bin/python tests/deviceless/kernels.py
+
+tpu-check: .venv-h200/installed  ## compile every TPU kernel for a TPU v5e on a CPU; needs PYTHON=python3.12 or newer
+	.venv-h200/bin/python tests/deviceless/tpu.py
 
 lock:  ## resolve requirements.lock for every Python version
 	.ci/lock python3.11 python3.12
@@ -65,7 +69,7 @@ lock:  ## resolve requirements.lock for every Python version
 	.venv-h200/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e .
 	version=$$(.venv-h200/bin/python -c 'import jax; print(jax.__version__)') && .venv-h200/bin/python -m pip install \
 		--quiet --disable-pip-version-check --no-deps jax-cuda13-pjrt==$$version jax-cuda13-plugin==$$version \
-		nvidia-cuda-nvcc==13.0.88
+		nvidia-cuda-nvcc==13.0.88 nvidia-cuda-nvdisasm==13.2.86 jax-triton==0.4.1 triton==3.8.0 libtpu==0.0.52
 	touch $@
 
 clean:

@@ -1,6 +1,7 @@
 """Which implementation runs: the named one, or the first of this machine that accepts the call."""
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 
 import jax
@@ -16,10 +17,9 @@ def first_that_runs(
     """Calls the implementation of that name; for None, the first one that this machine runs.
 
     The order is: kernels of the default device's platform, then xla, then reference. The next is
-    tried only after NotImplementedError. Kernels are not tried under a mesh of many devices: XLA
-    cannot split a kernel and would gather its arguments on each device. Name the implementation to
-    run it there, inside `jax.shard_map(..., check_vma=False)`. Errors of a named
-    implementation are passed on. Raises ValueError for a name that is not among them.
+    tried only after NotImplementedError. Kernels are tried where one device has whole arrays (see
+    `whole_arrays`). Errors of a named implementation are passed on. Raises ValueError for a name
+    that is not among them.
     """
     if implementation is not None:
         if implementation not in implementations:
@@ -27,8 +27,7 @@ def first_that_runs(
                 f"no implementation {implementation!r}; accepted: {', '.join(implementations)}"
             )
         return implementations[implementation](*arguments, **options)
-    many = jax.sharding.get_abstract_mesh().size > 1
-    kernels = () if many else PREFERRED.get(jax.default_backend(), ())
+    kernels = PREFERRED[jax.default_backend()] if whole_arrays() and tries_kernels(None) else ()
     *attempts, last = (
         implementations[name] for name in (*kernels, "xla", "reference") if name in implementations
     )
@@ -38,6 +37,27 @@ def first_that_runs(
         except NotImplementedError:
             pass
     return last(*arguments, **options)
+
+
+def tries_kernels(implementation: str | None) -> bool:
+    """True if a call with this `implementation` may run a kernel on the present machine."""
+    if implementation is None:
+        return bool(PREFERRED.get(jax.default_backend()))
+    return implementation not in ("xla", "reference")
+
+
+def whole_arrays() -> bool:
+    """True if the arrays of the present trace are whole on one device, as a kernel needs them.
+
+    XLA cannot split a kernel: under a mesh of many devices it would gather the arguments on each.
+    Inside `jax.shard_map(..., check_vma=False)` over all axes of the mesh, each device runs the
+    kernel on its own part. A kernel states no types of variation, so check_vma=True refuses it.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if math.prod(n for axis, n in mesh.shape.items() if axis not in mesh.manual_axes) > 1:
+        return False
+    indices = (jax.lax.axis_index(axis) for axis in mesh.manual_axes)
+    return not any(jax.typeof(i).manual_axis_type.varying for i in indices)
 
 
 def portable(kernel: Callable) -> dict[str, Callable]:

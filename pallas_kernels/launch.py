@@ -28,6 +28,8 @@ from jax.experimental import pallas as pl
 Block = pl.BlockSpec
 ceil_div, power_of_2, when = pl.cdiv, pl.next_power_of_2, pl.when
 ds = pl.ds  # (start, size), an index: `size` elements from `start` on
+EVERY = (slice(None), slice(None))  # an index: all rows and columns
+PROCESSORS = 132  # multiprocessors of an H100 or H200, which blocks and grids keep busy
 
 _masked = contextvars.ContextVar("_masked")  # has the backend masked access to memory?
 _grid = contextvars.ContextVar("_grid")  # grid of the kernel that is traced
@@ -62,7 +64,10 @@ def launch(
     scratch: arrays in VMEM that the steps of a program share; the body receives them last.
     maps: the first `maps` arrays are integers that index maps receive too, after the program ids
     and the step.
+    Raises NotImplementedError for float16 on a TPU, which has no such numbers.
     """
+    if backend == "tpu" and any(x.dtype == jnp.float16 for x in (*arrays, *outputs)):
+        raise NotImplementedError(f"{name}: a TPU computes in bfloat16 and float32, not in float16")
     target, _, interpreted = backend.partition("_")
     on_tpu, free = target == "tpu", grid
     axes = ("parallel",) * len(grid)

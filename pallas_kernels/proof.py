@@ -6,6 +6,7 @@ reference in float32 cannot hide an error of the kernel.
 """
 
 import functools
+import re
 import zlib
 from collections.abc import Callable
 
@@ -13,12 +14,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AbstractDevice, AbstractMesh, use_abstract_mesh
+from jaxlib.mlir import ir
+from jaxlib.triton import dialect as triton
 
+from pallas_kernels.launch import PROCESSORS
 from pallas_kernels.operation import Case, Operation
 
 CALLS = {"triton": "__gpu$xla.gpu.triton", "mosaic": "mosaic_gpu_v2", "tpu": "tpu_custom_call"}
 """custom call of the program that each kind of kernel lowers to"""
-GPU = AbstractDevice(device_kind="NVIDIA H200", num_cores=132, platform="gpu")
+GPU = AbstractDevice(device_kind="NVIDIA H200", num_cores=PROCESSORS, platform="gpu")
 
 
 def drawn(case: Case) -> tuple:
@@ -59,10 +63,15 @@ def _is_floating(tree) -> bool:
     return all(jnp.issubdtype(x.dtype, jnp.floating) for x in jax.tree.leaves(tree))
 
 
+def compiled(operation: Operation, case: Case, implementation: str) -> Callable:
+    """arguments -> `with_gradients` of an implementation, compiled at the first call."""
+    run = functools.partial(operation.run, implementation=implementation)
+    return jax.jit(lambda *arguments: with_gradients(run, operation, case, arguments))
+
+
 def measured(operation: Operation, case: Case, implementation: str, arguments: tuple) -> tuple:
     """`with_gradients` of an implementation, compiled."""
-    run = functools.partial(operation.run, implementation=implementation)
-    return jax.jit(lambda *arguments: with_gradients(run, operation, case, arguments))(*arguments)
+    return compiled(operation, case, implementation)(*arguments)
 
 
 def exact(operation: Operation, case: Case, arguments: tuple, cotangents) -> tuple:
@@ -106,7 +115,7 @@ def errors(operation: Operation, case: Case, implementation: str) -> tuple[float
 
 
 def lowered(operation: Operation, case: Case, target: str) -> str:
-    """The program of results and gradients for "triton", "mosaic" or "tpu", as text.
+    """The program of results and gradients for "triton", "mosaic" or "tpu", as text, verified.
 
     Nothing runs and no accelerator is needed.
     """
@@ -118,4 +127,26 @@ def lowered(operation: Operation, case: Case, target: str) -> str:
     platform = "tpu" if target == "tpu" else "cuda"
     with use_abstract_mesh(mesh):
         traced = jax.jit(call).trace(*arguments)
-        return traced.lower(lowering_platforms=(platform,)).as_text()
+        program = traced.lower(lowering_platforms=(platform,)).as_text()
+    verify(program)
+    return program
+
+
+def verify(program: str):
+    """Parses the modules in Triton of a lowered program, as the GPU's compiler does first.
+
+    jax writes them unchecked. Raises `jaxlib.mlir.ir.MLIRError` for one that breaks a rule of its
+    dialect, such as a loop whose bounds differ in type; interpreters overlook it.
+    """
+    with ir.Context() as context:
+        triton.register_dialect(context)
+        context.load_all_available_dialects()
+        context.allow_unregistered_dialects = True  # that of barriers
+        for module in re.findall(r'\bir = "([^"]*)"', program):
+            ir.Module.parse(unescaped(module))
+
+
+def unescaped(text: str) -> bytes:
+    """The bytes that MLIR writes as a string, some as a backslash and two hexadecimal digits."""
+    byte = lambda found: b"\\" if found[1] == b"\\" else bytes.fromhex(found[1].decode())
+    return re.sub(rb"\\(\\|[0-9A-F]{2})", byte, text.encode())

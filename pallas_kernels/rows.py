@@ -21,6 +21,8 @@ import jax
 import jax.numpy as jnp
 
 from pallas_kernels.launch import (
+    EVERY,
+    PROCESSORS,
     Block,
     ceil_div,
     ds,
@@ -35,7 +37,7 @@ from pallas_kernels.launch import (
 WIDEST = 65_536  # elements of a row that a program holds; its float32 fills an SM's registers
 HELD = 4_096  # elements of a block on a GPU, if rows are narrow: 16 for each of 256 threads
 HELD_TPU = 65_536  # the same on a TPU: 256 kB of VMEM in float32
-PROGRAMS = 264  # programs that sum over rows on a GPU: two for each of the 132 SMs of an H100
+PROGRAMS = 2 * PROCESSORS  # programs that sum over rows on a GPU
 
 
 class Rows:
@@ -77,6 +79,8 @@ def launch_rows(
         raise NotImplementedError(f"{name} holds rows of at most {WIDEST} elements, not {D}")
     if 0 in (N, D):
         return [jnp.zeros(x.shape, x.dtype) for x in outputs] + [jnp.zeros(D)] * sums
+    if backend.startswith("tpu"):  # Mosaic spreads a row over others if its numbers have 32 bits
+        arrays = [x if x.shape[0] == N else x.astype(jnp.float32) for x in arrays]
     R, L = _rows_and_blocks(N, W, sums, backend)
     programs = ceil_div(N, R * L)
     every = (*arrays, *outputs)
@@ -110,7 +114,7 @@ def launch_rows(
         totals = jax.lax.fori_loop(0, L, step, totals) if L > 1 else step(0, totals)
         for reference, total in zip(references[len(every) :], totals, strict=True):
             total = jnp.sum(total, 0, keepdims=True)
-            store(reference, (slice(None), slice(None)), total, inside)
+            store(reference, EVERY, total, inside)
 
     (*results,) = launch(
         traced,

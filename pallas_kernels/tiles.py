@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from pallas_kernels.launch import (
+    PROCESSORS,
     Block,
     ceil_div,
     ds,
@@ -34,9 +35,6 @@ from pallas_kernels.launch import (
     store,
     when,
 )
-
-PROCESSORS = 132
-"""multiprocessors of an H100 or H200, which `tiling` keeps busy"""
 
 
 class Tile(NamedTuple):

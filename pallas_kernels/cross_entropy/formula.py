@@ -1,9 +1,11 @@
-"""Linear cross-entropy: the elementwise formulas, the same in blockwise XLA and in the kernels."""
+"""Linear cross-entropy: loss and derivative from the logits, for blockwise XLA and the kernels."""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from pallas_kernels.soft_cap import soft_cap
 
 
 class Options(NamedTuple):
@@ -30,26 +32,25 @@ def loss_of(of: Statistics, labels: jax.Array, V: int, options: Options) -> jax.
     """Loss of each token; NaN for a label outside the vocabulary that is not `ignore`."""
     inside = (labels >= 0) & (labels < V)
     target = (1 - options.smoothing) * jnp.where(inside, of.picked, jnp.nan)
-    target += options.smoothing / V * of.total
+    if options.smoothing:
+        target += options.smoothing / V * of.total
     loss = of.lse - target + options.z_loss * jnp.square(of.lse)
     return jnp.where(_kept(labels, options), loss, 0)
 
 
-def slopes(g: jax.Array, lse: jax.Array, labels: jax.Array, options: Options):
-    """Derivatives of sum(g loss) by the log-sum-exp and by minus the target's logit, both [N]."""
-    g = jnp.where(_kept(labels, options), g, 0)
-    return g * (1 + 2 * options.z_loss * lse), g
+def dlogits(z_CV, label_C, lse_C, weight_C, options: Options) -> jax.Array:
+    """Derivative of sum_t weight_t loss_t by the logits z before the cap.
 
-
-def dlogits(z, classes, labels, lse, by_lse, by_target, V: int, options: Options) -> jax.Array:
-    """Derivative by the logits before the cap, from the logits z after the cap.
-
-    by_lse p - by_target ((1 - smoothing) [class = label] + smoothing / V), times 1 - (z / cap)^2.
-    classes and the arrays of tokens broadcast against z.
+    lse_C: log-sum-exp of the logits after the cap.
     """
-    target = jnp.where(classes == labels, 1 - options.smoothing, 0.0) + options.smoothing / V
-    dz = by_lse * jnp.exp(z - lse) - by_target * target
-    return dz if options.cap is None else dz * (1 - jnp.square(z / options.cap))
+    capped, pull = jax.vjp(lambda z: soft_cap(z, options.cap), z_CV)
+    classes = jax.lax.broadcasted_iota(jnp.int32, z_CV.shape, 1)
+    onehot = jnp.where(classes == label_C[:, None], 1 - options.smoothing, 0.0)
+    target = onehot + options.smoothing / z_CV.shape[1]
+    weight = jnp.where(_kept(label_C, options), weight_C, 0)[:, None]
+    lse = lse_C[:, None]
+    by_lse = weight * (1 + 2 * options.z_loss * lse)
+    return pull(by_lse * jnp.exp(capped - lse) - weight * target)[0]
 
 
 def _kept(labels: jax.Array, options: Options) -> jax.Array:

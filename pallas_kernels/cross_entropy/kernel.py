@@ -2,6 +2,7 @@
 
 A program computes the logits of BN tokens and BV classes on chip, as the tile z [BV, BN] = w^T x^T.
 Statistics of a token are then rows [1, BN], the layout that both GPU and TPU write contiguously.
+For the gradients the tiles write their logits too; what follows is elementwise, and XLA fuses it.
 """
 
 from typing import NamedTuple
@@ -9,8 +10,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from pallas_kernels.cross_entropy.formula import Options, Statistics, dlogits
+from pallas_kernels.cross_entropy.formula import Options, Statistics
 from pallas_kernels.launch import (
+    EVERY,
     Block,
     ceil_div,
     dot,
@@ -24,8 +26,7 @@ from pallas_kernels.launch import (
 )
 from pallas_kernels.soft_cap import soft_cap
 
-EVERY = (slice(None), slice(None))
-VMEM = 2**23  # bytes of x and w that a TPU program holds
+VMEM = 2**23  # bytes of x and w that a TPU program holds, four times with copies and masks
 
 
 class Tile(NamedTuple):
@@ -118,65 +119,56 @@ def _logits(x, w, at: Tile) -> jax.Array:
 
 
 def statistics(x, w, labels, options: Options, backend: str) -> Statistics:
-    """Sums over the logits of each token: each tile writes its own, and XLA adds them up."""
-    N = len(x)
+    """Sums over the logits of each token."""
+    return _launched(x, w, labels, options, backend, logits=False)[1]
+
+
+def logits_and_statistics(x, w, labels, options: Options, backend: str):
+    """Logits z [N, V] before the cap, float32, and sums over those after it of each token."""
+    [z_VN], of = _launched(x, w, labels, options, backend, logits=True)
+    return z_VN.T, of
+
+
+def _launched(x, w, labels, options: Options, backend: str, logits: bool):
+    """Statistics, and a list of the logits [V, N] if they are written.
+
+    Each tile writes its own sums, and XLA adds them up.
+    """
+    N, V = len(x), w.shape[1]
+    number = lambda *shape: jax.ShapeDtypeStruct(shape, jnp.float32)
     if N == 0:
-        return Statistics(*(jnp.zeros(0, jnp.float32),) * 3)
+        return [jnp.zeros((V, 0))] * logits, Statistics(*(jnp.zeros(0),) * 3)
     at = tile(x, w, backend)
 
-    def body(x, w, labels, highest, mass, picked, total):
+    def body(x, w, labels, highest, mass, picked, total, *logits):
         token, classes = at.tokens(1), at.classes(0)
-        z, valid = soft_cap(_logits(x, w, at), options.cap), classes < at.V
-        label = load(labels, EVERY, token < at.N, -1)
-        top = jnp.max(jnp.where(valid, z, -jnp.inf), 0, keepdims=True)
-        mass_of_tile = jnp.sum(jnp.where(valid, jnp.exp(z - top), 0), 0, keepdims=True)
-        store(highest, EVERY, top, token < at.N)
-        store(mass, EVERY, mass_of_tile, token < at.N)
-        hot = jnp.sum(jnp.where(valid & (classes == label), z, 0), 0, keepdims=True)
-        store(picked, EVERY, hot, token < at.N)
-        store(total, EVERY, jnp.sum(jnp.where(valid, z, 0), 0, keepdims=True), token < at.N)
+        z, valid = _logits(x, w, at), classes < V
+        capped = soft_cap(z, options.cap)
+        label = load(labels, EVERY, token < N, -1)
+        top = jnp.max(jnp.where(valid, capped, -jnp.inf), 0, keepdims=True)
+        mass_of_tile = jnp.sum(jnp.where(valid, jnp.exp(capped - top), 0), 0, keepdims=True)
+        store(highest, EVERY, top, token < N)
+        store(mass, EVERY, mass_of_tile, token < N)
+        hot = jnp.sum(jnp.where(valid & (classes == label), capped, 0), 0, keepdims=True)
+        store(picked, EVERY, hot, token < N)
+        store(total, EVERY, jnp.sum(jnp.where(valid, capped, 0), 0, keepdims=True), token < N)
+        for z_of_tile in logits:
+            store(z_of_tile, EVERY, z, valid & (token < N))
 
-    of_tiles = jax.ShapeDtypeStruct((at.grid[1], 1, N), jnp.float32)
-    parts = _launched(
-        body, at, [x, w, labels[None]], [of_tiles] * 4, [at.row_of_tile()] * 4, backend, ""
-    )
-    highest, mass, picked, total = (part[:, 0] for part in parts)
-    top = jnp.max(highest, 0, keepdims=True)
-    lse = top[0] + jnp.log(jnp.sum(mass * jnp.exp(highest - top), 0))
-    return Statistics(lse, jnp.sum(picked, 0), jnp.sum(total, 0))
-
-
-def chunk_dlogits(x, w, labels, lse, by_lse, by_target, options: Options, backend: str):
-    """Derivative by the logits before the cap of one chunk, [C, V] in the dtype of x."""
-    if len(x) == 0:
-        return jnp.zeros((0, w.shape[1]), x.dtype)
-    at = tile(x, w, backend)
-
-    def body(x, w, labels, lse, by_lse, by_target, dz):
-        token, classes = at.tokens(1), at.classes(0)
-        z = soft_cap(_logits(x, w, at), options.cap)
-        label = load(labels, EVERY, token < at.N, -1)
-        tokens = (load(each, EVERY, token < at.N) for each in (lse, by_lse, by_target))
-        value = dlogits(z, classes, label, *tokens, at.V, options)
-        store(dz, EVERY, value, (token < at.N) & (classes < at.V))
-
-    dz_VC = jax.ShapeDtypeStruct((at.V, at.N), x.dtype)
-    rows = [each[None] for each in (labels, lse, by_lse, by_target)]
-    (dz,) = _launched(body, at, [x, w, *rows], [dz_VC], [at.logits()], backend, "_dlogits")
-    return dz.T
-
-
-def _launched(body, at: Tile, arrays, outputs, writes, backend: str, suffix: str):
-    """Runs a body on x, w and rows of tokens."""
-    return launch(
+    highest, mass, picked, total, *z = launch(
         body,
-        arrays,
-        outputs,
+        [x, w, labels[None]],
+        [number(at.grid[1], 1, N)] * 4 + [number(V, N)] * logits,
         grid=at.grid,
-        reads=[*at.features(), *(at.row() for _ in arrays[2:])],
-        writes=writes,
+        reads=[*at.features(), at.row()],
+        writes=[at.row_of_tile()] * 4 + [at.logits()] * logits,
         backend=backend,
-        name="cross_entropy" + suffix,
+        name="cross_entropy",
         warps=8 if at.BN * at.BV > 64 * 64 else 4,
         stages=3,
+        vmem=4 * VMEM,
     )
+    highest, mass, picked, total = (part[:, 0] for part in (highest, mass, picked, total))
+    top = jnp.max(highest, 0, keepdims=True)
+    lse = top[0] + jnp.log(jnp.sum(mass * jnp.exp(highest - top), 0))
+    return z, Statistics(lse, jnp.sum(picked, 0), jnp.sum(total, 0))

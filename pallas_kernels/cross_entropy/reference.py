@@ -28,3 +28,11 @@ def reference(
         target += smoothing * jnp.mean(logits, -1)
     loss = lse - target + z_loss * jnp.square(lse)
     return loss if ignore is None else jnp.where(labels == ignore, 0, loss)
+
+
+def reference_sum(
+    x: jax.Array, w: jax.Array, labels: jax.Array, weights: jax.Array | None = None, **options
+) -> jax.Array:
+    """sum_t weights_t loss_t; every weight is 1 if there are none."""
+    losses = reference(x, w, labels, **options)
+    return jnp.sum(losses if weights is None else losses * weights)

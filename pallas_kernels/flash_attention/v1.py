@@ -185,7 +185,8 @@ def _numbers(tokens: Tokens, form: Form, tiles: Tiles):
 
 
 def _options(tiles: Tiles) -> dict:
-    return {"grid": (tiles.B * tiles.H,), "backend": tiles.backend, "warps": 4, "stages": 1}
+    """Eight warps: the backward pass needs their registers for the sums of dk and dv."""
+    return {"grid": (tiles.B * tiles.H,), "backend": tiles.backend, "warps": 8, "stages": 1}
 
 
 def _heads(tiles: Tiles) -> list[Block]:

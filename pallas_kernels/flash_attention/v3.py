@@ -21,7 +21,8 @@ This kernel is for whole tiles: 16-bit numbers, heads of 64 or 128, T and S mult
 in order, causal or not; anything else runs `v2.py`, and so does the backward pass. Written for
 `plgpu.kernel`, the interface of Mosaic GPU that stays when Pallas drops Triton. Its interpreter
 runs warpgroups as threads that wait for each other: set JAX_CPU_ENABLE_ASYNC_DISPATCH=0 and give
-it two cores, otherwise it can wait for ever.
+it two cores, otherwise it can wait for ever. It finds no race: a slot is released after the wgmma
+that reads it has completed, since reading an accumulator and leaving `run_state` wait for it.
 """
 
 import jax
@@ -61,7 +62,7 @@ def forward(q, k, v, tokens: Tokens, form: Form, backend: str):
     (B, T, H, K), (S, G) = q.shape, k.shape[1:3]
     blocks, interpreted = S // BLOCK, backend.endswith("interpreted")
 
-    def program(*references):
+    def flash_attention_v3(*references):
         q, k, v, out, lse, *scratch = references
         row, head, tile = (jax.lax.axis_index(name) for name in ("row", "head", "tile"))
         group = jax.lax.div(head, jnp.int32(H // G))
@@ -87,7 +88,7 @@ def forward(q, k, v, tokens: Tokens, form: Form, backend: str):
     swizzled = {"transforms": (plgpu.TilingTransform((8, 64)), plgpu.SwizzleTransform(128))}
     barrier = lambda n, arrivals=1: plgpu.Barrier(num_arrivals=arrivals, num_barriers=n)
     return plgpu.kernel(
-        program,
+        flash_attention_v3,
         out_type=(
             jax.ShapeDtypeStruct(q.shape, v.dtype),
             jax.ShapeDtypeStruct((B, H, T), jnp.float32),
@@ -165,6 +166,8 @@ def consume(me, start, tiles, form: Form, full, last, interpreted: bool, own, *r
 
         def product(x):
             plgpu.wgmma(x, tile, k_smem.at[slot].transpose((1, 0)))
+            if interpreted:
+                _read(k_smem.at[slot])
             return x[...]
 
         x = pl.run_scoped(product, plgpu.ACC((ROWS, BLOCK), jnp.float32))
@@ -210,5 +213,16 @@ def consume(me, start, tiles, form: Form, full, last, interpreted: bool, own, *r
 def _plus_product(o, p, v, interpreted: bool):
     """o + p v by a wgmma that takes p from registers; the interpreter of jax 0.11 has none."""
     if interpreted:
-        return o + jnp.dot(p, v[...], preferred_element_type=jnp.float32)
+        return o + jnp.dot(p, _read(v), preferred_element_type=jnp.float32)
     return pl.run_state(lambda o: plgpu.wgmma(o, p, v))(plgpu.ACC.init(o))
+
+
+def _read(block):
+    """The block as an array, beside or for wgmma, whose reads the interpreter of jax 0.11 ignores.
+
+    It orders an array's read before a later write by TMA only after `commit_smem`, a fence between
+    the two; wgmma reads shared memory by the way of TMA and needs the barrier alone.
+    """
+    value = block[...]
+    plgpu.commit_smem()
+    return value

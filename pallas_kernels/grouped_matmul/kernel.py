@@ -57,7 +57,7 @@ def rows_by_experts(x, w, group_sizes, backend: str, *, transpose: bool = False)
         [jax.ShapeDtypeStruct((len(x), F), x.dtype)],
         programs=tiles * columns,
         place=place,
-        steps=steps if on_tpu else lambda at: jnp.where(at.group < E, steps, 0),
+        steps=steps if on_tpu else lambda at: steps * (at.group < E).astype(jnp.int32),
         reads=[
             Tile((size.M, size.K), lambda at, k: (at.row, k * size.K), stop),
             Tile((None, size.N, size.K) if transpose else (None, size.K, size.N), of_w),

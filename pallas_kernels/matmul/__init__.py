@@ -10,6 +10,9 @@ they leave the chip. Ragged edges are masked; no array is padded.
 **Traffic.** HBM: x and w once if the tiles of programs that run at once fit the L2 cache, y once.
 Unfused, bias, activation and residual each read and write y again, 4 N F bytes in bf16.
 L2 cache: (1/128 + 1/256) N D F elements.
+**Split K.** If the tiles fill less than half of a GPU's multiprocessors, as one token by a matrix
+of 1,024 columns, several programs share a tile. Each sums a part of D and writes float32 or int32;
+XLA adds the parts and applies the epilogue. This costs 8 N F bytes of traffic a part.
 The Mosaic version for Hopper (`mosaic.py`) takes whole tiles of bf16 and f16, without bias and
 residual.
 **Backward.** z is kept, in the dtype of x, if there is an activation. This costs 4 N F bytes of

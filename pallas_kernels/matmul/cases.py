@@ -26,7 +26,11 @@ def drawn(N: int, D: int, F: int, *, dtype=jnp.bfloat16, bias=False, residual=Fa
 EPILOGUE = {"dtype": jnp.float32, "bias": True, "residual": True}
 CASES = (
     Case("odd sizes, whole epilogue", drawn(35, 530, 41, **EPILOGUE), {"activation": "gelu"}),
-    Case("bfloat16 on several tiles", drawn(20, 160, 530, bias=True), {"activation": "silu"}),
+    Case(
+        "bfloat16 on several tiles",
+        drawn(20, 160, 530, bias=True, residual=True),
+        {"activation": "silu"},
+    ),
     Case("int8", drawn(33, 150, 20, dtype=jnp.int8), {"activation": "relu"}),
     Case("no row", drawn(0, 8, 3, bias=True), {"activation": "relu"}),
     Case("square of 1024", drawn(1024, 1024, 1024, dtype=jnp.float32), size="cpu"),
@@ -34,6 +38,7 @@ CASES = (
     Case("llama3 8B down, 8k tokens", drawn(8192, 14_336, 4096, residual=True), size="gpu"),
     Case("llama3 8B up, 1 token", drawn(1, 4096, 14_336), size="gpu"),
     Case("llama3 8B down, 16 tokens", drawn(16, 14_336, 4096, residual=True), size="gpu"),
+    Case("llama3 8B keys, 1 token", drawn(1, 4096, 1024), size="gpu"),
     Case("square, float16", drawn(4096, 4096, 4096, dtype=jnp.float16), size="gpu"),
     Case("square, int8", drawn(4096, 4096, 4096, dtype=jnp.int8), size="gpu"),
 )

@@ -61,7 +61,7 @@ def product(
         shape, index = ((size, K), lambda k: (0, k)) if axis else ((K, size), lambda k: (k, 0))
         return gpu.BlockSpec(shape, index, transforms=swizzled, memory_space=gpu.SMEM)
 
-    def body(x_hbm, w_hbm, *rest):
+    def matmul(x_hbm, w_hbm, *rest):
         *outputs, pieces = rest
         half = jax.lax.axis_index("warpgroup")
         m, n = in_squares(jax.lax.axis_index("tile"), rows, columns)
@@ -111,7 +111,7 @@ def product(
         )
 
     return gpu.kernel(
-        body,
+        matmul,
         out_type=[result, result] if keep else [result],
         scratch_types=[gpu.SMEM((2, 2, PIECE, PIECE), x.dtype, transforms=swizzled)],
         grid=(rows * columns,),

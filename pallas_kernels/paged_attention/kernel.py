@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from pallas_kernels.launch import (
+    EVERY,
+    PROCESSORS,
     Block,
     ceil_div,
     dot,
@@ -18,7 +20,7 @@ from pallas_kernels.paged_attention import online
 from pallas_kernels.paged_attention.options import Options, attended
 from pallas_kernels.soft_cap import soft_cap
 
-PROGRAMS = 264  # two for each of the 132 multiprocessors of an H100 or H200
+PROGRAMS = 2 * PROCESSORS  # of a grid at least, where contexts are long enough
 FEWEST = 256  # keys of a split, so that partial outputs stay small beside keys and values
 TILE_BYTES = 16_384  # keys of one tile: three programs of two stages share a multiprocessor
 PADDED = 32_768  # query heads times head dimension that the registers of one program hold
@@ -52,7 +54,7 @@ def _on_gpu(q, k_pages, v_pages, block_tables, lengths, options: Options, backen
     def body(q, k_pages, v_pages, table, length, out, lse):
         row, column = iota((rows, width), 0), iota((rows, width), 1)
         inside = (row < R) & (column < K)
-        queries = load(q, (slice(None), slice(None)), inside)
+        queries = load(q, EVERY, inside)
         start, end = attended(length[0], P * page, options.window)
         share = ceil_div(ceil_div(end - start, N), splits) * N
         first = start + program_id(2) * share
@@ -72,8 +74,8 @@ def _on_gpu(q, k_pages, v_pages, block_tables, lengths, options: Options, backen
         tiles = ceil_div(jnp.maximum(last - first, 0), N)
         running = jax.lax.fori_loop(0, tiles, tile, online.nothing(rows, width))
         total_out, total_lse = online.finish(running)
-        store(out, (slice(None), slice(None)), total_out, inside)
-        store(lse, (slice(None), slice(None)), total_lse, iota((rows, 1), 0) < R)
+        store(out, EVERY, total_out, inside)
+        store(lse, EVERY, total_lse, iota((rows, 1), 0) < R)
 
     dtype = q.dtype if splits == 1 else jnp.float32
     head = Block((None, pages, page, K), lambda b, g, i: (g, 0, 0, 0))

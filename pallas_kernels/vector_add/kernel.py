@@ -2,10 +2,9 @@
 
 import jax
 
-from pallas_kernels.launch import Block, ceil_div, iota, launch, load, program_id, store
+from pallas_kernels.launch import EVERY, Block, ceil_div, iota, launch, load, program_id, store
 
 SIZE = 1024  # elements of a program: 8 for each of its 128 threads on a GPU
-EVERY = (slice(None), slice(None))
 
 
 def add(x: jax.Array, y: jax.Array, backend: str) -> jax.Array:

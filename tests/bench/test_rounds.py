@@ -70,6 +70,22 @@ def test_failed_contender_raises_its_last_line(tmp_path, name, error, message):
         compare({"one": f"contenders:{name}"}, {}, tmp_path, 1, HERE)
 
 
+def test_an_optional_contender_that_does_not_run_is_listed_with_its_reason(tmp_path):
+    names = ("steady", "without_package", "broken", "fails_at_work")
+    contenders = {name: f"contenders:{name}" for name in names}
+    measured = compare(contenders, {}, tmp_path, 1, HERE, optional=names[1:])
+    table = Table("units/s")
+    table.add("case", measured, against="steady")
+    assert [row["contender"] for row in table.rows] == ["steady"]
+    assert [row["contender"] for row in table.refused] == list(names[1:])
+    assert list(table.metrics) == ["case_steady_ratio"]
+    last = table.shown().splitlines()[-3:]
+    reasons = ("No module named 'a_package_that", "two and two are five", "ZeroDivisionError")
+    assert all(reason in line for reason, line in zip(reasons, last, strict=True))
+    with pytest.raises(UserError, match="two and two are five"):
+        compare(contenders, {}, tmp_path, 1, HERE, optional=("without_package",))
+
+
 def test_times_from_process_start(tmp_path):
     contenders = {"ours": "contenders:steady", "theirs": "contenders:half"}
     answers = rounds.start(contenders, {}, tmp_path, 2, HERE)

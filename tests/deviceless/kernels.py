@@ -4,13 +4,14 @@
 
 Compiles each real case of each operation of `pallas_kernels` with its gradients. The table has a
 row for each kernel of the compiled program, the fusions that XLA adds included: threads of a block,
-registers and spilled bytes of a thread, bytes of shared memory of a block. `runs/gpu-check.json`
-has the same rows. Exits with 1 if a case does not compile.
+registers and spilled bytes of a thread, bytes of shared memory of a block. The last lines name the
+kernels that spill. `runs/gpu-check.json` has the same rows. A case that a kernel refuses, by
+NotImplementedError, is listed with the reason. Exits with 1 if a case does not compile.
 """
 
 import argparse
-import functools
 import json
+import os
 import re
 import subprocess
 import sys
@@ -18,19 +19,20 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import jax
 import numpy as np
 import target
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pallas_kernels import operations
 from pallas_kernels.operation import Case, Operation
-from pallas_kernels.proof import with_gradients
 
-TARGETS = ("triton", "mosaic")
+TARGETS = ("triton", "triton_v1", "mosaic")
 LAUNCH = re.compile(
     r"\] (?P<kernel>\S+) grid: \[(?P<grid>[\d, ]+)\] threads: \[(?P<threads>[\d, ]+)\]"
     r"\s+shared_memory: (?P<shared>\d+) bytes"
+)
+MOSAIC = re.compile(
+    r"gpu\.launch .*? in (?P<grid>\(.*?\)) threads.*? in (?P<threads>\(.*?\))"
+    r" dynamic_shared_memory_size %c(?P<shared>\d+)"
 )
 PTXAS = re.compile(
     r"Function properties for (?P<kernel>\S+)\s.*?(?P<stores>\d+) bytes spill stores, "
@@ -38,6 +40,7 @@ PTXAS = re.compile(
     r"(?:[^\n]*?(?P<shared>\d+) bytes smem)?",
     re.DOTALL,
 )
+RESULTS = ("kernels", "refused", "error")
 FIELDS = ("kernel", "grid", "threads", "registers", "spilled", "shared")
 LINE = "{kernel:36} {grid:>15} {threads:>7} {registers:>9} {spilled:>7} {shared:>8}"
 
@@ -47,10 +50,10 @@ def main() -> int:
     parser.add_argument("--json", type=Path, default=Path("runs/gpu-check.json"))
     parser.add_argument("--only", default="", help="text in the names of the checked operations")
     arguments = parser.parse_args()
-    mesh = Mesh(np.array(target.h200(1)), ("_",))
+    (device,) = target.h200(1)
     checks = [
         {"operation": name, "implementation": implementation, "case": case.name}
-        | check(operation, case, implementation, mesh)
+        | check(operation, case, implementation, device)
         for name, operation in operations().items()
         if arguments.only in name
         for implementation in TARGETS
@@ -60,17 +63,23 @@ def main() -> int:
     ]
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps(checks, indent=1) + "\n")
-    failed = sum("error" in row for row in checks)
-    print(f"{len(checks) - failed} programs compiled, {failed} failed; {arguments.json}")
-    return 1 if failed or not checks else 0
+    print()
+    for line in spills(checks):
+        print(line)
+    compiled, refused, failed = (sum(key in row for row in checks) for key in RESULTS)
+    print(f"{compiled} programs compiled, {refused} refused, {failed} failed; {arguments.json}")
+    return 1 if failed or not compiled else 0
 
 
-def check(operation: Operation, case: Case, implementation: str, mesh: Mesh) -> dict:
-    """Kernels of the compiled case, or its error; printed as they come."""
+def check(operation: Operation, case: Case, implementation: str, device) -> dict:
+    """Kernels of the compiled case, why it is refused, or its error; printed as they come."""
     print(f"\n{implementation}: {operation.run.__name__}, {case.name}")
     with tempfile.TemporaryDirectory() as folder:
         try:
-            compile_case(operation, case, implementation, mesh, folder)
+            compile_case(operation, case, implementation, device, folder)
+        except NotImplementedError as error:
+            print(f"  refused: {error}", flush=True)
+            return {"refused": str(error)}
         except Exception as error:  # the check reports whatever a compiler raises
             message = f"{type(error).__name__}: {error}"
             print("  failed: " + message.splitlines()[0], flush=True)
@@ -83,35 +92,40 @@ def check(operation: Operation, case: Case, implementation: str, mesh: Mesh) -> 
     return {"kernels": kernels}
 
 
-def compile_case(operation: Operation, case: Case, implementation: str, mesh: Mesh, folder: str):
-    """Compiles value and gradients of a case; XLA dumps its kernels to the folder."""
-    run = functools.partial(operation.run, implementation=implementation)
+def compile_case(operation: Operation, case: Case, implementation: str, device, folder: str):
+    """Compiles value and gradients of a case; XLA and Mosaic dump its kernels to the folder."""
+    os.environ["MOSAIC_GPU_DUMP_TO"] = folder
+    lowered = target.lowered(operation, case, implementation, device)
+    lowered.compile(compiler_options={"xla_dump_to": folder, "xla_dump_emitter_re": "ptx"})
 
-    def call(arguments, cotangents):
-        return with_gradients(run, operation, case, arguments, lambda _: cotangents)[:2]
 
-    place = NamedSharding(mesh, PartitionSpec())
-    placed = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)
-    arguments = jax.eval_shape(lambda: case.arguments(jax.random.key(0)))
-    results = jax.eval_shape(functools.partial(operation.reference, **case.options), *arguments)
-    with jax.set_mesh(mesh):
-        lowered = jax.jit(call).lower(*jax.tree.map(placed, (arguments, results)))
-        lowered.compile(compiler_options={"xla_dump_to": folder, "xla_dump_emitter_re": "ptx"})
+def spills(checks: list[dict]) -> Iterator[str]:
+    """A line for each kernel of `pallas_kernels` or XLA whose registers do not suffice."""
+    for row in checks:
+        for kernel in row.get("kernels", ()):
+            if kernel["spilled"] not in (0, "?"):
+                yield f"{kernel['kernel']} spills {kernel['spilled']} bytes: {row['case']}"
 
 
 def resources(folder: Path) -> Iterator[dict]:
-    """Every launch of the program that XLA dumped, with what ptxas says about its kernel."""
-    compiled = {}
-    for ptx in folder.glob("*.ptx"):
-        said = subprocess.run(
-            ["ptxas", "-v", "-arch=sm_90a", ptx, "-o", "/dev/null"],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        compiled |= assembled(said.stderr)
+    """Every launch of the dumped program, with what ptxas says about its kernel.
+
+    XLA's list has the kernels of Triton, not those of Mosaic, which dumps a module for each.
+    """
     (thunks,) = folder.glob("*.thunk_sequence.txt")
-    return launches(thunks.read_text(), compiled)
+    compiled = {}
+    for ptx in folder.glob(f"{thunks.name.partition('.')[0]}.*.ptx"):
+        compiled |= assembled(ptxas(ptx))
+    yield from launches(thunks.read_text(), compiled)
+    for module in sorted(folder.glob("*.before_layout_inference.txt")):
+        ptx = module.with_name(module.name.replace("before_layout_inference.txt", "ptx"))
+        yield mosaic_launch(module.read_text(), assembled(ptxas(ptx)))
+
+
+def ptxas(ptx: Path) -> str:
+    """What the assembler says about a file."""
+    command = ["ptxas", "-v", "-arch=sm_90a", ptx, "-o", "/dev/null"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stderr
 
 
 def assembled(messages: str) -> dict[str, dict]:
@@ -139,6 +153,19 @@ def launches(thunks: str, compiled: dict[str, dict]) -> Iterator[dict]:
             **kernel,
             "shared": kernel["shared"] + int(launch["shared"]),
         }
+
+
+def mosaic_launch(module: str, compiled: dict[str, dict]) -> dict:
+    """The launch in Mosaic's module, with the only kernel that was assembled from it."""
+    launch, ((name, kernel),) = MOSAIC.search(module), compiled.items()
+    sizes = lambda key: [int(n) for n in re.findall(r"= %c(\d+)", launch[key])]
+    return {
+        "kernel": name,
+        "grid": sizes("grid"),
+        "threads": int(np.prod(sizes("threads"))),
+        **kernel,
+        "shared": kernel["shared"] + int(launch["shared"]),
+    }
 
 
 if __name__ == "__main__":

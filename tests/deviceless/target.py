@@ -1,12 +1,18 @@
-"""An H200 GPU as XLA's compiler sees it, on a machine without one."""
+"""An H200 GPU and a TPU as XLA's compiler sees them, on a machine without one."""
 
+import functools
 import importlib.util
 import os
 import sys
 from pathlib import Path
 
 import jax
+import numpy as np
 from jax.experimental import topologies
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from pallas_kernels.operation import Case, Operation
+from pallas_kernels.proof import with_gradients
 
 H200 = """gpu_device_info {
   name: "NVIDIA H200" device_vendor: "NVIDIA Corporation"
@@ -44,3 +50,32 @@ def h200(n: int) -> list:
     return topologies.get_topology_desc(
         platform="cuda", target_config=H200, topology=f"1x1x{n}"
     ).devices
+
+
+def tpu() -> list:
+    """Four TPUs v5e to compile for. Call it before any jax computation.
+
+    Exits with one line without XLA's compiler for TPU.
+    """
+    if importlib.util.find_spec("libtpu") is None:
+        sys.exit("XLA's compiler for TPU is not installed; `make tpu-check` installs it")
+    here = {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost"}
+    os.environ |= here | {"TPU_ACCELERATOR_TYPE": "v5litepod-4"}
+    jax.config.update("jax_platforms", "cpu")
+    return topologies.get_topology_desc(platform="tpu", topology_name="v5e:2x2").devices
+
+
+def lowered(operation: Operation, case: Case, implementation: str, device):
+    """Value and gradients of a case, lowered for a device that is not here."""
+    run = functools.partial(operation.run, implementation=implementation)
+
+    def call(arguments, cotangents):
+        return with_gradients(run, operation, case, arguments, lambda _: cotangents)[:2]
+
+    mesh = Mesh(np.array([device]), ("_",))
+    place = NamedSharding(mesh, PartitionSpec())
+    placed = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place)
+    arguments = jax.eval_shape(lambda: case.arguments(jax.random.key(0)))
+    results = jax.eval_shape(functools.partial(operation.reference, **case.options), *arguments)
+    with jax.set_mesh(mesh):
+        return jax.jit(call).lower(*jax.tree.map(placed, (arguments, results)))

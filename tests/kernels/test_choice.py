@@ -28,15 +28,17 @@ def test_the_next_is_tried_only_after_not_implemented(monkeypatch):
         first_that_runs(every | {"triton": lambda x: 1 // x}, None, 0)
 
 
-def test_a_mesh_of_devices_has_kernels_only_by_name_in_shard_map(monkeypatch):
+def test_kernels_run_where_a_device_has_whole_arrays(monkeypatch):
+    """On a mesh of devices only inside shard_map over all axes, without types of variation."""
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     x = jax.ShapeDtypeStruct((8, 16), jnp.float32)
-    program = lambda f: str(jax.make_jaxpr(f)(x))
+    has_kernel = lambda f: "pallas_call" in str(jax.make_jaxpr(f)(x))
+    rows = PartitionSpec("data")
+    each = functools.partial(jax.shard_map, softmax, in_specs=rows, out_specs=rows)
     with jax.set_mesh(make_mesh("data=1")):
-        assert "pallas_call" in program(softmax)
-    with jax.set_mesh(make_mesh("data=8")):
-        assert "pallas_call" not in program(softmax)
-        rows = PartitionSpec("data")
-        named = functools.partial(softmax, implementation="triton")
-        each = jax.shard_map(named, in_specs=rows, out_specs=rows, check_vma=False)
-        assert "pallas_call" in program(each)
+        assert has_kernel(softmax)
+    with jax.set_mesh(make_mesh("data=4,tensor=2")):
+        assert not has_kernel(softmax)
+        assert has_kernel(each(check_vma=False))
+        assert not has_kernel(each(check_vma=True))
+        assert not has_kernel(each(check_vma=False, axis_names={"data"}))

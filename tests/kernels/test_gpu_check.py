@@ -1,4 +1,4 @@
-"""What `make gpu-check` reads from its compilers' output, on a machine without them."""
+"""What `make gpu-check` and `make tpu-check` do on a machine without their compilers."""
 
 import importlib.util
 import sys
@@ -25,6 +25,12 @@ ptxas info    : Compiling entry function 'fusion_2' for 'sm_90a'
 ptxas info    : Function properties for fusion_2
     120 bytes stack frame, 120 bytes spill stores, 116 bytes spill loads
 ptxas info    : Used 128 registers, used 1 barriers, 120 bytes cumulative stack size, 512 bytes smem
+"""
+MODULE = """\
+    %13 = mgpu.init
+    %81 = gpu.launch async [%13] blocks(%arg2, %arg3, %arg4) in (%arg8 = %c1, %arg9 = %c64, \
+%arg10 = %c32) threads(%arg5, %arg6, %arg7) in (%arg11 = %c384, %arg12 = %c1, %arg13 = %c1) \
+dynamic_shared_memory_size %c166976_i32 {
 """
 
 
@@ -63,6 +69,26 @@ def test_a_kernel_that_ptxas_did_not_report_is_listed(script):
     assert (first["registers"], first["spilled"], first["shared"]) == ("?", "?", 38912)
 
 
+def test_mosaic_describes_its_launch_in_a_module_of_its_own(script):
+    kernel = script.assembled(MESSAGES.partition("ptxas info    : Compile time")[0])
+    assert script.mosaic_launch(MODULE, kernel) == {
+        "kernel": "paged",
+        "grid": [1, 64, 32],
+        "threads": 384,
+        "registers": 96,
+        "spilled": 0,
+        "shared": 166976,
+    }
+
+
+def test_kernels_that_spill_are_named(script):
+    kernel = {"kernel": "fusion_2", "spilled": 236}
+    rows = [{"case": "a", "kernels": [kernel]}, {"case": "b", "refused": "bias"}]
+    assert list(script.spills(rows)) == ["fusion_2 spills 236 bytes: a"]
+    kernel["spilled"] = 0
+    assert not list(script.spills(rows))
+
+
 @pytest.mark.skipif(
     importlib.util.find_spec("jax_cuda13_plugin") is not None, reason="the compiler is installed"
 )
@@ -70,3 +96,11 @@ def test_without_the_compiler_it_ends_in_one_line(script, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["kernels.py"])
     with pytest.raises(SystemExit, match="^XLA's compiler for CUDA is not installed; `make h200`"):
         script.main()
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is not None, reason="the compiler is installed"
+)
+def test_without_the_compiler_for_tpu_it_ends_in_one_line(script):
+    with pytest.raises(SystemExit, match="^XLA's compiler for TPU is not installed; `make tpu-"):
+        script.target.tpu()

@@ -34,15 +34,20 @@ def python(program, **environment):
     assert done.returncode == 0, done.stderr
 
 
-def needs(package):
-    installed = importlib.util.find_spec(package)
-    return pytest.mark.skipif(not installed, reason=f"{package} is not installed")
+def needs(*packages):
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"{' and '.join(missing)} not installed")
 
 
 @needs("triton")
 def test_the_triton_kernels_are_right_and_compile(tmp_path):
     python("triton_values.py", TRITON_INTERPRET="1")
     python("triton_cubin.py", TRITON_CACHE_DIR=str(tmp_path))
+
+
+@needs("jax_triton", "jax_cuda13_plugin")
+def test_jax_triton_compiles_and_lowers_the_calls():
+    python("triton_lowered.py")
 
 
 @needs("numba")

@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from panorax.ops.distributions import TanhGaussian
-from panorax.testing.tolerances import MODEL
+from panorax.ops.distributions import Categorical, MultiCategorical, TanhGaussian, masked
+from panorax.testing.tolerances import MODEL, NUMBER
 
 QUADRATURE = {"rtol": 0, "atol": 1e-3}
 """the log probability of actions near 1 - 1e-4 in float32, over 20,001 points"""
@@ -44,3 +44,19 @@ def test_saturated_actions_have_finite_log_probabilities_and_gradients():
         jax.random.key(0)
     )
     assert np.isfinite(log_prob)
+
+
+def test_divergence_of_independent_choices_is_that_of_their_joint_distribution():
+    logits = np.random.default_rng(0).normal(size=(2, 7)).astype(np.float32)
+    p, q = (MultiCategorical((Categorical(x[:3]), Categorical(x[3:]))) for x in logits)
+    softmax = lambda x: np.exp(x.astype(np.float64)) / np.exp(x.astype(np.float64)).sum()
+    joint_p, joint_q = (np.outer(softmax(x[:3]), softmax(x[3:])) for x in logits)
+    expected = (joint_p * np.log(joint_p / joint_q)).sum()
+    np.testing.assert_allclose(p.kl(q), expected, **NUMBER)
+
+
+def test_illegal_actions_add_nothing_to_a_divergence():
+    legal = jnp.array([True, True, False])
+    p, q = (Categorical(masked(jnp.array(x), legal)) for x in ([0.0, 1.0, 5.0], [1.0, 0.0, -5.0]))
+    among_legal = Categorical(jnp.array([0.0, 1.0])).kl(Categorical(jnp.array([1.0, 0.0])))
+    np.testing.assert_allclose(p.kl(q), among_legal, **NUMBER)

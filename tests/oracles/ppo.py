@@ -40,31 +40,45 @@ def ppo_loss(log_prob, value, entropy, batch, clip, value_clip, value_weight, en
     return -surrogate.mean() + value_weight * error.mean() - entropy_weight * entropy.mean()
 
 
-def loss_case(
-    gaussian: bool, weights: dict[str, float | None], rng: np.random.RandomState
-) -> Arrays:
-    actor, critic = network(2 if gaussian else 3), network(1)
+def drawn(gaussian: bool, rng: np.random.RandomState) -> Arrays:
+    """Parameters of an actor with three actions, or two Gaussian dimensions, and of a critic."""
     params = {}
-    for net, module in (("actor", actor), ("critic", critic)):
+    for net, module in (("actor", network(2 if gaussian else 3)), ("critic", network(1))):
         for name, p in module.named_parameters():
             params[f"{net}.{name}"] = normal(rng, *p.shape, std=0.6)
-    params |= {"log_std": normal(rng, 2, std=0.3)} if gaussian else {}
-    action = normal(rng, B, 2) if gaussian else rng.randint(0, 3, B)
-    leaves = {
+    return params | ({"log_std": normal(rng, 2, std=0.3)} if gaussian else {})
+
+
+def as_leaves(params: Arrays) -> dict[str, torch.Tensor]:
+    """The parameters in float64, with gradients."""
+    return {
         name: torch.tensor(p, dtype=torch.float64, requires_grad=True) for name, p in params.items()
     }
-    batch = {name: normal(rng, B) for name in ("value", "advantage")}
-    batch["view"] = normal(rng, B, INPUTS)
-    view = torch.tensor(batch["view"]).double()
+
+
+def respond(leaves: dict[str, torch.Tensor], view: np.ndarray):
+    """The policy and the value at every view (..., INPUTS)."""
+    view = torch.tensor(view).double()
     part = lambda name: {
         k.removeprefix(name + "."): x for k, x in leaves.items() if k.startswith(name)
     }
-    head = functional_call(actor, part("actor"), view)
-    value = functional_call(critic, part("critic"), view)[:, 0]
+    gaussian = "log_std" in leaves
+    head = functional_call(network(2 if gaussian else 3), part("actor"), view)
+    value = functional_call(network(1), part("critic"), view)[..., 0]
     if gaussian:
-        policy = Independent(Normal(head, leaves["log_std"].exp()), 1)
-    else:
-        policy = Categorical(logits=head)
+        return Independent(Normal(head, leaves["log_std"].exp()), 1), value
+    return Categorical(logits=head), value
+
+
+def loss_case(
+    gaussian: bool, weights: dict[str, float | None], rng: np.random.RandomState
+) -> Arrays:
+    params = drawn(gaussian, rng)
+    action = normal(rng, B, 2) if gaussian else rng.randint(0, 3, B)
+    leaves = as_leaves(params)
+    batch = {name: normal(rng, B) for name in ("value", "advantage")}
+    batch["view"] = normal(rng, B, INPUTS)
+    policy, value = respond(leaves, batch["view"])
     log_prob = policy.log_prob(torch.tensor(action))
     # the old policy is close enough that only some ratios are clipped
     batch["log_prob"] = (log_prob.detach().numpy() + normal(rng, B, std=0.25)).astype(np.float32)

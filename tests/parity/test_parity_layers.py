@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from pallas_kernels.cross_entropy import linear_cross_entropy
 from panorax.nets.recurrent.gru import gru
 from panorax.ops.attention import attention, causal_mask, sliding_window_mask
 from panorax.ops.losses import cross_entropy, weighted_mean
 from panorax.ops.norms import group_norm, layer_norm, rms_norm
 from panorax.ops.positions import rope, rope_frequencies, sinusoidal
-from panorax.ops.unembedding import linear_cross_entropy
 from panorax.testing.tolerances import LAYER, NUMBER
 
 LARGE_ANGLES = {"atol": 1e-4}
@@ -99,8 +99,9 @@ def test_cross_entropy_without_ignored_labels(golden):
         case.check_vjp(loss, ("logits",))
 
 
-def test_linear_cross_entropy_with_every_option(golden):
+@pytest.mark.parametrize("implementation", ["reference", "xla"])
+def test_linear_cross_entropy_with_every_option(golden, implementation):
     with golden("losses/linear_cross_entropy") as case:
-        options = case.settings()
+        options = case.settings() | {"implementation": implementation}
         loss = lambda x, w: linear_cross_entropy(x, w, case["label"], **options)
         case.check_vjp(loss, ("x", "w"))

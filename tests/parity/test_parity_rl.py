@@ -1,5 +1,5 @@
-"""Distributions and PPO's loss against torch, GAE against stable-baselines3, gymnax dynamics
-against gymnasium.
+"""Distributions and policy gradients against torch, GAE against stable-baselines3, dynamics of
+gymnax against gymnasium.
 """
 
 import functools
@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from panorax.core import spec as core_spec
+from panorax.maths.optimisation.curvature import gauss_newton_product
 from panorax.ops.distributions import Categorical, DiagonalGaussian, MultiCategorical, masked
 from panorax.ops.returns import gae
-from panorax.rl import ppo
+from panorax.rl import a2c, on_policy, ppo, reinforce, trpo
 from panorax.rl.environments import from_gymnax
 from panorax.rl.environments.environment import Box, Discrete, Observation
 from panorax.rl.policies import mlp
@@ -72,26 +73,97 @@ def policy_params(theirs: dict) -> dict:
     return params
 
 
-@pytest.mark.parametrize(
-    "name, space", [("ppo/discrete", Discrete(3)), ("ppo/gaussian", Box((-1.0,) * 2, (1.0,) * 2))]
-)
-def test_ppo_loss_and_gradients(golden, name, space):
-    with golden(name) as case:
-        cfg = ppo.Config(policy=mlp.Config(hidden=(8, 8)), **case.settings())
-        params, gradients = policy_params(case.group("param")), policy_params(case.group("grad"))
-        policy = mlp.policy(cfg.policy, (4,), space)
-        chex.assert_trees_all_equal_shapes(params, core_spec.abstract(policy.spec))
-        names = ("action", "log_prob", "value", "advantage")
-        batch = ppo.Batch(
-            observation=Observation(case["view"][:, None]),
-            first=jnp.zeros((24, 1), bool),
-            memory=(),
-            **{name: case[name][:, None] for name in names},
+SPACES = {"discrete": Discrete(3), "gaussian": Box((-1.0,) * 2, (1.0,) * 2)}
+NETS = mlp.Config(hidden=(8, 8))
+
+
+def policy_of(case, head: str):
+    """The policy of a case with this head, and its parameters."""
+    return mlp.policy(NETS, (4,), SPACES[head]), policy_params(case.group("param"))
+
+
+def examples_of(case, *names: str) -> on_policy.Batch:
+    """The steps of a case as examples of one step; arrays that it does not have are 0."""
+    action = case["action"][:, None]
+    zeros = jnp.zeros((len(action), 1))
+    arrays = dict.fromkeys(("log_prob", "value", "advantage"), zeros)
+    arrays |= {name: case[name][:, None] for name in names}
+    observation = Observation(case["view"][:, None])
+    return on_policy.Batch(
+        observation=observation, first=zeros > 0, memory=(), action=action, **arrays
+    )
+
+
+@pytest.mark.parametrize("head", SPACES)
+def test_a2c_loss_and_gradients(golden, head):
+    with golden(f"policy_gradient/a2c_{head}") as case:
+        cfg, (policy, params) = a2c.Config(**case.settings()), policy_of(case, head)
+        batch = examples_of(case, "value", "advantage")
+        loss_fn = lambda params: a2c.loss_fn(params, (), batch, None, policy, cfg)[0]
+        loss, gradients = jax.jit(jax.value_and_grad(loss_fn))(params)
+        np.testing.assert_allclose(loss, case["loss"], **LAYER)
+        chex.assert_trees_all_close(gradients, policy_params(case.group("grad")), **MODEL)
+
+
+@pytest.mark.parametrize("head", SPACES)
+def test_trpo_surrogate_kl_and_fisher_product(golden, head):
+    with golden(f"policy_gradient/trpo_{head}") as case:
+        policy, params = policy_of(case, head)
+        old, v, gradients, product = (
+            policy_params(case.group(name)) for name in ("old", "v", "grad", "product")
         )
+        batch = examples_of(case, "log_prob", "advantage")
+
+        @jax.jit
+        def measured(actor):
+            pi = lambda actor: on_policy.apply(params | {"actor": actor}, batch, policy)[0]
+            loss_fn = lambda actor: trpo.loss_fn(actor, (), batch, None, params["critic"], policy)[
+                0
+            ]
+            loss, gradient = jax.value_and_grad(loss_fn)(actor)
+            kl = functools.partial(trpo.mean_kl, pi(actor))
+            along = gauss_newton_product(pi, kl, actor, v["actor"])
+            return (loss, trpo.mean_kl(pi(old["actor"]), pi(actor))), (gradient, along)
+
+        scalars, trees = measured(params["actor"])
+        np.testing.assert_allclose(scalars, (case["loss"], case["kl"]), **LAYER)
+        chex.assert_trees_all_close(trees, (gradients["actor"], product["actor"]), **MODEL)
+
+
+@pytest.mark.parametrize("head", SPACES)
+def test_reinforce_losses_and_gradients(golden, head):
+    with golden(f"policy_gradient/reinforce_{head}") as case:
+        cfg, (policy, params) = reinforce.Config(**case.settings()), policy_of(case, head)
+        time = jnp.arange(case["reward"].shape[1])[None]
+        batch = reinforce.Batch(
+            observation=Observation(case["view"]),
+            first=time + 0 * case["end"][:, None] == 0,
+            memory=(),
+            action=case["action"],
+            reward=case["reward"],
+            ended=time == case["end"][:, None],
+            inside=time <= case["end"][:, None],
+        )
+        terms = jax.jit(lambda params: reinforce.losses(params, batch, policy, cfg))(params)
+        np.testing.assert_allclose(terms["value"], case["value_loss"], **LAYER)
+        policy_loss = lambda params: reinforce.losses(params, batch, policy, cfg)["policy"]
+        gradients = jax.jit(jax.jacrev(policy_loss))(params)
+        for name in reinforce.BASELINES:
+            np.testing.assert_allclose(terms["policy"][name], case[f"loss/{name}"], **LAYER)
+            theirs = policy_params(case.group(f"grad/{name}"))
+            chex.assert_trees_all_close(gradients[name], theirs, **MODEL)
+
+
+@pytest.mark.parametrize("head", SPACES)
+def test_ppo_loss_and_gradients(golden, head):
+    with golden(f"ppo/{head}") as case:
+        cfg, (policy, params) = ppo.Config(**case.settings()), policy_of(case, head)
+        chex.assert_trees_all_equal_shapes(params, core_spec.abstract(policy.spec))
+        batch = examples_of(case, "log_prob", "value", "advantage")
         loss_fn = lambda params: ppo.loss_fn(params, (), batch, None, policy, cfg)[0]
-        our_loss, our_gradients = jax.jit(jax.value_and_grad(loss_fn))(params)
-        np.testing.assert_allclose(our_loss, case["loss"], **LAYER)
-        chex.assert_trees_all_close(our_gradients, gradients, **MODEL)
+        loss, gradients = jax.jit(jax.value_and_grad(loss_fn))(params)
+        np.testing.assert_allclose(loss, case["loss"], **LAYER)
+        chex.assert_trees_all_close(gradients, policy_params(case.group("grad")), **MODEL)
 
 
 STATES = {

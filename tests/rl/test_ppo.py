@@ -10,13 +10,11 @@ import pytest
 from panorax.core.config import Run
 from panorax.core.optim import AdamW
 from panorax.core.state import State, System
-from panorax.core.step import scan_steps
 from panorax.rl import ppo
 from panorax.rl.environments import probes
-from panorax.rl.environments.environment import Observation
 from panorax.rl.policies import gru, mlp
-from panorax.rl.seeds import draw_curves, train_seed
-from panorax.testing.tolerances import MODEL
+from panorax.rl.seeds import Curves, draw_curves, train_seed
+from panorax.testing.tolerances import MODEL, NUMBER
 
 LEARNED = {"atol": 0.15}
 """error of a policy that is learned from samples"""
@@ -35,42 +33,22 @@ BASE = ppo.Config(
 )
 
 
-def trained(name, **changes):
-    """PPO after training on a probe: (mode, value) of views x, and the evaluated return."""
-    cfg = dataclasses.replace(BASE, environment=probes.Config(name), **changes)
-    system = ppo.system(cfg)
-
-    @jax.jit
-    def train(key):
-        start = system.init_state(key)
-        state, _ = scan_steps(system.train_step, start, (), key, cfg.run.steps)
-        total, n = system.evaluate(state, (), key)["eval_return"]
-        return state, total / n
-
-    state, mean_return = train(KEY)
-    envs = probes.environments(cfg.environment, cfg.n_envs)
-
-    def respond(x):
-        n = len(x)
-        observation = Observation(jnp.asarray(x, jnp.float32).reshape(n, 1, 1))
-        policy = mlp.policy(cfg.policy, envs.shape, envs.actions)
-        _, pi, value = policy.apply(state.params, (), observation, jnp.zeros((n, 1), bool))
-        return pi.mode()[:, 0], value[:, 0]
-
-    return respond, float(mean_return)
+def probe(name, **changes):
+    """The config of PPO on a probe."""
+    return dataclasses.replace(BASE, environment=probes.Config(name), **changes)
 
 
 @pytest.mark.parametrize(
     "name, x, values",
     [("constant", [0], [1]), ("prediction", [-1, 1], [-1, 1]), ("time_limit", [1, -1], [1, 2])],
 )
-def test_the_critic_learns_the_known_values(name, x, values):
-    respond, _ = trained(name)
+def test_the_critic_learns_the_known_values(trained, name, x, values):
+    respond, _ = trained(probe(name))
     np.testing.assert_allclose(respond(x)[1], values, **MODEL)
 
 
-def test_the_critic_discounts_a_later_reward():
-    respond, _ = trained("discounting")
+def test_the_critic_discounts_a_later_reward(trained):
+    respond, _ = trained(probe("discounting"))
     assert abs(float(respond([0])[1][0]) - 0.5) < 0.1
 
 
@@ -78,21 +56,21 @@ def test_the_critic_discounts_a_later_reward():
     "name, x, actions",
     [("action", [0], [1]), ("policy", [-1, 1], [0, 1]), ("combination", [0], [[1, 2]])],
 )
-def test_the_actor_learns_the_best_action(name, x, actions):
-    respond, mean_return = trained(name, entropy_weight=0.01)
+def test_the_actor_learns_the_best_action(trained, name, x, actions):
+    respond, mean_return = trained(probe(name, entropy_weight=0.01))
     modes = np.asarray(respond(x)[0]).reshape(np.shape(actions))
     np.testing.assert_array_equal(modes, actions)
     assert mean_return > 0.9
 
 
-def test_the_actor_learns_the_best_continuous_action():
-    respond, _ = trained("continuous")
+def test_the_actor_learns_the_best_continuous_action(trained):
+    respond, _ = trained(probe("continuous"))
     np.testing.assert_allclose(np.asarray(respond([-1, 1])[0])[:, 0], [-0.5, 0.5], **LEARNED)
 
 
-def test_only_a_policy_with_memory_solves_the_memory_probe():
-    _, without = trained("memory")
-    _, recurrent = trained("memory", policy=gru.Config(), length=16, discount=0.9)
+def test_only_a_policy_with_memory_solves_the_memory_probe(trained):
+    _, without = trained(probe("memory"))
+    _, recurrent = trained(probe("memory", policy=gru.Config(), length=16, discount=0.9))
     assert without < 0.8 and recurrent > 0.95
 
 
@@ -117,8 +95,8 @@ def test_a_seed_of_the_report_trains_all_steps_of_the_run():
 
 
 def test_learning_curves_count_environment_steps():
-    curves = np.array([[1.0, 2.0, 3.0], [2.0, 3.0, 4.0]])
-    [ax] = draw_curves(curves, Run(steps=25, chunk=10), 128, 0.5).axes
+    returns = np.array([[1.0, 2.0, 3.0], [2.0, 3.0, 4.0]])
+    [ax] = draw_curves(Curves({"return": returns}, np.array([1280, 2560, 3200])), 0.5).axes
     assert [list(line.get_xdata()) for line in ax.lines[:2]] == [[1280, 2560, 3200]] * 2
     assert ax.get_xlabel() == "environment steps" and len(ax.get_legend().get_texts()) == 3
 
@@ -131,3 +109,18 @@ def test_a_minibatch_needs_two_steps():
 def test_minibatches_must_divide_the_sequences():
     with pytest.raises(ValueError, match="do not divide into 3 equal minibatches"):
         ppo.Config(n_envs=4, length=8, minibatches=3)
+
+
+def test_sequences_must_divide_the_rollout():
+    with pytest.raises(ValueError, match="8 steps does not divide into sequences of 16 steps"):
+        ppo.Config(policy=gru.Config(span=16), length=8)
+
+
+def test_the_report_has_the_largest_ratio_over_seeds_and_time():
+    log_ratio = np.log([[1.1, 1.5], [1.2, 1.3]])
+    curves = Curves({"largest_log_ratio": log_ratio, "kl": log_ratio / 10}, np.array([10, 20]))
+    result = ppo.trust_region(curves, BASE)
+    np.testing.assert_allclose(result.metrics["largest_ratio"], 1.5, **NUMBER)
+    np.testing.assert_allclose(result.metrics["largest_kl"], np.log(1.5) / 10, **NUMBER)
+    left, right = result.figures["trust_region.png"].axes
+    assert len(left.lines) == 3 and len(right.lines) == 2

@@ -21,7 +21,7 @@ def measure(name: str, module: ModuleType, cfg) -> tuple[str, dict]:
     """Runs the comparison `cfg`.
 
     Returns the table as text, and the record for JSON: verdicts on the claims, metrics, rows,
-    rounds, seconds, and the versions, device and commit.
+    contenders that did not run, rounds, seconds, and the versions, device and commit.
     """
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -32,6 +32,8 @@ def measure(name: str, module: ModuleType, cfg) -> tuple[str, dict]:
         "metrics": {k: float(f"{v:.6g}") for k, v in table.metrics.items()},
         "unit": table.unit,
         "rows": table.rows,
+        **({"refused": table.refused} if table.refused else {}),
+        **({"machine": table.machine} if table.machine else {}),
         "rounds": cfg.rounds,
         "wall_seconds": round(time.perf_counter() - started, 1),
         "sources": reached(module, cfg),

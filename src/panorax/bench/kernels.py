@@ -1,11 +1,13 @@
-"""Every kernel beside XLA and PyTorch: forward and backward, time, ceilings, memory and error.
+"""Every kernel beside XLA, PyTorch and others: forward and backward, time, memory and error.
 
 A contender computes results and gradients of one case of `pallas_kernels` in one compiled program
-(PyTorch: eager), on random arguments that all contenders share.
+(PyTorch: eager), on random arguments that all contenders share. A competitor that cannot run a case
+is listed with its reason. A record of a GPU has its clocks, power and temperature under load.
 
     CASE_panorax_ratio      calls per second of the implementation that this machine prefers, over
                             those of the definition compiled by XLA
-    CASE_torch_ratio        calls per second of PyTorch's own kernel, over the same
+    CASE_torch_ratio        calls per second of PyTorch's own kernel, over the same; likewise cudnn,
+                            jax_mosaic and tokamax
     CASE_share              rate of our kernel over what the roofline allows: operations and bytes
                             of the case (`Cost`) against a matrix product and a copy, timed in the
                             same run
@@ -26,6 +28,7 @@ import jax.numpy as jnp
 import pallas_kernels
 from pallas_kernels import proof
 from pallas_kernels.operation import Case, Operation
+from panorax.bench.machine import gpu_state
 from panorax.bench.rounds import compare, spread
 from panorax.bench.table import Table
 from panorax.core.errors import UserError
@@ -33,18 +36,32 @@ from panorax.core.ranges import Count, checked
 from panorax.engine.loop import Clock
 from panorax.maths.timing import attainable, copy_rate, product_rate
 
-HERE, TORCH = "panorax.bench.kernels:", "panorax.bench.torch_kernels:"
-CONTENDERS = {"panorax": HERE + "panorax", "xla": HERE + "xla", "torch": TORCH + "torch_kernel"}
-TORCH_HAS = (
-    "cross_entropy",
-    "flash_attention",
-    "layer_norm",
-    "matmul",
-    "rms_norm",
-    "softmax",
-    "swiglu",
-)
-"""operations of `panorax.bench.torch_kernels`"""
+HERE, LIBRARIES = "panorax.bench.kernels:", "panorax.bench.jax_kernels:"
+CONTENDERS = {
+    "panorax": HERE + "panorax",
+    "xla": HERE + "xla",
+    "torch": "panorax.bench.torch_kernels:torch_kernel",
+    "cudnn": LIBRARIES + "cudnn",
+    "jax_mosaic": LIBRARIES + "jax_mosaic",
+    "tokamax": LIBRARIES + "tokamax_kernel",
+}
+HAS = {
+    "torch": (
+        "cross_entropy",
+        "flash_attention",
+        "layer_norm",
+        "matmul",
+        "rms_norm",
+        "softmax",
+        "swiglu",
+    ),
+    "cudnn": ("flash_attention",),
+    "jax_mosaic": ("flash_attention",),
+    "tokamax": ("flash_attention", "grouped_matmul", "layer_norm", "rms_norm"),
+}
+"""operations that a competitor has; the others have all"""
+LOAD = 1000
+"""products of matrices during which the state of a GPU is read"""
 
 
 @checked
@@ -52,7 +69,7 @@ class Config:
     cases: tuple[tuple[str, str], ...]
     """operation and name of its case"""
     contenders: tuple[str, ...] = ("panorax", "xla", "torch")
-    """keys of CONTENDERS; torch is left out for operations that it does not have"""
+    """keys of CONTENDERS; a competitor takes part in the operations that it HAS"""
     matrix: Count = 1024
     """rows of the square matrices of the reference product"""
     dtype: str = "float32"
@@ -78,16 +95,16 @@ def benchmark(cfg: Config, folder: Path) -> Table:
             f"machine with a {cfg.backend}, install JAX for it, such as `pip install -e .[gpu]`"
         )
     flops, bandwidth = machine["flops"], machine["bandwidth"]
-    table = Table("calls/s", metrics={"gflops": flops / 1e9, "copy_gb_per_s": bandwidth / 1e9})
+    table = Table(
+        "calls/s",
+        metrics={"gflops": flops / 1e9, "copy_gb_per_s": bandwidth / 1e9},
+        machine=machine["state"],
+    )
     environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # contenders share a GPU
     for operation, case in cfg.cases:
         setting = {"operation": operation, "case": case}
-        contenders = {
-            contender: CONTENDERS[contender]
-            for contender in cfg.contenders
-            if contender != "torch" or operation in TORCH_HAS
-        }
-        measured = compare(contenders, setting, folder, cfg.rounds, environment)
+        paths = {name: CONTENDERS[name] for name in contenders(cfg, operation)}
+        measured = compare(paths, setting, folder, cfg.rounds, environment, may_refuse(cfg))
         name = word(operation, case)
         table.add(name, measured, "xla")
         ours, xla = measured["panorax"].facts, measured["xla"].facts
@@ -101,6 +118,16 @@ def benchmark(cfg: Config, folder: Path) -> Table:
     return table
 
 
+def contenders(cfg: Config, operation: str) -> tuple[str, ...]:
+    """The contenders that have an operation."""
+    return tuple(name for name in cfg.contenders if operation in HAS.get(name, (operation,)))
+
+
+def may_refuse(cfg: Config) -> tuple[str, ...]:
+    """The competitors, on a GPU; on a CPU a contender that does not run is an error."""
+    return tuple(name for name in cfg.contenders if name in HAS and cfg.backend == "gpu")
+
+
 def word(operation: str, case: str) -> str:
     """The name of a case in metrics: softmax and `odd width` are softmax_odd_width."""
     return "_".join([operation, *case.replace(",", "").lower().split()])
@@ -108,13 +135,26 @@ def word(operation: str, case: str) -> str:
 
 def ceilings(setting: dict, folder: Path):
     """The rates of a matrix product and of a copy, as facts."""
+    n, dtype = setting["matrix"], jnp.dtype(setting["dtype"])
     facts = {
         "backend": jax.default_backend(),
-        "flops": product_rate(setting["matrix"], jnp.dtype(setting["dtype"])),
+        "flops": product_rate(n, dtype),
+        "state": state_under_load(n, dtype) if jax.default_backend() == "gpu" else {},
         "bandwidth": copy_rate(2**20 * setting["copy"], 2**32),
         "version": jax.__version__,
     }
     return facts, lambda: 1
+
+
+def state_under_load(n: int, dtype) -> dict[str, str]:
+    """The state of the GPU while it multiplies random n x n matrices, in LOAD products."""
+    a, b = jax.random.normal(jax.random.key(0), (2, n, n)).astype(dtype)
+    scaled = jax.jit(lambda a, b: (a @ b * n**-0.5).astype(dtype), donate_argnums=0)
+    for _ in range(LOAD):
+        a = scaled(a, b)  # returns at once
+    state = gpu_state()
+    jax.block_until_ready(a)
+    return state
 
 
 def chosen(setting: dict) -> tuple[Operation, Case]:
@@ -127,7 +167,7 @@ def chosen(setting: dict) -> tuple[Operation, Case]:
 def panorax(setting: dict, folder: Path):
     """The implementation that this machine prefers; its error is measured before the turns."""
     operation, case = chosen(setting)
-    facts, work, answers = _timed(operation, case, operation.run)
+    facts, work, answers = timed(operation, case, operation.run)
     arguments = jax.tree.map(_wide, proof.drawn(case))
     cotangents = jax.tree.map(_wide, answers[2])
     exact = proof.with_gradients(
@@ -140,15 +180,18 @@ def panorax(setting: dict, folder: Path):
 def xla(setting: dict, folder: Path):
     """The definition, compiled by XLA."""
     operation, case = chosen(setting)
-    return _timed(operation, case, operation.reference)[:2]
+    return timed(operation, case, operation.reference)[:2]
 
 
 def _wide(x):
     return x.astype(jnp.float32) if x.dtype in (jnp.bfloat16, jnp.float16) else x
 
 
-def _timed(operation: Operation, case: Case, run):
-    """Facts and work of a contender, and its results, gradients and cotangents."""
+def timed(operation: Operation, case: Case, run):
+    """Facts and work of a contender, and its results, gradients and cotangents.
+
+    run: (*arguments, **options of the case) -> results.
+    """
     arguments, clock = proof.drawn(case), Clock()
     results = jax.eval_shape(functools.partial(run, **case.options), *arguments)
     inputs = (proof.random_like(results), arguments)

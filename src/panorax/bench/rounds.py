@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +33,8 @@ class Measured:
     """peak resident memory, in MiB"""
     foreign: float = 0.0
     """largest share of the cores that other programs used in a counted round"""
+    refused: str | None = None
+    """reason why the contender does not run; it then has no rounds"""
 
     def add(self, answer: dict, foreign: float) -> None:
         """Adds one round."""
@@ -93,24 +95,33 @@ def compare(
     folder: Path,
     rounds: int,
     environment: dict[str, str] | None = None,
+    optional: Collection[str] = (),
 ) -> dict[str, Measured]:
     """Runs every contender for `rounds` turns, after one warm-up turn that does not count.
 
     contenders: MODULE:FUNCTION by name, as `panorax.bench.worker` takes it.
     settings: JSON-serialisable argument of every contender.  folder: files that they share.
     environment: variables added to the environment of the processes.
+    optional: contenders whose failure to start, or in the warm-up, becomes `Measured.refused`. The
+        error of any other contender is raised.
     """
     measured = {name: Measured() for name in contenders}
     with ExitStack() as stack:
         workers = {}
         for name, path in contenders.items():
-            workers[name] = Contender(path, settings, folder, environment or {})
-            stack.callback(workers[name].close)
-            ready = workers[name].answer()
+            worker = Contender(path, settings, folder, environment or {})
+            stack.callback(worker.close)
+            try:
+                ready = worker.answer()
+                worker.turn()
+            except (UserError, ModuleNotFoundError) as error:
+                if name not in optional:
+                    raise
+                measured[name].refused = str(error)
+                continue
+            workers[name] = worker
             measured[name].facts = ready["facts"]
             measured[name].ready_seconds = ready["ready_seconds"]
-        for worker in workers.values():
-            worker.turn()
         for i in range(rounds):
             for name in list(workers)[:: 1 if i % 2 else -1]:
                 answer, foreign = alone(workers[name].turn)

@@ -16,6 +16,10 @@ class Table:
     """one row per case and contender, printed and recorded"""
     metrics: dict[str, float] = field(default_factory=dict)
     """scalars by name, for claims and for `panorax bench --check`"""
+    refused: list[dict] = field(default_factory=list)
+    """case, contender and reason for each contender that could not run"""
+    machine: dict = field(default_factory=dict)
+    """state of the GPU under load, as `panorax.bench.machine` reads it"""
 
     def add(self, case: str, measured: dict[str, Measured], against: str) -> None:
         """Adds a row per contender, with the ratio of its rate to the rate of `against`.
@@ -23,6 +27,9 @@ class Table:
         The metric `CASE_CONTENDER_ratio` is the median ratio.
         """
         for name, rounds in measured.items():
+            if rounds.refused:
+                self.refused.append({"case": case, "contender": name, "reason": rounds.refused})
+                continue
             facts = rounds.facts
             row = {
                 "case": case,
@@ -66,12 +73,13 @@ class Table:
             self.metrics[f"{case}_{_word(name)}_ratio"] = row["ratio"]["median"]
 
     def shown(self) -> str:
-        """The rows as aligned text."""
+        """The rows as aligned text, then a line for each contender that did not run."""
         head = (
             f"{'case':<12} {'contender':<24} {self.unit:>12} {'range':>19} {'per CPU-s':>11}"
             f" {'ratio':>6} {'range':>13} {'compile':>8} {'peak MB':>8}"
         )
-        return "\n".join([head, *map(_line, self.rows)])
+        refused = [f"{x['case']:<12} {x['contender']:<24} {x['reason']}" for x in self.refused]
+        return "\n".join([head, *map(_line, self.rows), *refused])
 
 
 def _line(row: dict) -> str:

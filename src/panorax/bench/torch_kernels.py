@@ -29,9 +29,9 @@ def sdpa(q_BTHK, k_BSGK, v_BSGK, causal=False, **options):
     return out.transpose(1, 2)
 
 
-def logits_loss(x, w, label):
-    """The loss of all logits at once."""
-    return functional.cross_entropy((x @ w).float(), label.long(), reduction="none")
+def logits_loss(x, w, label, weight):
+    """The weighted sum of losses, of all logits at once."""
+    return weight @ functional.cross_entropy((x @ w).float(), label.long(), reduction="none")
 
 
 def linear(x, w, bias=None, residual=None, activation=None):
@@ -89,7 +89,10 @@ def torch_kernel(setting: dict, folder: Path):
 
     started = time.perf_counter()
     work()
-    return {"compile_seconds": time.perf_counter() - started, "version": torch.__version__}, work
+    version = torch.__version__
+    if DEVICE == "cuda":
+        version += f", cuDNN {torch.backends.cudnn.version()}"
+    return {"compile_seconds": time.perf_counter() - started, "version": version}, work
 
 
 def _tensor(x: jax.Array | None) -> torch.Tensor | None:

@@ -33,7 +33,7 @@ from panorax.interop import hf_text, hf_weights, huggingface
 from panorax.lm.report import report
 from panorax.nets.decoders import decoder, gemma, llama, qwen
 from panorax.ops.sampling import Sampling
-from panorax.ops.unembedding import token_loss
+from panorax.ops.unembedding import cross_entropy_sum
 
 UNITS = {"loss": "nats per token"}
 """units of the metrics, for the axes of curves"""
@@ -102,11 +102,12 @@ def decoder_of(state: State, cfg: Config):
 def loss_fn(params, extra, batch: Int[Array, "B T1"], key, net: Net):
     """Mean cross entropy, in nats, of tokens 1 .. T of each row given the tokens before them.
 
-    A decoder of `panorax.nets.decoders` returns its logits as an Unembedding, whose loss needs less
-    memory than the logits of a large vocabulary.
+    A decoder of `panorax.nets.decoders` returns its logits as an Unembedding, whose loss and
+    gradients need less memory than the logits of a large vocabulary.
     """
     logits_BTV, extra = net.apply(params, extra, batch[:, :-1], key=key, train=True)
-    return jnp.mean(token_loss(logits_BTV, batch[:, 1:])), (extra, {})
+    label_BT = batch[:, 1:]
+    return cross_entropy_sum(logits_BTV, label_BT) / label_BT.size, (extra, {})
 
 
 def train_step(
@@ -132,7 +133,7 @@ def evaluate(state: State, batch, key, net: Net):
     """
     rows_BT1, weight_BT = batch["rows"], batch["weights"]
     logits_BTV, _ = net.apply(state.params, state.extra, rows_BT1[:, :-1])
-    nats = jnp.sum(token_loss(logits_BTV, rows_BT1[:, 1:]) * weight_BT)
+    nats = cross_entropy_sum(logits_BTV, rows_BT1[:, 1:], weight_BT)
     return {
         "eval_loss": (nats, jnp.sum(weight_BT)),
         "eval_bits_per_byte": (nats / jnp.log(2.0), jnp.sum(batch["bytes"])),

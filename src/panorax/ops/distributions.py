@@ -1,7 +1,8 @@
 """Distributions over actions as pytrees of their parameters.
 
-Each has `sample`, `mode` and `log_prob`, and `entropy` where it has a closed form. All leading axes
-are batch axes. Log probabilities and entropies are float32, in nats.
+Each has `sample`, `mode` and `log_prob`, and where they have closed forms `entropy` and
+`kl(other)`, the divergence KL(self | other) from a distribution of the same type. All leading axes
+are batch axes. Log probabilities, entropies and divergences are float32, in nats.
 """
 
 import math
@@ -43,6 +44,10 @@ class Categorical:
         log_p = jax.nn.log_softmax(self.logits.astype(jnp.float32))
         return -jnp.sum(jnp.exp(log_p) * log_p, -1)
 
+    def kl(self, other: "Categorical") -> Float[Array, "*batch"]:
+        log_p, log_q = (jax.nn.log_softmax(d.logits.astype(jnp.float32)) for d in (self, other))
+        return jnp.sum(jnp.exp(log_p) * (log_p - log_q), -1)
+
 
 @struct.dataclass
 class MultiCategorical:
@@ -62,6 +67,9 @@ class MultiCategorical:
 
     def entropy(self) -> Float[Array, "*batch"]:
         return sum(p.entropy() for p in self.parts)
+
+    def kl(self, other: "MultiCategorical") -> Float[Array, "*batch"]:
+        return sum(p.kl(q) for p, q in zip(self.parts, other.parts, strict=True))
 
 
 @struct.dataclass
@@ -83,6 +91,11 @@ class DiagonalGaussian:
 
     def entropy(self) -> Float[Array, "*batch"]:
         return jnp.sum(self.log_std + 0.5 * math.log(2 * math.pi * math.e), -1)
+
+    def kl(self, other: "DiagonalGaussian") -> Float[Array, "*batch"]:
+        apart = jnp.square((self.mean - other.mean) * jnp.exp(-other.log_std))
+        log_ratio = self.log_std - other.log_std
+        return jnp.sum(0.5 * (apart + jnp.exp(2 * log_ratio) - 1) - log_ratio, -1)
 
 
 @struct.dataclass

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 import pallas_kernels.layer_norm as layer
 import pallas_kernels.rms_norm as rms
+from panorax.core.layout import BATCH_AXES, TENSOR_AXES, by_shards
 
 
 def rms_norm(
@@ -22,7 +23,8 @@ def rms_norm(
     implementation: of `pallas_kernels.rms_norm`; "reference" has forward-mode differentiation on
     every machine.
     """
-    return rms.rms_norm(x, scale, eps, implementation)
+    run = lambda x, scale: rms.rms_norm(x, scale, eps, implementation)
+    return by_shards(run, (x, scale), (_split(x), ()), implementation)
 
 
 def layer_norm(
@@ -37,7 +39,13 @@ def layer_norm(
     implementation: of `pallas_kernels.layer_norm`; "reference" has forward-mode differentiation on
     every machine. Source: Ba et al. 2016.
     """
-    return layer.layer_norm(x, scale, bias, eps, implementation)
+    run = lambda x, scale, bias: layer.layer_norm(x, scale, bias, eps, implementation)
+    return by_shards(run, (x, scale, bias), (_split(x), (), ()), implementation)
+
+
+def _split(x: jax.Array):
+    """Mesh axes of the rows of x: (B, D), (B, T, D), or heads (B, T, H, K)."""
+    return (BATCH_AXES, (), TENSOR_AXES) if x.ndim == 4 else (BATCH_AXES,) * (x.ndim > 1)
 
 
 def group_norm(

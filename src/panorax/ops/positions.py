@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Num
 
 import pallas_kernels.rope as kernels
+from panorax.core.layout import BATCH_AXES, TENSOR_AXES, by_shards
 from panorax.core.ranges import Count, Positive, checked
 
 
@@ -34,7 +35,10 @@ def rope(
     Hugging Face weights. The paper and Meta's weights interleave pairs, which permutes the rows of
     the q and k projections. Angles and rotations are float32; the result has the dtype of x.
     """
-    return kernels.rope(x_BTHK, position_BT, frequencies, implementation)
+    run = lambda *arrays: kernels.rope(*arrays, implementation)
+    rows = (BATCH_AXES,)
+    splits = ((*rows, (), TENSOR_AXES), rows, rows * (frequencies.ndim - 1))
+    return by_shards(run, (x_BTHK, position_BT, frequencies), splits, implementation)
 
 
 @checked

@@ -1,8 +1,8 @@
 """The last product of a language model as a value, so that its loss need not materialise logits.
 
 For N tokens and a vocabulary V the logits take 4 N V bytes, often more than all other activations
-together. Above V = 4 D, `token_loss` computes those of an `Unembedding` in parts; `logits()`
-computes all.
+together. Above V = 4 D, `cross_entropy_sum` computes those of an `Unembedding` in parts, once, and
+their gradients with them; `logits()` computes all.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from pallas_kernels import cross_entropy as kernels
 from panorax.core import struct
-from panorax.core.layout import by_rows
+from panorax.core.layout import BATCH_AXES, TENSOR_AXES, by_shards, sum_over_rows
 from panorax.core.step import axes_of, copies
 from panorax.ops.attention import soft_cap
 from panorax.ops.dot import dot
@@ -35,42 +35,31 @@ class Unembedding:
         return soft_cap(dot(self.x, self.w.astype(self.x.dtype), dtype=jnp.float32), self.cap)
 
 
-def token_loss(
-    logits: Float[Array, "*batch V"] | Unembedding, label: Int[Array, "*batch"]
-) -> Float[Array, "*batch"]:
-    """-log softmax(logits)[label] in nats and float32, from logits or from an Unembedding."""
-    if isinstance(logits, Unembedding):
-        return linear_cross_entropy(logits.x, logits.w, label, ignore=None, cap=logits.cap)
-    return cross_entropy(logits, label)
-
-
-def linear_cross_entropy(
-    x: Float[Array, "*batch D"],
-    w: Float[Array, "D V"],
+def cross_entropy_sum(
+    logits: Float[Array, "*batch V"] | Unembedding,
     label: Int[Array, "*batch"],
-    *,
-    smoothing: float = 0.0,
-    z_loss: float = 0.0,
-    ignore: int | None = -100,
-    cap: float | None = None,
+    weight: Float[Array, "*batch"] | None = None,
     implementation: str | None = None,
-) -> Float[Array, "*batch"]:
-    """Cross entropy of softmax(x w); above V = 4 D, without all logits at once.
+) -> Float[Array, ""]:
+    """Sum of -weight log softmax(logits)[label], in nats and float32; every weight is 1 if None.
 
-    The arguments are those of `pallas_kernels.cross_entropy.linear_cross_entropy`. On a mesh every
-    device computes the losses of its own rows.
+    The gradients of an Unembedding are computed with its loss (`pallas_kernels.cross_entropy`,
+    which documents `implementation`). On a mesh every device computes those of its own rows, and
+    with a kernel those of its share of the tokens.
     """
+    if not isinstance(logits, Unembedding):
+        loss = cross_entropy(logits, label)
+        return jnp.sum(loss if weight is None else loss * weight)
 
-    def loss(label, x, w):
-        return kernels.linear_cross_entropy(
-            x,
-            w,
-            label,
-            smoothing=smoothing,
-            z_loss=z_loss,
-            ignore=ignore,
-            cap=cap,
-            implementation=implementation,
-        )
+    def of_rows(x, label, weight, w):
+        options = {"ignore": None, "cap": logits.cap, "implementation": implementation}
+        return kernels.linear_cross_entropy_sum(x, w, label, weight, **options)
 
-    return by_rows(loss, (label, x), copies(w, axes_of(x)))
+    def of_device(*arrays):
+        *rows, w = copies(arrays, axes_of(arrays))
+        return sum_over_rows(of_rows, rows, w).reshape((1,) * label.ndim)
+
+    weight = jnp.ones(label.shape) if weight is None else weight
+    split = (BATCH_AXES, TENSOR_AXES)[: label.ndim]
+    arrays, splits = (logits.x, label, weight, logits.w), (split, split, split, ())
+    return jnp.sum(by_shards(of_device, arrays, splits, implementation))

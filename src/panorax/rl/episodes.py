@@ -29,6 +29,13 @@ def initial(n: int) -> Episodes:
     return Episodes(earned=zero, steps=none, last_return=zero, last_length=none, finished=none)
 
 
+def restarted(episodes: Episodes) -> Episodes:
+    """`episodes` after the running episodes were abandoned for new ones."""
+    return episodes.replace(
+        earned=jnp.zeros_like(episodes.earned), steps=jnp.zeros_like(episodes.steps)
+    )
+
+
 def record(episodes: Episodes, reward_N: jax.Array, ended_N: jax.Array) -> Episodes:
     """`episodes` after one more step with these rewards; `ended_N` marks finished episodes."""
     earned, steps = episodes.earned + reward_N, episodes.steps + 1

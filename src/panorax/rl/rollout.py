@@ -99,6 +99,12 @@ def sequences(tree, span: int):
     return jax.tree.map(cut, tree)
 
 
+def first_episode(trajectory: Trajectory) -> jax.Array:
+    """True at the steps up to the end of the first episode, bool (T, N)."""
+    ended_TN = trajectory.terminated | trajectory.truncated
+    return jnp.cumsum(ended_TN, 0) - ended_TN == 0
+
+
 def first_episodes(
     act: Act, envs: Environments, memory, key: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
@@ -106,6 +112,5 @@ def first_episodes(
     key_reset, key_steps = jax.random.split(key)
     running = start(envs, memory, key_reset)
     _, trajectory = rollout(act, envs, running, key_steps, envs.max_steps)
-    ended_TN = trajectory.terminated | trajectory.truncated
-    running_TN = jnp.cumsum(ended_TN, 0) - ended_TN == 0
+    running_TN = first_episode(trajectory)
     return jnp.sum(jnp.where(running_TN, trajectory.reward, 0), 0), jnp.sum(running_TN, 0)

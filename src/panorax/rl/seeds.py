@@ -1,6 +1,7 @@
 """Training vmapped over seeds, which separates the algorithm from the luck of a single seed."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +12,11 @@ from panorax.core.config import Run
 from panorax.core.errors import UserError
 from panorax.core.state import Result, System
 from panorax.core.step import evaluated, scan_steps
-from panorax.core.study import family
+from panorax.core.study import family, joined
 from panorax.rl.environments.environment import Environments
 from panorax.rl.play import draw_frames
 from panorax.rl.policies import actions
-from panorax.rl.rollout import first_episodes
+from panorax.rl.rollout import Act, first_episodes
 
 
 def train_seed(system: System, run: Run, key: jax.Array):
@@ -37,9 +38,45 @@ def train_seed(system: System, run: Run, key: jax.Array):
     return state, curves, evaluated(system.evaluate, state, system.held_out(), key_eval)
 
 
-def report_of(system: System, run: Run, seeds: int, envs: Environments) -> Callable:
+class Curves(NamedTuple):
+    """Metrics of the training of many seeds."""
+
+    values: dict[str, np.ndarray]
+    """each metric of the training step, averaged over each chunk of steps, (S, T)"""
+    steps: np.ndarray
+    """environment steps at the end of each chunk, (T,)"""
+
+    def draw(self, ax, values_ST: np.ndarray) -> None:
+        """Draws one line per seed over environment steps."""
+        for seed, curve in enumerate(values_ST):
+            ax.plot(self.steps, curve, lw=1, label=f"seed {seed}")
+        ax.set(xlabel="environment steps")
+        ax.locator_params(axis="x", nbins=5)
+
+
+def train_seeds(system: System, run: Run, keys: jax.Array) -> tuple[Curves, dict[str, np.ndarray]]:
+    """Whole runs side by side, one per key: their curves, and their evaluations, each (S,)."""
+    train = jax.jit(jax.vmap(lambda key: train_seed(system, run, key)[1:]))
+    values, evaluation = jax.device_get(train(keys))
+    steps = np.minimum(run.chunk * np.arange(1, values["return"].shape[1] + 1), run.steps)
+    return Curves(values, system.per_step["environment_steps"] * steps), evaluation
+
+
+def no_measures(curves: Curves) -> Result:
+    """Measures nothing beside the returns."""
+    return Result({})
+
+
+def report_of(
+    system: System,
+    run: Run,
+    seeds: int,
+    envs: Environments,
+    measure: Callable[[Curves], Result] = no_measures,
+) -> Callable:
     """The report of a system that trains `seeds` seeds in parallel, and shows an episode.
 
+    measure: further metrics and figures of the learning curves.
     Raises UserError for environments on the host, which cannot be vmapped over seeds.
     """
     if envs.on_host:
@@ -50,54 +87,53 @@ def report_of(system: System, run: Run, seeds: int, envs: Environments) -> Calla
 
     def report(state, key):
         key_curves, key_play = jax.random.split(key)
-        result = learning_curves(system, run, seeds, envs, key_curves)
+        curves = learning_curves(system, run, seeds, envs, key_curves, measure)
         episode = system.play(state, key_play)[0]
-        if episode.frames:
-            result.figures["episode.png"] = draw_frames(episode)
-        return result
+        shown = {"episode.png": draw_frames(episode)} if episode.frames else {}
+        return joined([curves, Result({}, shown)])
 
     return report
 
 
 def learning_curves(
-    system: System, run: Run, seeds: int, envs: Environments, key: jax.Array
+    system: System,
+    run: Run,
+    seeds: int,
+    envs: Environments,
+    key: jax.Array,
+    measure: Callable[[Curves], Result] = no_measures,
 ) -> Result:
     """Trains `seeds` seeds in parallel and draws their learning curves.
 
-    The metrics are the smallest and the mean evaluated return over seeds, and `random_return`, the
-    mean return of uniformly random actions in `envs`.
+    The metrics are the smallest and the mean evaluated return over seeds, `random_return`, the mean
+    return of uniformly random actions in `envs`, and those of `measure`.
     """
     key_random, key_seeds = jax.random.split(key)
-    baseline, _ = jax.jit(lambda key: first_episodes(_random(envs), envs, (), key))(key_random)
-    train = jax.jit(jax.vmap(lambda key: train_seed(system, run, key)[1:]))
-    curves, evaluation = jax.device_get(train(jax.random.split(key_seeds, seeds)))
+    baseline, _ = jax.jit(lambda key: first_episodes(random_actions(envs), envs, (), key))(
+        key_random
+    )
+    curves, evaluation = train_seeds(system, run, jax.random.split(key_seeds, seeds))
     returns = evaluation["eval_return"]
     random_return = float(jnp.mean(baseline))
     metrics = {"random_return": random_return}
     metrics |= family("min_eval_return_over_{}_seeds", {seeds: returns.min()})
     metrics |= family("mean_eval_return_over_{}_seeds", {seeds: returns.mean()})
-    per_step = system.per_step["environment_steps"]
-    figure = draw_curves(curves["return"], run, per_step, random_return)
-    return Result(metrics, {"learning_curves.png": figure})
+    figure = draw_curves(curves, random_return)
+    return joined([Result(metrics, {"learning_curves.png": figure}), measure(curves)])
 
 
-def _random(envs: Environments) -> Callable:
+def random_actions(envs: Environments) -> Act:
+    """The policy that samples uniformly among the legal actions or within the Box."""
     return lambda memory, observation, first, key: (
         memory,
         actions.uniform(envs.actions, observation, envs.n, key),
     )
 
 
-def draw_curves(return_ST: np.ndarray, run: Run, per_step: int, random_return: float):
-    """The mean return of finished episodes over environment steps, a line per seed.
-
-    per_step: environment steps of one training step.
-    """
+def draw_curves(curves: Curves, random_return: float):
+    """The mean return of finished episodes over environment steps, a line per seed."""
     figure, (ax,) = figures.panels(width=6, height=4)
-    steps = np.minimum(run.chunk * np.arange(1, return_ST.shape[1] + 1), run.steps)
-    for seed, curve in enumerate(return_ST):
-        ax.plot(per_step * steps, curve, lw=1, label=f"seed {seed}")
+    curves.draw(ax, curves.values["return"])
     ax.axhline(random_return, color="grey", ls=":", label="random actions")
-    ax.set(xlabel="environment steps", ylabel="mean return of the last episodes")
-    ax.locator_params(axis="x", nbins=5)
+    ax.set(ylabel="mean return of the last episodes")
     return figures.legends(figure)

@@ -20,9 +20,12 @@ memory       Sees x = +-1, then 0 for `delay` steps; earns 1 if the last action 
              -1, and ends.
              Correct: return 1. The mean return without memory is at most 0.
 
+Rewards of the first three and of time_limit do not depend on the action. With `box`, their actions
+are [-1, 1] instead of {0, 1}.
 Source: Jones 2021, "Debugging RL".
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Literal, get_args
 
@@ -53,6 +56,7 @@ Name = Literal[
     "time_limit",
     "memory",
 ]
+WITHOUT_ACTIONS = ("constant", "prediction", "discounting", "time_limit")
 
 
 @checked
@@ -63,6 +67,15 @@ class Config:
     """name of the probe"""
     delay: Count = 3
     """steps between the cue and the rewarded action of the memory probe"""
+    box: bool = False
+    """actions in [-1, 1], for probes whose rewards do not depend on the action"""
+
+    def __post_init__(self):
+        if self.box and self.name not in WITHOUT_ACTIONS:
+            raise ValueError(
+                f"the rewards of {self.name} depend on the action; box is for "
+                f"{', '.join(WITHOUT_ACTIONS)}"
+            )
 
 
 def ids() -> tuple[str, ...]:
@@ -77,6 +90,9 @@ def environments(cfg: Config, n: int) -> Environments:
 
 def make(cfg: Config) -> Environment:
     """One episode of the probe; `view` has shape (1,)."""
+    if cfg.box:
+        env = make(dataclasses.replace(cfg, box=False))
+        return dataclasses.replace(env, actions=Box((-1.0,), (1.0,)))
     match = lambda x, a: jnp.where(a == (x > 0), 1.0, -1.0)
     return {
         "constant": lambda: one_step(zero, Discrete(2), lambda x, a: 1.0),
@@ -104,7 +120,7 @@ def zero(key: jax.Array) -> jax.Array:
 
 def sign(key: jax.Array) -> jax.Array:
     """-1 or 1 with equal probability."""
-    return jnp.where(jax.random.bernoulli(key), 1.0, -1.0)
+    return jnp.where(jax.random.bernoulli(key), jnp.float32(1), jnp.float32(-1))
 
 
 def one_step(
