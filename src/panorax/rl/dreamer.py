@@ -250,7 +250,7 @@ def loss_fn(params, extra: Extra, batch: Steps, key, agent: Agent):
     discount = cfg.discount * dream.goes_on
     returns = lambda_returns(dream.reward, value[1:], never, never, discount, cfg.lambda_)
     alive = 1.0 - flat(batch.terminated)
-    weight = alive * jnp.cumprod(jnp.concatenate([jnp.ones_like(alive)[None], discount[:-1]]), 0)
+    weight = jnp.cumprod(jnp.concatenate([alive[None], discount[:-1]]), 0)
 
     low, high = (
         (1 - cfg.scale) * old + cfg.scale * jnp.percentile(returns, q)
