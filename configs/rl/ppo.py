@@ -13,6 +13,12 @@ SOLVED = "gymnasium: CartPole-v1 is solved at a mean return of 475 over 100 epis
 CLAIMS = (
     Claim("eval_return", ">=", 475.0, SOLVED),
     Claim("min_eval_return_over_5_seeds", ">=", 475.0, f"{SOLVED}; here by each of 5 seeds"),
+    Claim(
+        "largest_ratio",
+        ">",
+        1.2,
+        "Panorax: the clip at 1.2 does not keep the ratios of an update below 1.2",
+    ),
 )
 ORACLE = (
     "torch: PPO loss and distributions; stable-baselines3: advantages; gymnasium: dynamics; "

@@ -11,7 +11,8 @@ from panorax.configs.bench import kernels as config
 from panorax.configs.bench import kernels_gpu as gpu_config
 
 from pallas_kernels.flash_attention import flash_attention
-from panorax.bench import jax_kernels, kernels, machine
+from panorax.bench import kernels, machine
+from panorax.bench.libraries import jax_kernels
 from panorax.bench.rounds import Measured
 from panorax.core.errors import UserError
 from panorax.testing.tolerances import LAYER

@@ -104,7 +104,7 @@ def test_an_import_inside_a_function_and_a_function_of_a_module_are_reached(tmp_
     before, source = sources.digest(*files), sources.source_of("panorax.ops.returns")
     where = sources.source_of.__wrapped__
     text = source.read_text()
-    negated = text.replace("return advantage_TN", "return -advantage_TN")
+    negated = text.replace("return _decayed_sums(delta", "return -_decayed_sums(delta")
     longer = text + "\n\ndef unreached():\n    return 1\n"
     for code, changes in ((negated, True), (longer, False)):
         edited = tmp_path / f"{changes}.py"

@@ -48,7 +48,7 @@ def test_saturated_actions_have_finite_log_probabilities_and_gradients():
 
 def test_divergence_of_independent_choices_is_that_of_their_joint_distribution():
     logits = np.random.default_rng(0).normal(size=(2, 7)).astype(np.float32)
-    p, q = (MultiCategorical((Categorical(x[:3]), Categorical(x[3:]))) for x in logits)
+    p, q = (MultiCategorical((Categorical(x[:3]), Categorical(x[3:]))) for x in jnp.asarray(logits))
     softmax = lambda x: np.exp(x.astype(np.float64)) / np.exp(x.astype(np.float64)).sum()
     joint_p, joint_q = (np.outer(softmax(x[:3]), softmax(x[3:])) for x in logits)
     expected = (joint_p * np.log(joint_p / joint_q)).sum()

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from panorax.rl import actor_critic, sac, td3
+from panorax.rl.environments.environment import Observation
+from panorax.rl.replay.experience import Transition
 from panorax.rl.torsos import mlp
 from panorax.testing.tolerances import LAYER, MODEL
 
@@ -32,17 +34,23 @@ def check(case, loss_fn, params, gradients, monkeypatch, **options):
         return noise
 
     monkeypatch.setattr(jax.random, "normal", normal)
-    fields = ("view", "action", "reward", "next_view", "terminated")
-    batch = actor_critic.Transition(**{name: case[name] for name in fields})
+    batch = Transition(
+        observation=Observation(case["view"]),
+        action=case["action"],
+        reward=case["reward"],
+        terminated=case["terminated"],
+        truncated=np.zeros_like(case["terminated"]),
+        next_observation=Observation(case["next_view"]),
+    )
     loss = lambda params: loss_fn(params, (), batch, jax.random.key(0), **options)[0]
     ours, our_gradients = jax.value_and_grad(loss)(params)
     np.testing.assert_allclose(ours, case["loss"], **LAYER)
     chex.assert_trees_all_close(our_gradients, gradients, **MODEL)
 
 
-@pytest.mark.parametrize("name", ["critics", "policy"])
+@pytest.mark.parametrize("name", ["actor_critic/sac_critics", "actor_critic/sac_policy"])
 def test_sac(golden, name, monkeypatch):
-    with golden(f"actor_critic/sac_{name}") as case:
+    with golden(name) as case:
         numbers, theirs, gradients = case.settings(), case.group("param"), case.group("grad")
         policy = {
             "actor": net_params(theirs, "actor"),
@@ -50,7 +58,7 @@ def test_sac(golden, name, monkeypatch):
         }
         cfg = sac.Config(actor=WIDTHS, critic=WIDTHS, discount=numbers.get("discount", 0.5))
         nets = actor_critic.networks(cfg, (3,), 2, 4)
-        if name == "critics":
+        if name.endswith("critics"):
             options = {"target": critics_params(theirs, "_target"), "policy": policy, "cfg": cfg}
             loss_fn, params = sac.critic_loss_fn, critics_params(theirs)
             expected = critics_params(gradients)
@@ -67,13 +75,13 @@ def test_sac(golden, name, monkeypatch):
         check(case, loss_fn, params, expected, monkeypatch, nets=nets, **options)
 
 
-@pytest.mark.parametrize("name", ["critics", "actor"])
+@pytest.mark.parametrize("name", ["actor_critic/td3_critics", "actor_critic/td3_actor"])
 def test_td3(golden, name, monkeypatch):
-    with golden(f"actor_critic/td3_{name}") as case:
+    with golden(name) as case:
         theirs, gradients = case.group("param"), case.group("grad")
         cfg = td3.Config(actor=WIDTHS, critic=WIDTHS, **case.settings())
         nets = actor_critic.networks(cfg, (3,), 2, 2)
-        if name == "critics":
+        if name.endswith("critics"):
             target = {
                 "critics": critics_params(theirs, "_target"),
                 "policy": net_params(theirs, "td3_actor_target"),

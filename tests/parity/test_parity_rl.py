@@ -73,13 +73,15 @@ def policy_params(theirs: dict) -> dict:
     return params
 
 
-SPACES = {"discrete": Discrete(3), "gaussian": Box((-1.0,) * 2, (1.0,) * 2)}
 NETS = mlp.Config(hidden=(8, 8))
 
 
-def policy_of(case, head: str):
-    """The policy of a case with this head, and its parameters."""
-    return mlp.policy(NETS, (4,), SPACES[head]), policy_params(case.group("param"))
+def policy_of(case):
+    """The policy of a case, a normal distribution if it has deviations, and its parameters."""
+    params = policy_params(case.group("param"))
+    gaussian = "log_std" in params["actor"]["head"]
+    space = Box((-1.0,) * 2, (1.0,) * 2) if gaussian else Discrete(3)
+    return mlp.policy(NETS, (4,), space), params
 
 
 def examples_of(case, *names: str) -> on_policy.Batch:
@@ -94,10 +96,10 @@ def examples_of(case, *names: str) -> on_policy.Batch:
     )
 
 
-@pytest.mark.parametrize("head", SPACES)
-def test_a2c_loss_and_gradients(golden, head):
-    with golden(f"policy_gradient/a2c_{head}") as case:
-        cfg, (policy, params) = a2c.Config(**case.settings()), policy_of(case, head)
+@pytest.mark.parametrize("name", ["policy_gradient/a2c_discrete", "policy_gradient/a2c_gaussian"])
+def test_a2c_loss_and_gradients(golden, name):
+    with golden(name) as case:
+        cfg, (policy, params) = a2c.Config(**case.settings()), policy_of(case)
         batch = examples_of(case, "value", "advantage")
         loss_fn = lambda params: a2c.loss_fn(params, (), batch, None, policy, cfg)[0]
         loss, gradients = jax.jit(jax.value_and_grad(loss_fn))(params)
@@ -105,10 +107,10 @@ def test_a2c_loss_and_gradients(golden, head):
         chex.assert_trees_all_close(gradients, policy_params(case.group("grad")), **MODEL)
 
 
-@pytest.mark.parametrize("head", SPACES)
-def test_trpo_surrogate_kl_and_fisher_product(golden, head):
-    with golden(f"policy_gradient/trpo_{head}") as case:
-        policy, params = policy_of(case, head)
+@pytest.mark.parametrize("name", ["policy_gradient/trpo_discrete", "policy_gradient/trpo_gaussian"])
+def test_trpo_surrogate_kl_and_fisher_product(golden, name):
+    with golden(name) as case:
+        policy, params = policy_of(case)
         old, v, gradients, product = (
             policy_params(case.group(name)) for name in ("old", "v", "grad", "product")
         )
@@ -130,10 +132,12 @@ def test_trpo_surrogate_kl_and_fisher_product(golden, head):
         chex.assert_trees_all_close(trees, (gradients["actor"], product["actor"]), **MODEL)
 
 
-@pytest.mark.parametrize("head", SPACES)
-def test_reinforce_losses_and_gradients(golden, head):
-    with golden(f"policy_gradient/reinforce_{head}") as case:
-        cfg, (policy, params) = reinforce.Config(**case.settings()), policy_of(case, head)
+@pytest.mark.parametrize(
+    "name", ["policy_gradient/reinforce_discrete", "policy_gradient/reinforce_gaussian"]
+)
+def test_reinforce_losses_and_gradients(golden, name):
+    with golden(name) as case:
+        cfg, (policy, params) = reinforce.Config(**case.settings()), policy_of(case)
         time = jnp.arange(case["reward"].shape[1])[None]
         batch = reinforce.Batch(
             observation=Observation(case["view"]),
@@ -148,16 +152,16 @@ def test_reinforce_losses_and_gradients(golden, head):
         np.testing.assert_allclose(terms["value"], case["value_loss"], **LAYER)
         policy_loss = lambda params: reinforce.losses(params, batch, policy, cfg)["policy"]
         gradients = jax.jit(jax.jacrev(policy_loss))(params)
-        for name in reinforce.BASELINES:
-            np.testing.assert_allclose(terms["policy"][name], case[f"loss/{name}"], **LAYER)
-            theirs = policy_params(case.group(f"grad/{name}"))
-            chex.assert_trees_all_close(gradients[name], theirs, **MODEL)
+        for baseline in reinforce.BASELINES:
+            np.testing.assert_allclose(terms["policy"][baseline], case[f"loss/{baseline}"], **LAYER)
+            theirs = policy_params(case.group(f"grad/{baseline}"))
+            chex.assert_trees_all_close(gradients[baseline], theirs, **MODEL)
 
 
-@pytest.mark.parametrize("head", SPACES)
-def test_ppo_loss_and_gradients(golden, head):
-    with golden(f"ppo/{head}") as case:
-        cfg, (policy, params) = ppo.Config(**case.settings()), policy_of(case, head)
+@pytest.mark.parametrize("name", ["ppo/discrete", "ppo/gaussian"])
+def test_ppo_loss_and_gradients(golden, name):
+    with golden(name) as case:
+        cfg, (policy, params) = ppo.Config(**case.settings()), policy_of(case)
         chex.assert_trees_all_equal_shapes(params, core_spec.abstract(policy.spec))
         batch = examples_of(case, "log_prob", "value", "advantage")
         loss_fn = lambda params: ppo.loss_fn(params, (), batch, None, policy, cfg)[0]

@@ -10,7 +10,10 @@ import pytest
 from panorax.core.config import Run
 from panorax.core.errors import UserError
 from panorax.core.optim import AdamW
+from panorax.core.state import State
 from panorax.core.step import scan_steps
+from panorax.engine.loop import Clock
+from panorax.ops.distributions import TanhGaussian
 from panorax.rl import actor_critic, sac
 from panorax.rl.environments import from_gymnax, probes
 from panorax.rl.environments.environment import Box, Discrete
@@ -44,22 +47,45 @@ def trained(probe):
     train = lambda key: scan_steps(
         system.train_step, system.init_state(key), (), key, cfg.run.steps
     )
-    state, metrics = jax.jit(train)(KEY)
-    return actor_critic.networks(cfg, (1,), 1, 2), state, metrics
+    return actor_critic.networks(cfg, (1,), 1, 2), Clock().once(train, KEY)[0]
 
 
 def test_the_critics_bootstrap_at_time_limits_and_not_behind_terminal_states():
-    nets, state, _ = trained(probes.Config("time_limit", box=True))
+    nets, state = trained(probes.Config("time_limit", box=True))
     view = jnp.array([[1.0], [-1.0]])
     q = nets.critics(state.params["critics"], view, jnp.zeros((2, 1)))
     np.testing.assert_allclose(q, [[1, 2], [1, 2]], **LEARNED)
 
 
 def test_the_actor_learns_the_best_action():
-    nets, state, _ = trained(probes.Config("continuous"))
+    nets, state = trained(probes.Config("continuous"))
     view = jnp.array([[-1.0], [1.0]])
     mode = sac.policy_of(state.params["policy"]["actor"], view, nets).mode()
     np.testing.assert_allclose(mode[:, 0], [-0.5, 0.5], **LEARNED)
+
+
+def test_actions_in_the_environment_are_samples_of_the_policy(monkeypatch):
+    monkeypatch.setattr(actor_critic, "train", lambda state, key, choose, *rest: choose)
+    pi = lambda params, view, nets: TanhGaussian(jnp.zeros_like(view), jnp.log(0.1 + 0 * view))
+    monkeypatch.setattr(sac, "policy_of", pi)
+    state = State({"policy": {"actor": ()}}, (), (), 0)
+    choose = sac.train_step(state, (), KEY, None, None, None, -1.0, BASE)
+    assert abs(float(jnp.std(choose(jnp.zeros((1000, 1)), KEY))) - 0.1) < 0.01
+
+
+def test_the_policy_is_updated_against_the_updated_critics(monkeypatch):
+    """`update` adds 1 to what it trains."""
+    critics = []
+
+    def update(loss, tx, params, opt, extra, batch, key):
+        critics.append(loss.keywords.get("critics"))
+        return jax.tree.map(lambda x: x + 1, params), opt, extra, {}
+
+    monkeypatch.setattr(sac, "update", update)
+    zero = {"critics": 0.0, "policy": 0.0}
+    (params, _, target), *_ = sac.learn((zero, zero, 0.0), (), KEY, None, zero, -1.0, BASE)
+    assert params == {"critics": 1.0, "policy": 1.0} and critics == [None, 1.0]
+    assert target == BASE.polyak
 
 
 @pytest.mark.parametrize(

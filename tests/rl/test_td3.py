@@ -9,10 +9,14 @@ import pytest
 
 from panorax.core.config import Run
 from panorax.core.optim import AdamW
+from panorax.core.state import State
 from panorax.core.step import scan_steps
+from panorax.engine.loop import Clock
 from panorax.rl import actor_critic, td3
 from panorax.rl.environments import probes
+from panorax.rl.replay.experience import Transition
 from panorax.rl.torsos import mlp
+from panorax.testing.tolerances import NUMBER
 
 LEARNED = {"atol": 0.1}
 """error of a value or an action that is learned from samples"""
@@ -42,7 +46,7 @@ def trained(probe):
     train = lambda key: scan_steps(
         system.train_step, system.init_state(key), (), key, cfg.run.steps
     )
-    return actor_critic.networks(cfg, (1,), 1, 1), jax.jit(train)(KEY)[0]
+    return actor_critic.networks(cfg, (1,), 1, 1), Clock().once(train, KEY)[0]
 
 
 def test_the_critics_discount_a_later_reward():
@@ -58,16 +62,34 @@ def test_the_actor_learns_the_best_action():
     np.testing.assert_allclose(action[:, 0], [-0.5, 0.5], **LEARNED)
 
 
-def test_the_actor_and_the_targets_are_updated_after_every_delay():
-    cfg = dataclasses.replace(BASE, environment=probes.Config("continuous"), updates=3, delay=3)
-    system = td3.system(cfg)
-    before = system.init_state(KEY)
-    after, _ = jax.jit(system.train_step)(before, (), KEY)
-    count = lambda opt: int(opt[1][0].count)
-    assert count(after.opt["critics"]) == 3 and count(after.opt["policy"]) == 1
-    expected = actor_critic.follow(before.params, after.params, cfg.polyak)
-    for theirs, ours in zip(jax.tree.leaves(expected), jax.tree.leaves(after.extra.target)):
-        np.testing.assert_array_equal(theirs, ours)
+def test_the_actor_and_the_targets_are_updated_once_after_every_delay(monkeypatch):
+    """`update` adds 1 to what it trains, so that numbers count updates."""
+    actors = []
+
+    def update(loss, tx, params, opt, extra, batch, key):
+        if tx == "policy":
+            actors.append((loss.keywords["critics"], batch.reward))
+        return jax.tree.map(lambda x: x + 1, params), opt, extra, {}
+
+    monkeypatch.setattr(td3, "update", update)
+    rows = Transition(*[jnp.arange(3.0)] * 6)
+    zero = {"critics": jnp.float32(0), "policy": jnp.float32(0)}
+    txs = {name: name for name in zero}
+    cfg = dataclasses.replace(BASE, updates=3, delay=3)
+    (params, _, target), *_ = td3.learn((zero, zero, zero), rows, KEY, None, txs, cfg)
+    assert {name: float(x) for name, x in params.items()} == {"critics": 3, "policy": 1}
+    np.testing.assert_allclose([target["critics"], target["policy"]], [0.3, 0.1], **NUMBER)
+    assert [(float(critics), float(reward)) for critics, reward in actors] == [(3, 2)]
+
+
+def test_actions_in_the_environment_have_noise(monkeypatch):
+    monkeypatch.setattr(actor_critic, "train", lambda state, key, choose, *rest: choose)
+    monkeypatch.setattr(td3, "action_of", lambda params, view, nets: 0.9 * jnp.ones_like(view))
+    state = State({"policy": ()}, (), (), 0)
+    choose = td3.train_step(state, (), KEY, None, None, None, BASE)
+    action = choose(jnp.zeros((1000, 1)), KEY)
+    assert abs(float(jnp.std(action[action < 0.9])) - 0.06) < 0.01  # half a normal, std 0.1
+    assert float(jnp.max(action)) == 1.0
 
 
 def test_updates_are_a_multiple_of_the_delay():

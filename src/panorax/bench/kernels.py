@@ -36,11 +36,11 @@ from panorax.core.ranges import Count, checked
 from panorax.engine.loop import Clock
 from panorax.maths.timing import attainable, copy_rate, product_rate
 
-HERE, LIBRARIES = "panorax.bench.kernels:", "panorax.bench.jax_kernels:"
+HERE, LIBRARIES = "panorax.bench.kernels:", "panorax.bench.libraries.jax_kernels:"
 CONTENDERS = {
     "panorax": HERE + "panorax",
     "xla": HERE + "xla",
-    "torch": "panorax.bench.torch_kernels:torch_kernel",
+    "torch": "panorax.bench.libraries.torch_kernels:torch_kernel",
     "cudnn": LIBRARIES + "cudnn",
     "jax_mosaic": LIBRARIES + "jax_mosaic",
     "tokamax": LIBRARIES + "tokamax_kernel",

@@ -6,6 +6,7 @@ import jax
 
 from panorax.core.config import Run
 from panorax.core.optim import AdamW
+from panorax.core.state import System
 from panorax.core.step import scan_steps
 from panorax.engine.loop import Clock
 from panorax.rl import ppo
@@ -39,22 +40,29 @@ def config(setting: dict) -> ppo.Config:
 
 def training(setting: dict, folder: Path):
     """Training in compiled chunks of `CHUNK` iterations, as many as a round needs."""
-    clock, cfg = Clock(), config(setting)
-    system, key = ppo.system(cfg), jax.random.key(0)
+    return training_of(ppo.system(config(setting)), CHUNK, setting["round"])
+
+
+def training_of(system: System, chunk: int, round: int):
+    """Facts, and the work of a round: at least `round` environment steps in compiled chunks.
+
+    chunk: training steps of the compiled program.
+    """
+    clock, key = Clock(), jax.random.key(0)
     state = clock.once(system.init_state, key)
     program = clock.compile(
-        lambda state: scan_steps(system.train_step, state, (), key, CHUNK), state, donate_argnums=0
+        lambda state: scan_steps(system.train_step, state, (), key, chunk), state, donate_argnums=0
     )
     facts = {"compile_seconds": clock.compiling, "version": jax.__version__}
-    chunk = CHUNK * cfg.n_envs * cfg.length
-    chunks = -(-setting["round"] // chunk)
+    units = chunk * system.per_step["environment_steps"]
+    chunks = -(-round // units)
 
     def work():
         nonlocal state
         for _ in range(chunks):
             state, metrics = program(state)
         facts["return"] = float(metrics["return"])
-        return chunks * chunk
+        return chunks * units
 
     return facts, work
 

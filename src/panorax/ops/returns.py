@@ -11,16 +11,19 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+Numbers = Float[Array, " T *N"]
+Ends = Bool[Array, " T *N"]
+
 
 def gae(
-    reward_TN: Float[Array, " T *N"],
-    value_TN: Float[Array, " T *N"],
-    next_value_TN: Float[Array, " T *N"],
-    terminated_TN: Bool[Array, " T *N"],
-    truncated_TN: Bool[Array, " T *N"],
+    reward_TN: Numbers,
+    value_TN: Numbers,
+    next_value_TN: Numbers,
+    terminated_TN: Ends,
+    truncated_TN: Ends,
     discount: float | Float[Array, ""],
     lambda_: float | Float[Array, ""],
-) -> Float[Array, " T *N"]:
+) -> Numbers:
     """Generalised advantage estimates:
 
         delta_t = r_t + discount * (1 - terminated_t) * V(s'_t) - V(s_t)
@@ -37,13 +40,13 @@ def gae(
 
 
 def lambda_returns(
-    reward_TN: Float[Array, " T *N"],
-    next_value_TN: Float[Array, " T *N"],
-    terminated_TN: Bool[Array, " T *N"],
-    truncated_TN: Bool[Array, " T *N"],
+    reward_TN: Numbers,
+    next_value_TN: Numbers,
+    terminated_TN: Ends,
+    truncated_TN: Ends,
     discount: float | Float[Array, "..."],
     lambda_: float | Float[Array, ""],
-) -> Float[Array, " T *N"]:
+) -> Numbers:
     """TD(lambda) targets of the value function:
 
         G_t = r_t + discount * (1 - terminated_t) * ((1 - lambda_t) * V(s'_t) + lambda_t * G_{t+1})
@@ -63,13 +66,13 @@ def lambda_returns(
 
 
 def n_step_returns(
-    reward_TN: Float[Array, " T *N"],
-    next_value_TN: Float[Array, " T *N"],
-    terminated_TN: Bool[Array, " T *N"],
-    truncated_TN: Bool[Array, " T *N"],
+    reward_TN: Numbers,
+    next_value_TN: Numbers,
+    terminated_TN: Ends,
+    truncated_TN: Ends,
     discount: float | Float[Array, ""],
     n: int,
-) -> Float[Array, " T *N"]:
+) -> Numbers:
     """sum_{i<m} discount^i r_{t+i} + discount^m V(s'_{t+m-1}) over m <= n steps.
 
     m is smaller than n where an episode or the rollout ends earlier. Behind a terminated step V is
@@ -85,17 +88,17 @@ def n_step_returns(
 
 
 def vtrace(
-    log_ratio_TN: Float[Array, " T *N"],
-    reward_TN: Float[Array, " T *N"],
-    value_TN: Float[Array, " T *N"],
-    next_value_TN: Float[Array, " T *N"],
-    terminated_TN: Bool[Array, " T *N"],
-    truncated_TN: Bool[Array, " T *N"],
+    log_ratio_TN: Numbers,
+    reward_TN: Numbers,
+    value_TN: Numbers,
+    next_value_TN: Numbers,
+    terminated_TN: Ends,
+    truncated_TN: Ends,
     discount: float | Float[Array, ""],
     lambda_: float | Float[Array, ""] = 1.0,
     clip_rho: float = 1.0,
     clip_c: float = 1.0,
-) -> tuple[Float[Array, " T *N"], Float[Array, " T *N"]]:
+) -> tuple[Numbers, Numbers]:
     """V-trace targets v_t and policy gradient advantages, corrected for the behaviour policy:
 
         rho_t = min(clip_rho, pi(a_t|s_t) / mu(a_t|s_t)),    c_t = lambda * min(clip_c, pi / mu)
@@ -118,15 +121,15 @@ def vtrace(
 
 
 def retrace(
-    log_ratio_TN: Float[Array, " T *N"],
-    reward_TN: Float[Array, " T *N"],
-    q_TN: Float[Array, " T *N"],
-    next_value_TN: Float[Array, " T *N"],
-    terminated_TN: Bool[Array, " T *N"],
-    truncated_TN: Bool[Array, " T *N"],
+    log_ratio_TN: Numbers,
+    reward_TN: Numbers,
+    q_TN: Numbers,
+    next_value_TN: Numbers,
+    terminated_TN: Ends,
+    truncated_TN: Ends,
     discount: float | Float[Array, ""],
     lambda_: float | Float[Array, ""] = 1.0,
-) -> Float[Array, " T *N"]:
+) -> Numbers:
     """Retrace(lambda) targets of Q(s_t, a_t):
 
         G_t = r_t + discount * (1 - terminated_t) * E_pi Q(s'_t, .)

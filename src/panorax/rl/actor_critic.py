@@ -30,13 +30,14 @@ from panorax.core.optim import AdamW, Optimizer, optimizer
 from panorax.core.ranges import Count, DecayRate, PositiveShare, Whole, checked
 from panorax.core.state import Result, State, System
 from panorax.nets.mlp import dense, dense_spec, fan_in
-from panorax.rl import replay
 from panorax.rl.environments import from_gymnasium, from_gymnax, probes
 from panorax.rl.environments.environment import Box, Environments, Space
 from panorax.rl.episodes import metrics as episode_metrics
 from panorax.rl.play import SHOWN, player
-from panorax.rl.replay import Replay
-from panorax.rl.rollout import Act, Running, rollout, start
+from panorax.rl.replay import uniform
+from panorax.rl.replay.experience import Transition, collect, first_experience, row
+from panorax.rl.replay.uniform import Replay
+from panorax.rl.rollout import Act, Running
 from panorax.rl.seeds import random_actions, report_of
 from panorax.rl.torsos import mlp
 
@@ -101,22 +102,6 @@ class OffPolicy:
     def rollouts_before(self) -> int:
         """Rollouts of random actions before the first training step."""
         return -(-self.random_steps // self.collected)
-
-
-@struct.dataclass
-class Transition:
-    """One environment step; leaves are (B, ...)."""
-
-    view: jax.Array
-    """view before the action [s]"""
-    action: jax.Array
-    """action [a]"""
-    reward: jax.Array
-    """reward [r]"""
-    next_view: jax.Array
-    """view after the action, at the end of an episode its final view [s']"""
-    terminated: jax.Array
-    """true if s' is terminal"""
 
 
 @struct.dataclass
@@ -186,31 +171,11 @@ def acting(choose: Callable) -> Act:
     return lambda memory, observation, first, key: (memory, choose(observation.view, key))
 
 
-def collect(
-    act: Act, envs: Environments, running: Running, memory: Replay, key: jax.Array, length: int
-) -> tuple[Running, Replay]:
-    """`length` steps in every environment, which enter the replay."""
-    running, after = rollout(act, envs, running, key, length)
-    rows = Transition(
-        view=after.observation.view,
-        action=after.action,
-        reward=after.reward,
-        next_view=after.next_observation.view,
-        terminated=after.terminated,
-    )
-    return running, replay.add(memory, rows)
-
-
 def experience(envs: Environments, cfg: OffPolicy, key: jax.Array) -> tuple[Running, Replay]:
     """Environments and replay after the random steps."""
-    key_start, key_steps = jax.random.split(key)
-    running, act = start(envs, (), key_start), random_actions(envs)
-    view, rewards = running.observation.view, jnp.zeros(envs.n)
-    actions = jnp.zeros((envs.n, actions_of(envs.actions)))
-    row = Transition(view, actions, rewards, view, running.first)
-    body = lambda carry, key: (collect(act, envs, *carry, key, cfg.length), None)
-    keys = jax.random.split(key_steps, cfg.rollouts_before)
-    return jax.lax.scan(body, (running, replay.empty(row, cfg.capacity // envs.n)), keys)[0]
+    empty = lambda seen: uniform.empty(row(envs, seen), cfg.capacity // envs.n)
+    act, n = random_actions(envs), cfg.rollouts_before
+    return first_experience(act, envs, empty, uniform.add, key, n, cfg.length)
 
 
 def train(
@@ -232,9 +197,9 @@ def train(
     key_act, key_draw, key_learn = jax.random.split(key, 3)
     extra: Extra = state.extra
     running, memory = collect(
-        acting(choose), envs, extra.running, extra.replay, key_act, cfg.length
+        acting(choose), envs, extra.running, extra.replay, uniform.add, key_act, cfg.length
     )
-    rows = replay.draw(memory, key_draw, math.prod(leading) * cfg.batch)
+    rows = uniform.draw(memory, key_draw, math.prod(leading) * cfg.batch)
     rows = jax.tree.map(lambda x: split_batch(x[:, 0]), rows)
     batches = jax.tree.map(lambda x: x.reshape(*leading, cfg.batch, *x.shape[1:]), rows)
 

@@ -220,6 +220,7 @@ def policy_change(before, after, batch: Batch, policy: Policy) -> dict[str, jax.
     kl                  mean over the states of KL(pi_before | pi_after), in nats
     largest_log_ratio   largest |log pi_after(a|s) - log pi_before(a|s)| of the actions taken
     """
+    batch = jax.tree.map(split_batch, batch)
     (old, _), (new, _) = apply(before, batch, policy), apply(after, batch, policy)
     log_ratio = new.log_prob(batch.action) - old.log_prob(batch.action)
     return {"kl": jnp.mean(old.kl(new)), "largest_log_ratio": jnp.max(jnp.abs(log_ratio))}

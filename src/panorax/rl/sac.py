@@ -23,10 +23,12 @@ from panorax.core.spec import P
 from panorax.core.state import State, System
 from panorax.core.step import update
 from panorax.ops.distributions import TanhGaussian
-from panorax.rl import actor_critic, replay
-from panorax.rl.actor_critic import Networks, OffPolicy, Optimizers, Transition
+from panorax.rl import actor_critic
+from panorax.rl.actor_critic import Networks, OffPolicy, Optimizers
 from panorax.rl.environments.environment import Environments
 from panorax.rl.evaluation import evaluated_episodes
+from panorax.rl.replay import uniform
+from panorax.rl.replay.experience import Transition
 from panorax.rl.rollout import Act
 
 UNITS = {"return": "sum of rewards", "length": "steps", "entropy": "nats"}
@@ -51,21 +53,22 @@ def policy_of(params, view_B, nets: Networks) -> TanhGaussian:
 
 def critic_loss_fn(params, extra, batch: Transition, key, target, policy, nets, cfg: Config):
     """J_Q, with the target critics in `target` and the actor and log alpha in `policy`."""
-    next_action, log_prob = policy_of(policy["actor"], batch.next_view, nets).sample_and_log_prob(
-        key
-    )
-    next_q = jnp.min(nets.critics(target, batch.next_view, next_action), 0)
+    next_view = batch.next_observation.view
+    pi = policy_of(policy["actor"], next_view, nets)
+    next_action, log_prob = pi.sample_and_log_prob(key)
+    next_q = jnp.min(nets.critics(target, next_view, next_action), 0)
     next_value = next_q - jnp.exp(policy["log_temperature"]) * log_prob
-    q = nets.critics(params, batch.view, batch.action)
+    q = nets.critics(params, batch.observation.view, batch.action)
     loss, metrics = actor_critic.td_loss(q, batch, next_value, cfg.discount)
     return loss, (extra, metrics)
 
 
 def loss_fn(params, extra, batch: Transition, key, critics, nets: Networks, target_entropy: float):
     """J_pi + J_alpha, each with the gradient of its own parameters, against the critics."""
-    action, log_prob = policy_of(params["actor"], batch.view, nets).sample_and_log_prob(key)
+    view = batch.observation.view
+    action, log_prob = policy_of(params["actor"], view, nets).sample_and_log_prob(key)
     temperature = jnp.exp(params["log_temperature"])
-    q = jnp.min(nets.critics(critics, batch.view, action), 0)
+    q = jnp.min(nets.critics(critics, view, action), 0)
     fixed = jax.lax.stop_gradient
     actor_loss = jnp.mean(fixed(temperature) * log_prob - q)
     temperature_loss = -temperature * jnp.mean(fixed(log_prob) + target_entropy)
@@ -120,7 +123,7 @@ def evaluate(state: State, batch, key, nets: Networks, envs: Environments, cfg: 
     """Mean return and length under the mode of the policy, and its entropy on the replay."""
     key_draw, key_sample, key_episodes = jax.random.split(key, 3)
     actor = state.params["policy"]["actor"]
-    view = replay.draw(state.extra.replay, key_draw, ENTROPY_VIEWS).view[:, 0]
+    view = uniform.draw(state.extra.replay, key_draw, ENTROPY_VIEWS).observation.view[:, 0]
     _, log_prob = policy_of(actor, view, nets).sample_and_log_prob(key_sample)
     return evaluated_episodes(best(state, nets), envs, (), key_episodes) | {
         "eval_entropy": (-jnp.sum(log_prob), ENTROPY_VIEWS)

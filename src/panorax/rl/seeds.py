@@ -105,8 +105,9 @@ def learning_curves(
 ) -> Result:
     """Trains `seeds` seeds in parallel and draws their learning curves.
 
-    The metrics are the smallest and the mean evaluated return over seeds, `random_return`, the mean
-    return of uniformly random actions in `envs`, and those of `measure`.
+    The metrics are the smallest and the mean evaluated return over seeds, the standard error of
+    this mean, `random_return`, the mean return of uniformly random actions in `envs`, and those of
+    `measure`.
     """
     key_random, key_seeds = jax.random.split(key)
     baseline, _ = jax.jit(lambda key: first_episodes(random_actions(envs), envs, (), key))(
@@ -118,6 +119,9 @@ def learning_curves(
     metrics = {"random_return": random_return}
     metrics |= family("min_eval_return_over_{}_seeds", {seeds: returns.min()})
     metrics |= family("mean_eval_return_over_{}_seeds", {seeds: returns.mean()})
+    if seeds > 1:
+        error = returns.std(ddof=1) / seeds**0.5
+        metrics |= family("standard_error_over_{}_seeds", {seeds: error})
     figure = draw_curves(curves, random_return)
     return joined([Result(metrics, {"learning_curves.png": figure}), measure(curves)])
 

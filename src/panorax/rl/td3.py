@@ -19,9 +19,10 @@ from panorax.core.ranges import Count, NonNegative, checked
 from panorax.core.state import State, System
 from panorax.core.step import update
 from panorax.rl import actor_critic
-from panorax.rl.actor_critic import Networks, OffPolicy, Optimizers, Transition
+from panorax.rl.actor_critic import Networks, OffPolicy, Optimizers
 from panorax.rl.environments.environment import Environments
 from panorax.rl.evaluation import evaluated_episodes
+from panorax.rl.replay.experience import Transition
 from panorax.rl.rollout import Act
 
 UNITS = {"return": "sum of rewards", "length": "steps"}
@@ -57,20 +58,21 @@ def action_of(params, view_B, nets: Networks):
 
 def critic_loss_fn(params, extra, batch: Transition, key, target, nets: Networks, cfg: Config):
     """J_Q, with the target networks {"critics", "policy"} in `target`."""
-    action = action_of(target["policy"], batch.next_view, nets)
+    next_view = batch.next_observation.view
+    action = action_of(target["policy"], next_view, nets)
     noise = cfg.smoothing * jax.random.normal(key, action.shape)
     noise = jnp.clip(noise, -cfg.smoothing_clip, cfg.smoothing_clip)
     next_action = jnp.clip(action + noise, -1, 1)
-    next_value = jnp.min(nets.critics(target["critics"], batch.next_view, next_action), 0)
-    q = nets.critics(params, batch.view, batch.action)
+    next_value = jnp.min(nets.critics(target["critics"], next_view, next_action), 0)
+    q = nets.critics(params, batch.observation.view, batch.action)
     loss, metrics = actor_critic.td_loss(q, batch, next_value, cfg.discount)
     return loss, (extra, metrics)
 
 
 def loss_fn(params, extra, batch: Transition, key, critics, nets: Networks):
     """J_mu, against the critics."""
-    action = action_of(params, batch.view, nets)
-    return -jnp.mean(nets.critics(critics, batch.view, action)[0]), (extra, {})
+    action = action_of(params, batch.observation.view, nets)
+    return -jnp.mean(nets.critics(critics, batch.observation.view, action)[0]), (extra, {})
 
 
 def learn(learner, batches: Transition, key, nets: Networks, txs: Optimizers, cfg: Config):

@@ -117,3 +117,13 @@ def test_sticky_actions_repeat_the_previous_action_of_the_episode(probability):
     else:
         assert (np.abs(repeated - probability) < 5 * np.sqrt(0.1875 / 400)).all()  # 5 sigma
     assert (rewards[0] == 0).all() and (rewards[4] == 4).all()  # a new episode repeats nothing
+
+
+def test_discrete_values_are_evenly_spaced_and_nearest_value_finds_them():
+    env = wrappers.discrete_values(counting(Box((-1.0,), (1.0,))), 5)
+    values = [float(env.step(KEY, jnp.int32(0), jnp.int32(a))[1].reward[0]) for a in range(5)]
+    assert env.actions == Discrete(5) and values == [-1, -0.5, 0, 0.5, 1]
+    nearest = wrappers.nearest_value(jnp.array([-7, -0.8, -0.2, 0.3, 0.6, 1]), 5)
+    np.testing.assert_array_equal(nearest, [0, 0, 2, 3, 3, 4])
+    with pytest.raises(ValueError, match="only actions in"):
+        wrappers.discrete_values(counting(), 5)

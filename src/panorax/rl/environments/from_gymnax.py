@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from panorax.core.deferred import deferred
 from panorax.core.errors import UserError
 from panorax.core.names import nearest
-from panorax.core.ranges import Count, Share, checked
+from panorax.core.ranges import Count, Share, Whole, checked
 from panorax.rl.environments import pictures
 from panorax.rl.environments.environment import (
     Box,
@@ -25,7 +25,13 @@ from panorax.rl.environments.environment import (
     Step,
     without_extra,
 )
-from panorax.rl.environments.wrappers import frame_stack, sticky_actions, unit_actions, vectorize
+from panorax.rl.environments.wrappers import (
+    discrete_values,
+    frame_stack,
+    sticky_actions,
+    unit_actions,
+    vectorize,
+)
 
 
 @checked
@@ -40,6 +46,12 @@ class Config:
     """views that are stacked into one observation"""
     sticky: Share = 0.0
     """probability that an action repeats the previous one; MinAtar defines 0.1, gymnax 0"""
+    values: Whole = 0
+    """number of evenly spaced values that replace actions in [-1, 1]; 0 keeps them continuous"""
+
+    def __post_init__(self):
+        if self.values == 1:
+            raise ValueError("one value is no choice of actions; values is 0 or at least 2")
 
 
 def ids() -> tuple[str, ...]:
@@ -50,6 +62,7 @@ def ids() -> tuple[str, ...]:
 def environments(cfg: Config, n: int) -> Environments:
     """`n` copies, with automatic resets."""
     env = frame_stack(unit_actions(make(cfg)), cfg.stack)
+    env = discrete_values(env, cfg.values) if cfg.values else env
     return vectorize(sticky_actions(env, cfg.sticky), n)
 
 

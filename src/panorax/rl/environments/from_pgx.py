@@ -44,7 +44,7 @@ def make(cfg: Config) -> Environment:
 
     Raises UserError if pgx is not installed or has no such game.
     """
-    game = _load(cfg)
+    game = load(cfg.name)
 
     def others_move(key, state, reward):
         """Random legal moves until player 0's turn or the end; adds player 0's rewards."""
@@ -92,11 +92,12 @@ def _pgx():
     return pgx
 
 
-def _load(cfg: Config):
+def load(name: str):
+    """The game of pgx. Raises UserError if pgx is not installed or has no such game."""
     pgx = _pgx()
-    if cfg.name not in pgx.available_envs():
-        raise UserError(f"pgx has no game {cfg.name!r}{nearest(cfg.name, pgx.available_envs())}")
+    if name not in pgx.available_envs():
+        raise UserError(f"pgx has no game {name!r}{nearest(name, pgx.available_envs())}")
     try:
-        return pgx.make(cfg.name)
+        return pgx.make(name)
     except ImportError as error:
-        raise UserError(f"the pgx game {cfg.name} needs one more package: {error}") from error
+        raise UserError(f"the pgx game {name} needs one more package: {error}") from error

@@ -8,7 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from panorax.core import struct
-from panorax.rl.environments.environment import Box, Discrete, Environment, Environments
+from panorax.rl.environments.environment import (
+    Box,
+    Discrete,
+    Environment,
+    Environments,
+    Space,
+)
 
 
 @struct.dataclass
@@ -118,7 +124,7 @@ def sticky_actions(env: Environment, probability: float) -> Environment:
 
     def reset(key):
         state, observation = env.reset(key)
-        return (state, actions_like(env), jnp.bool_(True)), observation
+        return (state, no_action(env.actions), jnp.bool_(True)), observation
 
     def step(key, state, action):
         key_sticky, key_step = jax.random.split(key)
@@ -131,9 +137,8 @@ def sticky_actions(env: Environment, probability: float) -> Environment:
     return dataclasses.replace(env, reset=reset, step=step)
 
 
-def actions_like(env: Environment) -> jax.Array:
-    """An action of zeros, with the shape and dtype of an action of the environment."""
-    space = env.actions
+def no_action(space: Space) -> jax.Array:
+    """Zeros with the shape and dtype of an action of `space`."""
     if isinstance(space, Box):
         return jnp.zeros(len(space.low), jnp.float32)
     return jnp.zeros(() if isinstance(space, Discrete) else len(space.n), jnp.int32)
@@ -162,3 +167,22 @@ def stretch(action, box: Box):
         jnp.array(x).reshape((1,) * (action.ndim - 1) + (-1,)) for x in (box.low, box.high)
     )
     return low + (jnp.clip(action, -1, 1) + 1) / 2 * (high - low)
+
+
+def discrete_values(env: Environment, n: int) -> Environment:
+    """Replaces the action space [-1, 1] by n evenly spaced values, the actions 0 .. n - 1.
+
+    Raises ValueError for another action space.
+    """
+    if env.actions != Box((-1.0,), (1.0,)):
+        raise ValueError(f"only actions in [-1, 1] have {n} values, and these are {env.actions}")
+
+    def step(key, state, action):
+        return env.step(key, state, (2 * action[None] / (n - 1) - 1).astype(jnp.float32))
+
+    return dataclasses.replace(env, step=step, actions=Discrete(n))
+
+
+def nearest_value(x, n: int):
+    """The action 0 .. n - 1 whose value is nearest to x in [-1, 1], int32."""
+    return jnp.round((jnp.clip(x, -1, 1) + 1) / 2 * (n - 1)).astype(jnp.int32)

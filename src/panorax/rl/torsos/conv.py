@@ -1,14 +1,16 @@
 """Torso for small images such as MinAtar's: a 3 x 3 convolution, then a dense layer.
 
+The convolution is a matrix product with the patches of an image: on a CPU, a product is several
+times faster for few channels, and it stays one product when seeds are vmapped.
+
 Source: Young & Tian 2019, arXiv:1903.03176, section 4.
 """
 
-import math
-
 import jax
+import jax.numpy as jnp
 
 from panorax.core.ranges import Count, checked
-from panorax.nets.convolutional.convnet import conv, conv_spec
+from panorax.nets.convolutional.convnet import conv_spec
 from panorax.nets.mlp import dense, dense_spec, fan_in
 from panorax.rl.torsos.torso import Torso, norm_spec, normalized
 
@@ -40,9 +42,12 @@ def torso(cfg: Config, shape: tuple[int, ...]) -> Torso:
             spec[layer]["norm"] = norm_spec(width)
 
     def apply(params, view):
-        batch = view.shape[:-3]
-        x = conv(params["conv"], view.reshape(math.prod(batch), *shape), padding="VALID")
-        x = jax.nn.relu(normalized(params["conv"], x)).reshape(*batch, flat)
+        patches = jnp.concatenate(
+            [view[..., y : y + Y - 2, x : x + X - 2, :] for y in range(3) for x in range(3)], -1
+        )
+        kernel = {"w": params["conv"]["w"].reshape(9 * C, -1), "b": params["conv"]["b"]}
+        x = jax.nn.relu(normalized(params["conv"], dense(kernel, patches)))
+        x = x.reshape(*view.shape[:-3], flat)
         return jax.nn.relu(normalized(params["dense"], dense(params["dense"], x)))
 
     return Torso(spec, apply, cfg.hidden)

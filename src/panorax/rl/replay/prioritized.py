@@ -10,9 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from panorax.core import struct
-from panorax.rl import replay as uniform
-from panorax.rl import sum_tree
-from panorax.rl.replay import Replay
+from panorax.rl.replay import sum_tree, uniform
+from panorax.rl.replay.uniform import Replay
 
 
 @struct.dataclass
@@ -28,13 +27,13 @@ class Prioritized:
 
 
 def empty(row, capacity: int) -> Prioritized:
-    """As `replay.empty`."""
+    """As `uniform.empty`."""
     replay = uniform.empty(row, capacity)
     return Prioritized(replay, sum_tree.zeros(replay.n * capacity), jnp.float32(1))
 
 
 def add(prioritized: Prioritized, rollout, length: int = 1) -> Prioritized:
-    """As `replay.add`, for samples of `length` rows.
+    """As `uniform.add`, for samples of `length` rows.
 
     The last length - 1 rows are no starts yet: the rows that follow them are not known.
     """

@@ -2,7 +2,7 @@
 
 Rows are stored by environment and time, (N, T, ...), so that sequences are contiguous and a mesh
 splits them by environment. A start is a step (environment, time) from which a sequence of `length`
-rows is stored. `draw` draws starts uniformly; `panorax.rl.prioritized` draws them by priority.
+rows is stored. `draw` draws starts uniformly; `prioritized.draw` draws them by priority.
 Source: Lin 1992; Mnih et al. 2015 (doi:10.1038/nature14236).
 """
 
@@ -45,7 +45,8 @@ def empty(row, capacity: int) -> Replay:
 def add(replay: Replay, rollout) -> Replay:
     """`replay` with the rows of a rollout, leaves (L, N, ...), in place of the oldest.
 
-    Raises ValueError if L does not divide the capacity: a write would wrap around its end.
+    All rollouts of a replay have one length L. Raises ValueError if L does not divide the capacity:
+    a write would wrap around its end.
     """
     L = jax.tree.leaves(rollout)[0].shape[0]
     T = replay.capacity

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panorax.rl import prioritized, replay, sum_tree
+from panorax.rl.replay import prioritized, sum_tree, uniform
 from panorax.testing.tolerances import LAYER
 
 KEY = jax.random.key(0)
 N, CAPACITY, L = 3, 8, 2
 ROW = {"time": jnp.zeros((N,), jnp.int32), "view": jnp.zeros((N, 2), jnp.uint8)}
-add = jax.jit(replay.add)
+add = jax.jit(uniform.add)
 add_prioritized = jax.jit(prioritized.add, static_argnames="length")
 
 
@@ -23,7 +23,7 @@ def rollout(start):
     return {"time": jnp.int32(time), "view": jnp.ones((L, N, 2))}
 
 
-def filled(rollouts, empty=replay.empty, add=add, **options):
+def filled(rollouts, empty=uniform.empty, add=add, **options):
     buffer = empty(ROW, CAPACITY)
     for i in range(rollouts):
         buffer = add(buffer, rollout(L * i), **options)
@@ -34,7 +34,7 @@ def filled(rollouts, empty=replay.empty, add=add, **options):
 def test_sequences_are_consecutive_and_among_the_newest_rows(rollouts):
     buffer = filled(rollouts)
     assert buffer.rows["view"].dtype == jnp.uint8
-    time_BL = np.asarray(jax.jit(replay.draw, static_argnums=(2, 3))(buffer, KEY, 500, 2)["time"])
+    time_BL = np.asarray(jax.jit(uniform.draw, static_argnums=(2, 3))(buffer, KEY, 500, 2)["time"])
     assert (np.diff(time_BL) == 1).all()
     oldest = max(0, L * rollouts - CAPACITY)
     starts = set((time_BL[:, 0] % 100).tolist())
@@ -44,7 +44,7 @@ def test_sequences_are_consecutive_and_among_the_newest_rows(rollouts):
 
 def test_capacity_is_a_multiple_of_the_rollout():
     with pytest.raises(ValueError, match="a capacity of 7 rows is no multiple of the 2 rows"):
-        replay.add(replay.empty(ROW, 7), rollout(0))
+        uniform.add(uniform.empty(ROW, 7), rollout(0))
 
 
 weights = st.lists(st.floats(0, 10, width=32).map(lambda w: w if w > 1e-3 else 0.0), min_size=1)

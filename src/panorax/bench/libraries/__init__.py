@@ -1,0 +1,1 @@
+"""Kernels of other libraries, which `bench/kernels` compares with."""

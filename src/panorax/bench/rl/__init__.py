@@ -1,0 +1,1 @@
+"""Comparisons of reinforcement learning and search with other libraries."""

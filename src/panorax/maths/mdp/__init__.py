@@ -1,0 +1,1 @@
+"""Finite Markov decision processes: the process, named problems, and exact solvers."""

@@ -1,0 +1,1 @@
+"""Games of two players with perfect information, their exact solution, and players."""

@@ -1,0 +1,1 @@
+"""Offline data: transitions of named agents, as arrays and as files."""

@@ -1,0 +1,1 @@
+"""Action values: their networks, their targets, and acting by them."""

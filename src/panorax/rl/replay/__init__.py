@@ -1,0 +1,1 @@
+"""Replay of experience: rings on the device, sampled uniformly or by priority, as values."""
