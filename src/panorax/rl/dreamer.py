@@ -38,14 +38,14 @@ from panorax.nets.recurrent.rssm import Latent
 from panorax.ops.distributions import Categorical, masked
 from panorax.ops.returns import lambda_returns
 from panorax.ops.two_hot import expectation
-from panorax.rl import replay
 from panorax.rl.environments import from_gymnax, from_pgx, probes
 from panorax.rl.environments.environment import Environments, MultiDiscrete
 from panorax.rl.episodes import metrics as episode_metrics
 from panorax.rl.evaluation import evaluated_episodes, shown_episodes
 from panorax.rl.play import SHOWN, player
 from panorax.rl.policies import actions
-from panorax.rl.replay import Replay
+from panorax.rl.replay import uniform
+from panorax.rl.replay.uniform import Replay
 from panorax.rl.rollout import Running, Trajectory, rollout, start
 from panorax.rl.seeds import report_of
 from panorax.rl.torsos import conv, mlp
@@ -284,12 +284,12 @@ def train_step(state: State, batch, key, agent: Agent, envs: Environments, tx):
     extra: Extra = state.extra
     act = agent.act(lambda pi, key: pi.sample(key), state.params)
     running, trajectory = rollout(act, envs, extra.running, key_rollout, cfg.length)
-    memory = replay.add(extra.replay, steps_of(trajectory))
+    memory = uniform.add(extra.replay, steps_of(trajectory))
     loss = functools.partial(loss_fn, agent=agent)
 
     def learn(carry, keys):
         key_draw, key_update = keys
-        steps = replay.draw(memory, key_draw, cfg.batch, cfg.sequence)
+        steps = uniform.draw(memory, key_draw, cfg.batch, cfg.sequence)
         steps = jax.tree.map(split_batch, steps)
         params, opt, extra, metrics = update(loss, tx, *carry, steps, key_update)
         slow = optax.incremental_update(params["critic"], extra.slow, cfg.slow)
@@ -312,7 +312,7 @@ def first_extra(params, agent: Agent, envs: Environments, key) -> Extra:
     )
     running, trajectory = rollout(random, envs, running, key_fill, agent.cfg.fill)
     steps = steps_of(trajectory)
-    memory = replay.empty(jax.tree.map(lambda x: x[0], steps), agent.cfg.capacity)
+    memory = uniform.empty(jax.tree.map(lambda x: x[0], steps), agent.cfg.capacity)
     first = running.replace(memory=agent.empty_memory(envs.n), first=jnp.ones_like(running.first))
     return Extra(first, filled(memory, steps, agent.cfg.length), params["critic"], *(jnp.zeros(2)))
 
@@ -320,7 +320,7 @@ def first_extra(params, agent: Agent, envs: Environments, key) -> Extra:
 def filled(memory: Replay, steps: Steps, length: int) -> Replay:
     """`memory` with all steps (T, N, ...), `length` rows at a time."""
     parts = jax.tree.map(lambda x: x.reshape(-1, length, *x.shape[1:]), steps)
-    return jax.lax.scan(lambda memory, part: (replay.add(memory, part), None), memory, parts)[0]
+    return jax.lax.scan(lambda memory, part: (uniform.add(memory, part), None), memory, parts)[0]
 
 
 def draw_prediction(agent: Agent, envs: Environments, state: State, key) -> Any:
