@@ -1,33 +1,60 @@
 """DreamerV3 on MinAtar's Breakout: a policy trained in the imagination of a learned model.
 
+The game is gymnax's, which differs from the authors': minimal actions, no sticky actions, and a
+limit of steps. The model is smaller than the paper's, and it is updated less often: an update has
+512 rows and 256 starts of imagination, and 16 rows are replayed for each step of the environment.
 Papers: Hafner et al. 2023 (arXiv:2301.04104), Young & Tian 2019 (arXiv:1903.03176).
 Command: panorax run rl/dreamer
 """
 
 from panorax.core.config import Run
+from panorax.core.optim import AdamW
 from panorax.nets.recurrent.rssm import Config as RSSM
 from panorax.rl.dreamer import Config
+from panorax.rl.torsos.conv import Config as Conv
 from panorax.rl.torsos.mlp import Config as MLP
 
 CLAIMS = ()
-ORACLE = "closed forms of the loss terms; torch: the recurrent cell; probe environments"
+ORACLE = "closed forms of the loss terms; NumPy: the recurrent cell; probe environments"
 
 
 def get_config() -> Config:
-    return Config()
+    return Config(
+        model=RSSM(recurrent=128, variables=16, classes=8, hidden=64, blocks=4),
+        encoder=Conv(channels=16, hidden=64, layer_norm=True),
+        head=MLP(hidden=(64, 64), layer_norm=True, activation="silu"),
+        bins=63,
+        optim=AdamW(peak_lr=1e-3, schedule="constant", b2=0.999, clip=100.0),
+        run=Run(steps=781, chunk=11),
+        n_envs=16,
+        length=8,
+        updates=4,
+        capacity=102_400,
+        random_steps=1024,
+        as_bytes=True,
+        batch=32,
+        sequence=16,
+        starts=8,
+        horizon=10,
+        discount=0.99,
+    )
 
 
 def smoke() -> Config:
     return Config(
         model=RSSM(recurrent=8, variables=2, classes=2, hidden=4, blocks=2),
-        head=MLP(hidden=(4,), layer_norm=True, activation="silu"),
+        encoder=Conv(channels=2, hidden=4),
+        head=MLP(hidden=(4,), activation="silu"),
+        bins=5,
         run=Run(steps=4, chunk=2),
         n_envs=2,
         updates=1,
-        capacity=16,
-        fill=8,
+        capacity=64,
+        random_steps=16,
+        as_bytes=True,
         batch=2,
         sequence=4,
+        starts=2,
         horizon=3,
         eval_episodes=2,
     )

@@ -37,12 +37,9 @@ def test_the_recurrent_state_equals_the_formula_block_by_block():
     layer = lambda p, x: silu(rms(x @ p["w"] + p["b"], p["scale"]))
     h, z = np.asarray(state.h), np.asarray(state.z).reshape(3, -1)
     shared = np.concatenate([layer(p["h"], h), layer(p["z"], z), layer(p["action"], action)], -1)
-    joined = [
-        np.concatenate([h[:, 3 * g : 3 * g + 3], shared], -1) @ p["joined"]["w"][g]
-        + p["joined"]["b"][g]
-        for g in range(2)
-    ]
-    x = silu(rms(np.concatenate(joined, -1), p["joined"]["scale"]))
+    own = [h[:, 3 * g : 3 * g + 3] @ p["joined"]["w"][g] + p["joined"]["b"][g] for g in range(2)]
+    x = np.concatenate(own, -1) + shared @ p["joined"]["shared"]
+    x = silu(rms(x, p["joined"]["scale"]))
     new = []
     for g in range(2):
         gates = x[:, 3 * g : 3 * g + 3] @ p["gates"]["w"][g] + p["gates"]["b"][g]
@@ -64,11 +61,21 @@ def test_every_class_keeps_a_share_of_the_probability():
 def test_samples_are_one_hot_with_the_gradient_of_the_probabilities():
     weight = jnp.asarray(drawn(3, 3, 2))
     log_p = jnp.log(jax.nn.softmax(jnp.asarray(drawn(3, 3, 2))))
-    z = rssm.sample(log_p, KEY)
+    u = jax.random.uniform(KEY, (3, 3))
+    z = rssm.sample(log_p, u)
     np.testing.assert_allclose(np.sort(z, -1), np.broadcast_to([0.0, 1.0], z.shape), **LAYER)
-    through = jax.grad(lambda log_p: jnp.sum(weight * rssm.sample(log_p, KEY)))(log_p)
+    through = jax.grad(lambda log_p: jnp.sum(weight * rssm.sample(log_p, u)))(log_p)
     direct = jax.grad(lambda log_p: jnp.sum(weight * jnp.exp(log_p)))(log_p)
     np.testing.assert_allclose(through, direct, **LAYER)
+
+
+def test_samples_have_the_probabilities_of_their_classes():
+    p = np.array([[0.5, 0.2, 0.3]], np.float32)
+    log_p = jnp.broadcast_to(jnp.log(p), (1000, 1, 3))
+    u = (jnp.arange(1000) + 0.5)[:, None] / 1000
+    np.testing.assert_allclose(rssm.sample(log_p, u).mean(0), p, **LAYER)
+    ends = rssm.sample(log_p[:2], jnp.array([[0.0], [1.0]]))
+    np.testing.assert_array_equal(ends.argmax(-1), [[0], [2]])
 
 
 def test_divergence_is_the_sum_over_variables():

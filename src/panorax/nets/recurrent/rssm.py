@@ -86,7 +86,8 @@ def spec(cfg: Config, actions: int, embedding: int):
         "z": layer(z),
         "action": layer(actions),
         "joined": {
-            **block(width + 3 * cfg.hidden, width),
+            **block(width, width),
+            "shared": P((3 * cfg.hidden, D), ("inputs", "outputs"), fan_in(1.0)),
             "scale": P((D,), ("outputs",), jax.nn.initializers.ones),
         },
         "gates": block(width, 3 * width),
@@ -108,15 +109,18 @@ def advance(
 ) -> Float[Array, "*batch D"]:
     """The next recurrent state h' = u * tanh(r * c) + (1 - u) * h with gates r, u and candidate c.
 
-    The gates are functions of h, z and the action; a bias of -1 makes u small at first.
+    The gates are functions of h, z and the action; a bias of -1 makes u small at first. A block of
+    h depends on this block, and on one layer each over all of h, over z and over the action.
     """
     z = latent.z.reshape(*latent.h.shape[:-1], -1)
     inputs = (params["h"], latent.h), (params["z"], z), (params["action"], action)
     shared = jnp.concatenate([_layer(p, x) for p, x in inputs], -1)
     parts = latent.h.reshape(*latent.h.shape[:-1], cfg.blocks, -1)
-    repeated = jnp.broadcast_to(shared[..., None, :], (*parts.shape[:-1], shared.shape[-1]))
-    x = _blocks(params["joined"], jnp.concatenate([parts, repeated], -1))
-    x = jax.nn.silu(rms_norm(x.reshape(latent.h.shape), params["joined"]["scale"], 1e-4))
+    x = (
+        _blocks(params["joined"], parts).reshape(latent.h.shape)
+        + shared @ params["joined"]["shared"]
+    )
+    x = jax.nn.silu(rms_norm(x, params["joined"]["scale"], 1e-4))
     reset, candidate, gate = jnp.split(_blocks(params["gates"], x.reshape(parts.shape)), 3, -1)
     gate = jax.nn.sigmoid(gate - 1)
     new = gate * jnp.tanh(jax.nn.sigmoid(reset) * candidate) + (1 - gate) * parts
@@ -135,10 +139,21 @@ def posterior(
     return _log_probs(params["posterior"], jnp.concatenate([h, embedding], -1), cfg)
 
 
-def sample(log_p: Float[Array, "*batch S C"], key: jax.Array) -> Float[Array, "*batch S C"]:
-    """One-hot samples whose gradient is that of the probabilities (straight-through)."""
+def noise(key: jax.Array, shape: tuple[int, ...], cfg: Config) -> Float[Array, "*shape S"]:
+    """Uniform numbers in [0, 1) for `sample`, drawn at once for all steps of a scan."""
+    return jax.random.uniform(key, (*shape, cfg.variables))
+
+
+def sample(
+    log_p: Float[Array, "*batch S C"], u: Float[Array, "*batch S"]
+) -> Float[Array, "*batch S C"]:
+    """One-hot samples whose gradient is that of the probabilities (straight-through).
+
+    The class is the number of cumulative probabilities that are at most u.
+    """
     p = jnp.exp(log_p)
-    hot = jax.nn.one_hot(jax.random.categorical(key, log_p), log_p.shape[-1], dtype=p.dtype)
+    below = jnp.cumsum(jax.lax.stop_gradient(p), -1)[..., :-1] <= u[..., None]
+    hot = jax.nn.one_hot(jnp.sum(below, -1), log_p.shape[-1], dtype=p.dtype)
     return hot + p - jax.lax.stop_gradient(p)
 
 
