@@ -62,9 +62,9 @@ def test_samples_are_one_hot_with_the_gradient_of_the_probabilities():
     weight = jnp.asarray(drawn(3, 3, 2))
     log_p = jnp.log(jax.nn.softmax(jnp.asarray(drawn(3, 3, 2))))
     u = jax.random.uniform(KEY, (3, 3))
-    z = rssm.sample(log_p, u)
+    z = rssm.one_hot_sample(log_p, u)
     np.testing.assert_allclose(np.sort(z, -1), np.broadcast_to([0.0, 1.0], z.shape), **LAYER)
-    through = jax.grad(lambda log_p: jnp.sum(weight * rssm.sample(log_p, u)))(log_p)
+    through = jax.grad(lambda log_p: jnp.sum(weight * rssm.one_hot_sample(log_p, u)))(log_p)
     direct = jax.grad(lambda log_p: jnp.sum(weight * jnp.exp(log_p)))(log_p)
     np.testing.assert_allclose(through, direct, **LAYER)
 
@@ -73,8 +73,8 @@ def test_samples_have_the_probabilities_of_their_classes():
     p = np.array([[0.5, 0.2, 0.3]], np.float32)
     log_p = jnp.broadcast_to(jnp.log(p), (1000, 1, 3))
     u = (jnp.arange(1000) + 0.5)[:, None] / 1000
-    np.testing.assert_allclose(rssm.sample(log_p, u).mean(0), p, **LAYER)
-    ends = rssm.sample(log_p[:2], jnp.array([[0.0], [1.0]]))
+    np.testing.assert_allclose(rssm.one_hot_sample(log_p, u).mean(0), p, **LAYER)
+    ends = rssm.one_hot_sample(log_p[:2], jnp.array([[0.0], [1.0]]))
     np.testing.assert_array_equal(ends.argmax(-1), [[0], [2]])
 
 

@@ -140,11 +140,11 @@ def posterior(
 
 
 def noise(key: jax.Array, shape: tuple[int, ...], cfg: Config) -> Float[Array, "*shape S"]:
-    """Uniform numbers in [0, 1) for `sample`, drawn at once for all steps of a scan."""
+    """Uniform numbers in [0, 1) for `one_hot_sample`, drawn at once for all steps of a scan."""
     return jax.random.uniform(key, (*shape, cfg.variables))
 
 
-def sample(
+def one_hot_sample(
     log_p: Float[Array, "*batch S C"], u: Float[Array, "*batch S"]
 ) -> Float[Array, "*batch S C"]:
     """One-hot samples whose gradient is that of the probabilities (straight-through).

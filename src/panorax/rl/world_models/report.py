@@ -81,11 +81,14 @@ def prediction(agent: Agent, envs: Environments, state: State, key) -> Result:
         error = lambda views: weighted_mean(
             jnp.mean(jnp.abs(views - truth[:, SEEN:]), tuple(range(2, truth.ndim))), counts
         )
-        return truth, predicted, error(predicted[:, SEEN:]), error(truth[:, SEEN - 1 : SEEN])
+        metrics = {
+            "open_loop_error": error(predicted[:, SEEN:]),
+            "still_view_error": error(truth[:, SEEN - 1 : SEEN]),
+        }
+        return metrics, (truth[0], predicted[0])
 
-    truth, predicted, error, still = jax.device_get(predict(state, key))
-    pictures = [[envs.picture(view) for view in views[0]] for views in (truth, predicted)]
-    metrics = {"open_loop_error": error, "still_view_error": still}
+    metrics, shown = jax.device_get(predict(state, key))
+    pictures = [[envs.picture(view) for view in views] for views in shown]
     return Result(metrics, {"prediction.png": draw_prediction(*pictures)})
 
 

@@ -86,7 +86,7 @@ class World:
     def opening(self, params, embedding, u) -> tuple[Latent, jax.Array]:
         """The state of a view without a past, and the log probabilities of its variables.
 
-        u: the noise of `rssm.sample`, here and below.
+        u: the noise of `rssm.one_hot_sample`, here and below.
         """
         return self.inferred(params, rssm.empty(self.cfg, embedding.shape[:-1]).h, embedding, u)
 
@@ -98,12 +98,12 @@ class World:
     def inferred(self, params, h, embedding, u) -> tuple[Latent, jax.Array]:
         """A state with z sampled from the posterior, and the posterior's log probabilities."""
         log_q = rssm.posterior(params["rssm"], h, embedding, self.cfg)
-        return Latent(h, rssm.sample(log_q, u)), log_q
+        return Latent(h, rssm.one_hot_sample(log_q, u)), log_q
 
     def imagined(self, params, latent: Latent, action, u) -> Latent:
         """The state after an action vector, sampled from the prior."""
         h = rssm.advance(params["rssm"], latent, action, self.cfg)
-        return Latent(h, rssm.sample(rssm.prior(params["rssm"], h, self.cfg), u))
+        return Latent(h, rssm.one_hot_sample(rssm.prior(params["rssm"], h, self.cfg), u))
 
 
 class Inferred(NamedTuple):
