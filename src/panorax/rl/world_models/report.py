@@ -59,7 +59,7 @@ def zero_shot(system: System, run: Run, key) -> Result:
     `system` has as many environment steps and updates, but the steps have random actions.
     """
     _, evaluation = train_seeds(system, run, jax.random.split(key, 1))
-    return Result({"eval_return_without_turns": evaluation["eval_return"][0]})
+    return Result({"eval_return_without_turns": float(evaluation["eval_return"][0])})
 
 
 def prediction(agent: Agent, envs: Environments, state: State, key) -> Result:
@@ -74,21 +74,23 @@ def prediction(agent: Agent, envs: Environments, state: State, key) -> Result:
         key_play, key_predict = jax.random.split(key)
         act = agent.act(lambda pi, key: pi.mode(), state.params)
         trajectory = shown_episodes(act, envs, agent.empty_memory(envs.n), key_play)
-        counts = by_time(first_episode(trajectory))[:, SEEN : SEEN + PREDICTED]
+        is_first = by_time(first_episode(trajectory))[:, : SEEN + PREDICTED]
         rows = jax.tree.map(lambda x: x[:, : SEEN + PREDICTED], by_time(transitions(trajectory)))
         predicted = open_loop(agent.world, state.params["world"], rows, SEEN, key_predict)
         truth = rows.next_observation.view
         error = lambda views: weighted_mean(
-            jnp.mean(jnp.abs(views - truth[:, SEEN:]), tuple(range(2, truth.ndim))), counts
+            jnp.mean(jnp.abs(views - truth[:, SEEN:]), tuple(range(2, truth.ndim))),
+            is_first[:, SEEN:],
         )
         metrics = {
             "open_loop_error": error(predicted[:, SEEN:]),
             "still_view_error": error(truth[:, SEEN - 1 : SEEN]),
         }
-        return metrics, (truth[0], predicted[0])
+        return metrics, (truth[0], predicted[0]), jnp.sum(is_first[0])
 
-    metrics, shown = jax.device_get(predict(state, key))
-    pictures = [[envs.picture(view) for view in views] for views in shown]
+    metrics, shown, length = jax.device_get(predict(state, key))
+    pictures = [[envs.picture(view) for view in views[:length]] for views in shown]
+    metrics = {name: float(x) for name, x in metrics.items()}
     return Result(metrics, {"prediction.png": draw_prediction(*pictures)})
 
 
