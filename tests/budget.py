@@ -26,7 +26,10 @@ LARGER = {
     "distributed/zero": 25.0,
     "distributed/tensor_parallel": 25.0,
     "distributed/data_parallel": 20.0,
-    "rl/alphazero": 40.0,  # searches compiled for one and for eight devices
+    "rl/alphazero": 60.0,  # searches compiled for one and for eight devices, and both starts
+    "rl/alphazero_connect_four": 35.0,
+    "rl/bc": 20.0,  # compiles PPO, which trains the expert
+    "rl/muzero": 35.0,
     "rl/dreamer": 60.0,  # a model, its imagination and five heads, compiled for eight devices too
     "rl/mcts": 30.0,  # five searches compiled twice
     "rl/ppo": 20.0,

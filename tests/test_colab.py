@@ -29,7 +29,7 @@ def cells(path, installs=False):
 
 
 def test_every_archetype_and_the_first_volume_have_a_notebook():
-    archetypes = {path.stem for path in NOTEBOOKS} - {"volume0", "kernels"}
+    archetypes = {path.stem for path in NOTEBOOKS} - {"volume0", "kernels", "reinforcement"}
     assert archetypes == {"llama", "ppo", "flow_matching"}
     assert archetypes <= {entry.name.partition("/")[2] for entry in catalogue.entries()}
 
@@ -39,6 +39,14 @@ def test_notebook_of_the_first_volume_shows_every_study():
     shown = [match[1] for cell in cells(path) if (match := re.fullmatch(LOOK, cell.source.strip()))]
     studies = {e.name for e in catalogue.entries() if e.volume == "theory" and e.is_study}
     assert {f"theory/{name}" for name in shown} == studies and len(shown) == len(studies)
+
+
+def test_notebook_of_reinforcement_learning_shows_every_algorithm():
+    """Configs that derive from another one train the same algorithm elsewhere."""
+    [path] = [path for path in NOTEBOOKS if path.stem == "reinforcement"]
+    shown = {m[1] for cell in cells(path) if (m := re.fullmatch(LOOK, cell.source.strip()))}
+    modules = {e.module for e in catalogue.entries() if e.name.removeprefix("rl/") in shown}
+    assert modules == {e.module for e in catalogue.entries() if e.volume == "rl"}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -6,6 +6,7 @@ Command: panorax run rl/alphazero
 from panorax.core.claims import Claim
 from panorax.core.config import Run
 from panorax.rl.alphazero import Config
+from panorax.rl.games import self_play, strength
 from panorax.rl.torsos import mlp
 
 CLAIMS = (
@@ -33,23 +34,28 @@ CLAIMS = (
 ORACLE = "the exact solution of tic-tac-toe; mctx's trees, visit by visit"
 
 
+SMALL_PLAY = self_play.Config(games=8, length=2, simulations=2, capacity=4, batch=8, updates=1)
+SMALL_REPORT = strength.Config(
+    games=8, opponent=1, exact_simulations=2, elo_simulations=(1,), elo_games=2
+)
+
+
 def get_config() -> Config:
-    return Config(torso=mlp.Config(hidden=(256, 256)), run=Run(steps=300, chunk=25, eval_every=100))
+    return Config(
+        torso=mlp.Config(hidden=(256, 256)),
+        run=Run(steps=300, chunk=25, eval_every=100),
+        starts=3,
+    )
 
 
 def smoke() -> Config:
     return Config(
         torso=mlp.Config(hidden=(8,)),
         run=Run(steps=4, chunk=2),
-        games=8,
-        length=2,
-        simulations=2,
-        capacity=4,
-        batch=8,
-        updates=1,
-        play_simulations=2,
-        eval_games=8,
-        opponent=1,
-        elo_simulations=(1,),
-        elo_games=2,
+        play=SMALL_PLAY,
+        teacher_steps=1,
+        teacher_simulations=2,
+        report=SMALL_REPORT,
+        starts=1,
+        start_steps=1,
     )

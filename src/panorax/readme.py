@@ -7,6 +7,7 @@ these figures.
 """
 
 import ast
+import importlib
 import io
 import re
 from pathlib import Path
@@ -72,6 +73,7 @@ def page(volume: str, entries: list[catalogue.Entry]) -> str:
         "| command | what | headline | measured | claims kept | time, hardware |",
         "|---|---|---|---|---|---|",
         *(_row(entry) for entry in entries),
+        *returns_table(entries),
     ]
     for entry in entries:
         lines += [
@@ -103,6 +105,43 @@ def _row(entry: catalogue.Entry) -> str:
         measured,
         _kept(entry),
         where,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def returns_table(entries: list[catalogue.Entry]) -> list[str]:
+    """A row per entry whose report trained several seeds in an environment; empty without any."""
+    lines = [
+        "",
+        "Returns over seeds: the mean and its standard error, after the environment steps of one "
+        "seed; seconds of the run and of its report.",
+        "MinAtar is that of gymnax: only actions that do something, no sticky actions, and "
+        "episodes of at most 1,000 steps.",
+        "",
+        "| command | environment | return | seeds | environment steps | seconds |",
+        "|---|---|---|---|---|---|",
+    ]
+    rows = [row for entry in entries if (row := _returns(entry))]
+    return [*lines, *rows] if rows else []
+
+
+def _returns(entry: catalogue.Entry) -> str | None:
+    metrics = (entry.result() or {"metrics": {}})["metrics"]
+    name = next((m for m in metrics if re.fullmatch(r"mean_eval_return_over_\d+_seeds", m)), None)
+    if name is None:
+        return None
+    seeds = re.search(r"\d+", name)[0]
+    error = metrics.get(f"standard_error_over_{seeds}_seeds")
+    spread = "" if error is None else f" \u00b1 {error:.2g}"
+    steps = metrics.get("environment_steps")
+    environment = importlib.import_module(entry.config).get_config().environment.name
+    cells = (
+        f"`{entry.name}`",
+        environment,
+        f"{metrics[name]:.4g}{spread}",
+        seeds,
+        "" if steps is None else f"{steps:,.0f}",
+        f"{entry.result()['wall_seconds']:.0f}",
     )
     return f"| {' | '.join(cells)} |"
 

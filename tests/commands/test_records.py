@@ -5,7 +5,9 @@ import shutil
 import sys
 import types
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from panorax import catalogue, cli, readme
 from panorax.commands import experiment, records
@@ -106,3 +108,14 @@ def test_verdicts_follow_claims_that_have_changed(entry, monkeypatch, capsys):
 def test_an_entry_without_a_record_is_refused(entry, capsys):
     assert cli.main(["records", "lm/llama2_7b"]) == 2
     assert "lm/llama2_7b has no record" in capsys.readouterr().err
+
+
+def test_the_small_copy_of_a_figure_keeps_the_colour_of_a_few_points(tmp_path):
+    """Of 64 colours one is left for nine green pixels among thousands of shades of blue."""
+    blue = np.arange(200 * 100, dtype=np.uint32).reshape(100, 200) % 255
+    pixels = np.stack([0 * blue, blue // 2, 255 - blue], -1).astype(np.uint8)
+    pixels[10:13, 10:13] = (0, 158, 15)
+    Image.fromarray(pixels).save(tmp_path / "figure.png")
+    experiment.small_copy(tmp_path / "figure.png", tmp_path / "small.png")
+    kept = np.asarray(Image.open(tmp_path / "small.png").convert("RGB")).astype(int)
+    assert np.abs(kept[11, 11] - (0, 158, 15)).max() < 24

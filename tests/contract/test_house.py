@@ -279,6 +279,12 @@ def test_tests_mirror_the_source(folder):
         assert tested <= modules, f"{folder} tests what {source} does not have: {tested - modules}"
 
 
+def test_names_of_test_files_are_unique():
+    """pytest imports every test file by its name alone, and refuses a second one."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_the_pages_are_generated_from_the_catalogue():
     for path, text in readme.pages(ROOT).items():
         assert path.is_file() and path.read_text() == text, "run `python -m panorax.readme`"

@@ -11,13 +11,18 @@ from panorax.configs.rl import alphazero as config
 
 from panorax.core.step import scan_steps
 from panorax.rl import alphazero
-from panorax.rl.games import from_pgx, solution, strength
+from panorax.rl.games import from_pgx, self_play, solution, strength
 from panorax.rl.games.game import moved
 from panorax.rl.games.self_play import Position, outcomes, reflected
 from panorax.rl.torsos import mlp, residual
 from panorax.testing.tolerances import NUMBER, SAME
 
 KEY = jax.random.key(0)
+
+
+def positions(**arrays) -> Position:
+    """Positions of which only these arrays matter."""
+    return Position(**dict.fromkeys(Position.__dataclass_fields__) | arrays)
 
 
 def test_outcomes_alternate_in_sign_and_stop_at_the_end_of_a_game():
@@ -44,11 +49,16 @@ def test_a_symmetry_commutes_with_moves(name, action):
 
 def test_a_reflection_moves_weights_with_their_squares():
     game = from_pgx.game(from_pgx.Config("tic_tac_toe"))
-    view = jnp.zeros((64, 3, 3, 2)).at[:, 0, 1, 0].set(1)
-    weights = jnp.tile(jax.nn.one_hot(1, 9)[None], (64, 1))
-    rows = reflected(Position(view, weights > 0, weights, jnp.ones(64)), game, KEY)
-    np.testing.assert_array_equal(rows.view[..., 0].reshape(64, 9), rows.weights)
-    assert {int(x) for x in jnp.argmax(rows.weights, -1)} == {1, 3, 5, 7}
+    weights = jnp.broadcast_to(jnp.stack([jax.nn.one_hot(i, 9) for i in (1, 0)]), (64, 2, 9))
+    view = jnp.stack([weights, 0 * weights], -1).reshape(64, 2, 3, 3, 2)
+    rows = positions(view=view, legal=weights > 0, weights=weights, action=weights)
+    rows = reflected(rows, game, KEY)
+    for moved_rows in (rows.view[..., 0].reshape(64, 2, 9), rows.legal, rows.action):
+        np.testing.assert_array_equal(moved_rows, rows.weights)
+    edge, corner = np.argmax(rows.weights, -1).T
+    assert set(zip(edge.tolist(), corner.tolist(), strict=True)) == {
+        *((1, 0), (1, 2), (3, 0), (3, 6), (5, 2), (5, 8), (7, 6), (7, 8))
+    }
 
 
 def test_the_loss_is_cross_entropy_over_legal_actions_and_squared_error():
@@ -58,9 +68,11 @@ def test_the_loss_is_cross_entropy_over_legal_actions_and_squared_error():
     params, _ = net.init(KEY)
     legal = jnp.array([[True] * 4 + [False] * 5])
     weights = jnp.array([[0.7, 0.3, 0, 0, 0, 0, 0, 0, 0.0]])
-    batch = Position(jnp.ones((1, 3, 3, 2)), legal, weights, jnp.array([-1.0]))
-    loss, (_, metrics) = alphazero.loss_fn(params, (), batch, KEY, net, cfg)
-    (logits, value), _ = net.apply(params, (), batch.view)
+    view = jnp.ones((1, 3, 3, 2))
+    rows = positions(view=view, legal=legal, weights=weights, target=jnp.array([-1.0]))
+    rows = jax.tree.map(lambda x: x[:, None], rows)
+    loss, (_, metrics) = alphazero.loss_fn(params, (), rows, KEY, net, cfg)
+    (logits, value), _ = net.apply(params, (), view)
     p = np.exp(np.asarray(logits, np.float64))[0, :4]
     expected = -np.log(p / p.sum())[:2] @ [0.7, 0.3]
     np.testing.assert_allclose(metrics["policy_loss"], expected, **NUMBER)
@@ -72,12 +84,7 @@ def test_training_learns_moves_and_search_improves_on_them():
     cfg = dataclasses.replace(
         config.get_config(),
         torso=mlp.Config(hidden=(64,)),
-        games=32,
-        length=3,
-        simulations=8,
-        capacity=60,
-        batch=64,
-        play_simulations=8,
+        play=self_play.Config(games=32, length=3, simulations=8, capacity=60, batch=64),
     )
     system = alphazero.system(cfg)
     train = jax.jit(lambda state: scan_steps(system.train_step, state, (), KEY, 20))
@@ -104,10 +111,8 @@ def test_residual_torso_keeps_the_shape_of_its_batch():
         residual.torso(residual.Config(), (18,))
 
 
-@pytest.mark.parametrize(
-    "change, message",
-    [({"capacity": 181}, "multiple of the length 9"), ({"eval_games": 3}, "must be even")],
-)
-def test_sizes_that_do_not_fit_are_refused(change, message):
-    with pytest.raises(ValueError, match=message):
-        dataclasses.replace(config.get_config(), **change)
+def test_sizes_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="multiple of the length 9"):
+        self_play.Config(capacity=181)
+    with pytest.raises(ValueError, match="must be even"):
+        strength.Config(games=3)

@@ -9,7 +9,8 @@ import pytest
 
 from panorax.core.errors import UserError
 from panorax.rl import cql
-from panorax.rl.offline import agents, dataset, report
+from panorax.rl.environments import from_gymnasium, from_gymnax
+from panorax.rl.offline import agents, dataset, recorded, report
 from panorax.rl.torsos import mlp
 from panorax.testing.tolerances import LAYER, NUMBER
 
@@ -66,22 +67,41 @@ def test_random_data_is_whole_episodes_and_is_accepted():
 
 
 def test_data_of_another_environment_is_refused(tmp_path):
+    """A file, whose views fit and whose actions do not, and an environment on the host."""
     rows = agents.dataset(CFG.data) | {"action": np.full(400, 7)}
     dataset.write(tmp_path / "x.npz", rows)
-    system = cql.system(dataclasses.replace(CFG, path=str(tmp_path / "x.npz")))
+    pendulum = from_gymnax.Config("Pendulum-v1", values=5)
+    file = recorded.Config(str(tmp_path / "x.npz"), pendulum)
+    system = cql.system(dataclasses.replace(CFG, data=file))
     with pytest.raises(UserError, match="actions up to 7; the environment has views .* 5 actions"):
         system.batches(0)
+    file = recorded.Config("x.npz", from_gymnasium.Config("CartPole-v1"))
+    with pytest.raises(UserError, match="run on the host, .* add --seeds 0"):
+        cql.system(dataclasses.replace(CFG, data=file, seeds=2))
 
 
-def test_the_report_compares_methods_with_one_seed_each(monkeypatch):
-    def train_seed(system, arrays, run, batch, key):
-        x = jnp.float32(system)
-        return {"q_of_data": x[None], "q_of_unseen": 2 * x[None]}, {"eval_return": 10 * x}
+def test_the_report_compares_methods_over_seeds(monkeypatch):
+    def train_seeds(system, batch_of, rows, run, batch, seeds):
+        assert rows == 400 and {*batch_of(jnp.arange(2))} == {*dataset.TRAINED}
+        curve = np.full((seeds, 3), float(system))
+        curves = {"q_of_data": curve, "q_of_unseen": 2 * curve}
+        return curves, {"eval_return": system * np.array([1.0, 3.0])}
 
-    monkeypatch.setattr(report, "train_seed", train_seed)
+    monkeypatch.setattr(report, "train_seeds", train_seeds)
     data = lambda: agents.dataset(CFG.data)
-    result = report.report({"cql": 3, "dqn": 1, "bc": 2}, data, CFG.run, 8, 2, KEY)
-    expected = {"cql_return": 30, "dqn_return": 10, "bc_return": 20, "cql_above_bc": 10}
-    expected |= {"cql_above_dqn": 20, "cql_unseen_q": 3, "dqn_unseen_q": 1}
+    result = report.report({"cql": 3, "dqn": 1, "bc": 2}, data, CFG.run, 8, 2)
+    expected = {"cql_return": 6, "dqn_return": 2, "bc_return": 4, "cql_return_error": 3}
+    expected |= {"cql_above_bc": 1, "mean_cql_above_bc": 2, "cql_above_dqn": 2}
+    expected |= {"cql_unseen_q": 3, "dqn_unseen_q": 1}
     measured = {name: result.metrics[name] for name in expected}
     np.testing.assert_allclose([*measured.values()], [*expected.values()], **NUMBER)
+
+
+def test_mixtures_are_the_episodes_of_their_agents(monkeypatch):
+    monkeypatch.setattr(agents, "_trained", lambda cfg, key: constant[cfg.agent])
+    act = lambda action: lambda memory, view, first, key: (memory, jnp.full(first.shape, action))
+    constant = {"medium": act(1), "expert": act(3)}
+    cfg = agents.Config("medium-expert", episodes=2, seed=17)
+    rows = dataset.checked(agents.dataset(cfg), "data")
+    np.testing.assert_array_equal(rows["action"], [1] * 400 + [3] * 400)
+    assert len(dataset.episode_returns(rows)) == 4

@@ -199,7 +199,7 @@ def small_copy(picture: Path, to: Path, most: int = 95_000) -> None:
     while True:
         shrunk = image.copy()
         shrunk.thumbnail((width, 4 * width))
-        shrunk.quantize(64).save(to, optimize=True)
+        shrunk.quantize(64, Image.Quantize.MAXCOVERAGE).save(to, optimize=True)  # keeps small dots
         if to.stat().st_size <= most:
             return
         width = int(0.8 * width)

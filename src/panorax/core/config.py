@@ -13,6 +13,7 @@ import re
 import sys
 import traceback
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
@@ -154,13 +155,13 @@ def override(cfg, args: list[str], prog: str = "panorax run", flags: tuple[str, 
         with contextlib.redirect_stderr(stderr):
             parsed = tyro.cli(
                 _resolved(cfg),
-                default=_recast(cfg, _resolved(cfg)),
+                default=_recast(cfg, cfg, _resolved),
                 args=args,
                 prog=prog,
                 description=_choices_text(cfg),
                 config=(tyro.conf.FlagConversionOff,),
             )
-            parsed = _recast(parsed, type(cfg))
+            parsed = _recast(parsed, cfg, type)
             check(parsed)
             return parsed
     except SystemExit as stop:
@@ -227,20 +228,37 @@ def choose(cfg, args: list[str]) -> tuple[object, list[str]]:
 
     Returns the config and the remaining arguments. A part of a new type has its default values; a
     part of the same type keeps its values. If the module of a part has `ids()`, each of these names
-    also chooses the part, with this `name`: `--environment Acrobot-v1`. Raises UserError for a part
-    that is not a choice.
+    also chooses the part, with this `name`: `--environment Acrobot-v1`. Parts have choices too:
+    `--data recorded --data.environment Acrobot-v1`. Raises UserError for a part that is not a
+    choice.
     """
-    kinds, remaining, queue = choices(type(cfg)), [], iter(args)
+    remaining, queue = [], iter(args)
     for arg in queue:
         option, equals, value = arg.removeprefix("--").partition("=")
-        if not arg.startswith("--") or option not in kinds:
+        if not arg.startswith("--") or not _is_choice(cfg, option):
             remaining.append(arg)
             continue
-        field = option.replace("-", "_")
         value = value if equals else next(queue, "")
-        part = _chosen(option, value, kinds[option], getattr(cfg, field))
-        cfg = dataclasses.replace(cfg, **{field: part})
+        cfg = _with_part(cfg, option, lambda kinds, part: _chosen(option, value, kinds, part))
     return cfg, remaining
+
+
+def _is_choice(cfg, option: str) -> bool:
+    """True if `option` names a choice of `cfg`, or of a part of it: "data.environment"."""
+    head, _, rest = option.partition(".")
+    if not rest:
+        return head in choices(type(cfg))
+    part = getattr(cfg, head.replace("-", "_"), None)
+    return dataclasses.is_dataclass(part) and _is_choice(part, rest)
+
+
+def _with_part(cfg, option: str, choice: Callable):
+    """`cfg` with choice(kinds, part) instead of the part that `option` names."""
+    head, _, rest = option.partition(".")
+    field = head.replace("-", "_")
+    part = getattr(cfg, field)
+    part = _with_part(part, rest, choice) if rest else choice(choices(type(cfg))[head], part)
+    return dataclasses.replace(cfg, **{field: part})
 
 
 def _chosen(option: str, value: str, kinds: dict[str, type], part):
@@ -259,22 +277,32 @@ def _chosen(option: str, value: str, kinds: dict[str, type], part):
 
 def _choices_text(cfg) -> str:
     """The interchangeable parts of `cfg`, as `--help` describes them."""
+    lines = _choice_lines(cfg, "--")
+    return "Parts: " + "; ".join(lines) if lines else ""
+
+
+def _choice_lines(cfg, prefix: str) -> list[str]:
+    """A line for each choice of `cfg` and of its parts."""
     lines = []
     for name, kinds in choices(type(cfg)).items():
         has_ids = any(hasattr(sys.modules[kind.__module__], "ids") for kind in kinds.values())
-        now = _part_name(type(getattr(cfg, name.replace("-", "_"))))
-        lines.append(f"--{name} {'|'.join(kinds)}{'|NAME' * has_ids} (now {now})")
-    return "Parts: " + "; ".join(lines) if lines else ""
+        part = getattr(cfg, name.replace("-", "_"))
+        names = "|".join(kinds) + "|NAME" * has_ids
+        lines.append(f"{prefix}{name} {names} (now {_part_name(type(part))})")
+        lines += _choice_lines(part, f"{prefix}{name}.")
+    return lines
 
 
 @functools.cache
 def _resolved(cfg) -> type:
     """The type of `cfg` with every nested config typed by its value instead of a union."""
     nested = [
-        (f.name, type(getattr(cfg, f.name)))
+        (f.name, _resolved(getattr(cfg, f.name)))
         for f in dataclasses.fields(cfg)
         if dataclasses.is_dataclass(getattr(cfg, f.name))
     ]
+    if not nested:
+        return type(cfg)
     return dataclasses.make_dataclass(
         type(cfg).__name__,
         nested,
@@ -284,8 +312,12 @@ def _resolved(cfg) -> type:
     )
 
 
-def _recast(cfg, kind: type):
-    return kind(**{f.name: getattr(cfg, f.name) for f in dataclasses.fields(cfg)})
+def _recast(cfg, like, kind_of: Callable[[object], type]):
+    """`cfg` and its nested configs with the types `kind_of` of the same places of `like`."""
+    values = {f.name: getattr(cfg, f.name) for f in dataclasses.fields(cfg)}
+    nested = {name: x for name, x in values.items() if dataclasses.is_dataclass(x)}
+    values |= {name: _recast(x, getattr(like, name), kind_of) for name, x in nested.items()}
+    return kind_of(like)(**values)
 
 
 def to_json(cfg, **flags: str) -> str:

@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
+
 from panorax.core.errors import UserError
 from panorax.core.state import State
 from panorax.parallel import processes
@@ -124,6 +126,10 @@ class Checkpoints:
 
         def load():
             try:
+                stored = _shapes(self._orbax.checkpointables_metadata(step).metadata["state"])
+                for name, shape in _shapes(abstract).items():  # orbax would leave reads unfinished
+                    if stored.get(name, shape) != shape:
+                        return f"{name} has the shape {stored[name]}, in this config {shape}"
                 loaded.update(self._orbax.load_checkpointables(step, {"state": abstract}))
             except Exception as error:  # orbax and its storage raise errors of any type
                 return _first_line(_root(error)).partition(". ")[0]
@@ -169,6 +175,12 @@ def _root(error: BaseException) -> BaseException:
     while cause := error.__cause__ or error.__context__:
         error = cause
     return error
+
+
+def _shapes(tree) -> dict[str, tuple[int, ...]]:
+    """The shape of every array of a tree by its path, such as "params/w"."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(p, simple=True, separator="/"): tuple(x.shape) for p, x in leaves}
 
 
 def _first_line(error: Exception) -> str:

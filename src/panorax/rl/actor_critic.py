@@ -28,7 +28,7 @@ from panorax.core.errors import UserError
 from panorax.core.layout import split_batch
 from panorax.core.optim import AdamW, Optimizer, optimizer
 from panorax.core.ranges import Count, DecayRate, PositiveShare, Whole, checked
-from panorax.core.state import Result, State, System
+from panorax.core.state import State, System
 from panorax.nets.mlp import dense, dense_spec, fan_in
 from panorax.rl.environments import from_gymnasium, from_gymnax, probes
 from panorax.rl.environments.environment import Box, Environments, Space
@@ -289,7 +289,6 @@ def system_of(
     )
     if cfg.seeds == 0:
         return method
-    steps = cfg.collected * (cfg.rollouts_before + cfg.run.steps)
-    count = lambda curves: Result({"environment_steps": float(steps)})
-    report = report_of(method, cfg.run, cfg.seeds, held_out, count)
+    before = cfg.collected * cfg.rollouts_before
+    report = report_of(method, cfg.run, cfg.seeds, held_out, before=before)
     return dataclasses.replace(method, report=report)

@@ -1,6 +1,8 @@
 """Conservative Q-learning with discrete actions (Kumar et al. 2020, arXiv:2006.04779).
 
-Q is trained on transitions (s, a, r, s') of other agents, without any step of its own:
+Q is trained on transitions (s, a, r, s') of other agents, without any step of its own. The
+transitions come from an agent of this library, an npz file, or a data set of Minari
+(`panorax.rl.offline.recorded`):
 
     L = w E[huber(Q(s, a) - y)] + alpha E[log sum_a' exp Q(s, a') - Q(s, a)]
     y = r + discount * (1 - terminated) * Q'(s', argmax_a' Q(s', a'))
@@ -13,7 +15,6 @@ term is the cross entropy of softmax(Q), so w = 0 is behaviour cloning.
 import dataclasses
 import functools
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +22,7 @@ import optax
 
 from panorax.core import spec as core_spec
 from panorax.core import struct
-from panorax.core.config import Run
-from panorax.core.errors import UserError
+from panorax.core.config import Run, module_of
 from panorax.core.optim import AdamW, Optimizer, optimizer
 from panorax.core.ranges import (
     Count,
@@ -39,11 +39,12 @@ from panorax.data.batches import epochs
 from panorax.ops.losses import cross_entropy
 from panorax.rl.actor_critic import acting, follow
 from panorax.rl.evaluation import evaluated_episodes
-from panorax.rl.offline import agents, dataset
+from panorax.rl.offline import agents, dataset, recorded, stitching
 from panorax.rl.offline.report import report
 from panorax.rl.play import SHOWN, player
 from panorax.rl.q_values.networks import Mean, q_network
 from panorax.rl.rollout import Act
+from panorax.rl.seeds import require_device
 from panorax.rl.torsos import mlp
 
 UNITS = {"return": "sum of rewards", "length": "steps", "cloning_loss": "nats"}
@@ -54,19 +55,17 @@ UNITS = {"return": "sum of rewards", "length": "steps", "cloning_loss": "nats"}
 class Config:
     """Symbols of the paper are in brackets."""
 
-    data: agents.Config = agents.Config()
-    """agent that made the transitions, and the environment of the evaluation"""
-    path: str = ""
-    """npz file with the transitions instead, for the same environment"""
+    data: agents.Config | recorded.Config | stitching.Config = agents.Config()
+    """transitions, from an agent or a file, and the environment of the evaluation"""
     torso: mlp.Config = mlp.Config((128, 128))
     """hidden layers of Q"""
-    optim: Optimizer = AdamW(peak_lr=1e-3, schedule="constant", b2=0.999, clip=1e6)
-    """optimiser of Q"""
+    optim: Optimizer = AdamW(peak_lr=1e-3, b2=0.999, clip=1e6)
+    """optimiser of Q; with a constant learning rate the greedy policy would not settle"""
     run: Run = Run(steps=5000, chunk=100)
     """number of steps, seed, and intervals of evaluation and checkpoints"""
     batch: Count = 128
     """transitions of a step [B]"""
-    alpha: NonNegative = 0.3
+    alpha: NonNegative = 0.5
     """weight of the conservative term; 0 is offline double DQN [alpha]"""
     td_weight: NonNegative = 1.0
     """weight of the TD error; 0 is behaviour cloning [w]"""
@@ -134,21 +133,12 @@ def evaluate(state: State, batch, key, q: Callable, envs):
 
 def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> System:
     """CQL as a System; `tx` replaces the optimiser."""
-    envs = agents.environments(cfg.data, cfg.eval_episodes)
+    source = module_of(cfg.data)
+    envs = source.environments(cfg.data, cfg.eval_episodes)
     network = q_network(cfg.torso, envs.shape, envs.actions, False, Mean())
     q = lambda params, view: network.values(network.apply(params, view))
     tx = tx or optimizer(cfg.optim, cfg.run.steps, network.spec)
-
-    @functools.cache
-    def data() -> dataset.Dataset:
-        rows = dataset.read(Path(cfg.path)) if cfg.path else agents.dataset(cfg.data)
-        if rows["view"].shape[1:] != envs.shape or rows["action"].max() >= envs.actions.n:
-            raise UserError(
-                f"the offline data has views {rows['view'].shape[1:]} and actions up to "
-                f"{rows['action'].max()}; the environment has views {envs.shape} and "
-                f"{envs.actions.n} actions"
-            )
-        return rows
+    data = functools.cache(lambda: dataset.fitting(source.dataset(cfg.data), envs))
 
     def batches(step):
         rows = epochs(len(data()["action"]), cfg.batch, cfg.run.seed, step)
@@ -169,10 +159,12 @@ def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> Syste
         batches=batches,
         extra_axes=Extra(core_spec.axes(network.spec)),
         per_step={"examples": cfg.batch},
-        play=player(functools.partial(greedy, q=q), agents.environments(cfg.data, SHOWN)),
+        on_host=envs.on_host,
+        play=player(functools.partial(greedy, q=q), source.environments(cfg.data, SHOWN)),
     )
     if cfg.seeds == 0:
         return cql
+    require_device(envs, cfg.seeds)
     variants = {
         name: system(dataclasses.replace(cfg, seeds=0, **changes))
         for name, changes in (
@@ -182,4 +174,4 @@ def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> Syste
         )
     }
     compare = functools.partial(report, variants, data, cfg.run, cfg.batch, cfg.seeds)
-    return dataclasses.replace(cql, report=lambda state, key: compare(key))
+    return dataclasses.replace(cql, report=lambda state, key: compare())

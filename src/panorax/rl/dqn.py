@@ -265,7 +265,9 @@ def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> Syste
     if cfg.seeds == 0:
         return dqn
     if not cfg.without:
-        return dataclasses.replace(dqn, report=report_of(dqn, cfg.run, cfg.seeds, held_out))
+        before = cfg.n_envs * cfg.length * cfg.rollouts_before
+        report = report_of(dqn, cfg.run, cfg.seeds, held_out, before=before)
+        return dataclasses.replace(dqn, report=report)
     variants = {"whole": dqn} | {
         f"without_{part}": system(without(cfg, part)) for part in cfg.without
     }

@@ -27,7 +27,16 @@ from panorax.rl import search
 from panorax.rl.games import from_pgx
 from panorax.rl.games.alphabeta import alpha_beta, alpha_beta_player
 from panorax.rl.games.game import Game, model, playouts, root
-from panorax.rl.games.play import Player, elo, pair, score, search_player, uct_player
+from panorax.rl.games.play import (
+    Player,
+    elo,
+    pair,
+    plan_by_rules,
+    policy_of,
+    score,
+    search_player,
+    uct_player,
+)
 from panorax.rl.games.solution import Solution, optimal_share, solve, worst_returns
 from panorax.rl.games.strength import in_every_state
 
@@ -58,14 +67,8 @@ class Config:
 
 def puct_player(game: Game, simulations: int) -> Player:
     """Moves by PUCT with a uniform prior and one random playout per simulation."""
-    policy = functools.partial(
-        search.muzero_policy,
-        num_simulations=simulations,
-        qtransform=functools.partial(search.by_min_max, min_value=-1.0, max_value=1.0),
-        dirichlet_fraction=0.0,
-        temperature=0.0,
-    )
-    return search_player(game, policy, playouts(game))
+    policy = policy_of("puct", simulations, noise=False)
+    return search_player(plan_by_rules(game, policy, playouts(game)))
 
 
 @functools.cache

@@ -17,13 +17,14 @@ from panorax.core import spec as core_spec
 from panorax.core import struct
 from panorax.core.config import Run, module_of
 from panorax.core.layout import split_batch
-from panorax.core.ranges import Count, Positive, Share, Whole, checked
+from panorax.core.optim import AdamW, Optimizer
+from panorax.core.ranges import Count, NonNegative, Positive, Share, Whole, checked
 from panorax.core.state import State, System
 from panorax.core.step import update
 from panorax.ops.permutation import permutations
 from panorax.ops.returns import gae
 from panorax.rl import moments
-from panorax.rl.environments import from_gymnasium, from_gymnax, from_pgx, probes
+from panorax.rl.environments import deep_sea, from_gymnasium, from_gymnax, from_pgx, probes
 from panorax.rl.environments.environment import Environments, Observation
 from panorax.rl.episodes import metrics as episode_metrics
 from panorax.rl.evaluation import evaluated_episodes
@@ -41,9 +42,13 @@ UNITS = {"return": "sum of rewards", "length": "steps"}
 class Acting:
     """The environment, the policy, and what a report measures."""
 
-    environment: from_gymnax.Config | from_pgx.Config | from_gymnasium.Config | probes.Config = (
-        from_gymnax.Config()
-    )
+    environment: (
+        from_gymnax.Config
+        | from_pgx.Config
+        | from_gymnasium.Config
+        | deep_sea.Config
+        | probes.Config
+    ) = from_gymnax.Config()
     """environment to act in"""
     policy: mlp.Config | gru.Config = mlp.Config()
     """networks of the actor and the critic"""
@@ -77,6 +82,37 @@ class Rollouts(Acting):
             raise ValueError(
                 f"a rollout of {self.length} steps does not divide into sequences of "
                 f"{self.policy.span} steps"
+            )
+
+
+@checked
+class Clipped(Rollouts):
+    """PPO's clipped loss over minibatches; symbols of the paper are in brackets."""
+
+    optim: Optimizer = AdamW(peak_lr=1e-3, schedule="linear", b2=0.999, eps=1e-5, clip=0.5)
+    """optimiser of all parameters"""
+    epochs: Count = 20
+    """passes over a rollout [K]"""
+    minibatches: Count = 1
+    """updates per epoch [N T / M]"""
+    clip: Positive = 0.2
+    """radius of the clipped probability ratio around 1 [eps]"""
+    value_weight: NonNegative = 0.5
+    """weight of the value loss [c1]"""
+    value_clip: Positive | None = None
+    """radius of PPO2's value clipping (max of clipped and unclipped error); None disables it"""
+    entropy_weight: NonNegative = 0.0
+    """weight of the entropy bonus [c2]"""
+
+    def __post_init__(self):
+        super().__post_init__()
+        span = self.policy.span
+        if self.length // span * self.n_envs % self.minibatches:
+            sequences = f"{self.n_envs} environments x {self.length} steps in sequences of {span}"
+            raise ValueError(f"{sequences} do not divide into {self.minibatches} equal minibatches")
+        if self.length * self.n_envs == self.minibatches:
+            raise ValueError(
+                "a minibatch of one step has no advantages to standardise; use fewer minibatches"
             )
 
 
@@ -175,15 +211,22 @@ def collect(
 
     The metric `explained_variance` is 1 - Var(R - V) / Var(R) for the critic's targets R.
     """
-    extra: Extra = state.extra
     act = sampler(state, policy, cfg)
-    running, trajectory = rollout(act, envs, extra.running, key, cfg.length)
-    data = to_batch(state.params, normalized(trajectory, extra.observed, cfg), policy, cfg)
+    running, trajectory = rollout(act, envs, state.extra.running, key, cfg.length)
+    return after_rollout(state, running, trajectory, policy, cfg)
+
+
+def after_rollout(
+    state: State, running: Running, trajectory: Trajectory, policy: Policy, cfg: Rollouts
+) -> tuple[Extra, Batch, dict[str, jax.Array]]:
+    """The result of `collect`, from the rollout of the policy of `state`."""
+    observed = state.extra.observed
+    data = to_batch(state.params, normalized(trajectory, observed, cfg), policy, cfg)
     metrics = episode_metrics(running.episodes)
     metrics["explained_variance"] = 1 - jnp.var(data.advantage) / jnp.maximum(
         jnp.var(data.value + data.advantage), 1e-8
     )
-    extra = Extra(running, moments.merge(extra.observed, trajectory.observation.view))
+    extra = Extra(running, moments.merge(observed, trajectory.observation.view))
     return extra, data, metrics
 
 
@@ -212,6 +255,26 @@ def clipped_surrogate(log_ratio: jax.Array, advantage: jax.Array, clip: float):
         "approx_kl": jnp.mean(ratio - 1 - log_ratio),
         "clip_fraction": jnp.mean(jnp.abs(ratio - 1) > clip),
     }
+
+
+def clipped_loss(pi, value: jax.Array, batch: Batch, advantage: jax.Array, cfg: Clipped):
+    """PPO's loss of one minibatch, and its metrics.
+
+    pi, value: action distribution and value of the steps of `batch`, under the new parameters.
+    advantage: advantages in the policy's loss; the value's targets have those of `batch`.
+    """
+    log_ratio = pi.log_prob(batch.action) - batch.log_prob
+    policy_loss, metrics = clipped_surrogate(log_ratio, standardized(advantage), cfg.clip)
+    target = batch.value + batch.advantage
+    error = jnp.square(value - target)
+    if cfg.value_clip is not None:
+        near = batch.value + jnp.clip(value - batch.value, -cfg.value_clip, cfg.value_clip)
+        error = jnp.maximum(error, jnp.square(near - target))
+    value_loss, entropy = jnp.mean(error), jnp.mean(pi.entropy())
+
+    loss = policy_loss + cfg.value_weight * value_loss - cfg.entropy_weight * entropy
+    metrics |= {"policy_loss": policy_loss, "value_loss": value_loss, "entropy": entropy}
+    return loss, metrics
 
 
 def policy_change(before, after, batch: Batch, policy: Policy) -> dict[str, jax.Array]:

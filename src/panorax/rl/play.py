@@ -32,7 +32,7 @@ def episode_of(trajectory: Trajectory, i: int, picture: Callable | None) -> Epis
     """The first episode of environment i."""
     ended = trajectory.terminated[:, i] | trajectory.truncated[:, i]
     length = int(np.argmax(ended)) + 1 if ended.any() else len(ended)
-    action, reward = trajectory.action[:length, i], trajectory.reward[:length, i]
+    action, reward = trajectory.action[:length, i], trajectory.earned[:length, i]
     views = [
         *trajectory.observation.view[:length, i],
         trajectory.next_observation.view[length - 1, i],

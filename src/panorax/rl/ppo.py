@@ -16,25 +16,23 @@ Source: Schulman et al. 2017, arXiv:1707.06347; Schulman et al. 2016, arXiv:1506
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from panorax.core import figures
-from panorax.core.optim import AdamW, Optimizer, optimizer
-from panorax.core.ranges import Count, NonNegative, Positive, checked
+from panorax.core.optim import optimizer
+from panorax.core.ranges import checked
 from panorax.core.state import Result, State, System
 from panorax.rl import on_policy
 from panorax.rl.environments.environment import Environments
 from panorax.rl.on_policy import (
     Batch,
-    Rollouts,
-    clipped_surrogate,
+    Clipped,
+    clipped_loss,
     collect,
     evaluate,
     minibatch_updates,
     policy_change,
-    standardized,
 )
 from panorax.rl.policies.policy import Policy
 from panorax.rl.rollout import sequences
@@ -45,50 +43,15 @@ UNITS = on_policy.UNITS | {"entropy": "nats", "kl": "nats", "approx_kl": "nats"}
 
 
 @checked
-class Config(Rollouts):
-    """Symbols of the paper are in brackets."""
-
-    optim: Optimizer = AdamW(peak_lr=1e-3, schedule="linear", b2=0.999, eps=1e-5, clip=0.5)
-    """optimiser of all parameters"""
-    epochs: Count = 20
-    """passes over a rollout [K]"""
-    minibatches: Count = 1
-    """updates per epoch [N T / M]"""
-    clip: Positive = 0.2
-    """radius of the clipped probability ratio around 1 [eps]"""
-    value_weight: NonNegative = 0.5
-    """weight of the value loss [c1]"""
-    value_clip: Positive | None = None
-    """radius of PPO2's value clipping (max of clipped and unclipped error); None disables it"""
-    entropy_weight: NonNegative = 0.0
-    """weight of the entropy bonus [c2]"""
-
-    def __post_init__(self):
-        super().__post_init__()
-        span = self.policy.span
-        if self.length // span * self.n_envs % self.minibatches:
-            sequences = f"{self.n_envs} environments x {self.length} steps in sequences of {span}"
-            raise ValueError(f"{sequences} do not divide into {self.minibatches} equal minibatches")
-        if self.length * self.n_envs == self.minibatches:
-            raise ValueError(
-                "a minibatch of one step has no advantages to standardise; use fewer minibatches"
-            )
+class Config(Clipped):
+    """Options of PPO."""
 
 
 def loss_fn(params, extra, batch: Batch, key, policy: Policy, cfg: Config):
     """Loss of one minibatch, as in the module's equation."""
-    pi, value = on_policy.apply(params, batch, policy)
-    log_ratio = pi.log_prob(batch.action) - batch.log_prob
-    policy_loss, metrics = clipped_surrogate(log_ratio, standardized(batch.advantage), cfg.clip)
-    target = batch.value + batch.advantage
-    error = jnp.square(value - target)
-    if cfg.value_clip is not None:
-        near = batch.value + jnp.clip(value - batch.value, -cfg.value_clip, cfg.value_clip)
-        error = jnp.maximum(error, jnp.square(near - target))
-    value_loss, entropy = jnp.mean(error), jnp.mean(pi.entropy())
-
-    loss = policy_loss + cfg.value_weight * value_loss - cfg.entropy_weight * entropy
-    metrics |= {"policy_loss": policy_loss, "value_loss": value_loss, "entropy": entropy}
+    loss, metrics = clipped_loss(
+        *on_policy.apply(params, batch, policy), batch, batch.advantage, cfg
+    )
     return loss, (extra, metrics)
 
 

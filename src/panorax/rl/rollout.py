@@ -52,6 +52,8 @@ class Trajectory:
     """observation after the action; at the end of an episode, its final observation"""
     next_memory: Any
     """memory of the policy after the step"""
+    earned: jax.Array | None = None
+    """reward before its normalisation, which reported returns sum up"""
 
 
 def start(envs: Environments, memory, key: jax.Array) -> Running:
@@ -81,8 +83,9 @@ def rollout(
             truncated=after.truncated,
             next_observation=after.observation,
             next_memory=memory,
+            earned=after.earned,
         )
-        recorded = episodes.record(running.episodes, after.reward, ended)
+        recorded = episodes.record(running.episodes, after.earned, ended)
         running = Running(state, observation, ended, memory, recorded)
         return running, jax.tree.map(split_batch, trajectory)
 
@@ -113,4 +116,4 @@ def first_episodes(
     running = start(envs, memory, key_reset)
     _, trajectory = rollout(act, envs, running, key_steps, envs.max_steps)
     running_TN = first_episode(trajectory)
-    return jnp.sum(jnp.where(running_TN, trajectory.reward, 0), 0), jnp.sum(running_TN, 0)
+    return jnp.sum(jnp.where(running_TN, trajectory.earned, 0), 0), jnp.sum(running_TN, 0)

@@ -54,12 +54,17 @@ class Curves(NamedTuple):
         ax.locator_params(axis="x", nbins=5)
 
 
-def train_seeds(system: System, run: Run, keys: jax.Array) -> tuple[Curves, dict[str, np.ndarray]]:
-    """Whole runs side by side, one per key: their curves, and their evaluations, each (S,)."""
+def train_seeds(
+    system: System, run: Run, keys: jax.Array, before: int = 0
+) -> tuple[Curves, dict[str, np.ndarray]]:
+    """Whole runs side by side, one per key: their curves, and their evaluations, each (S,).
+
+    before: environment steps that precede the first training step.
+    """
     train = jax.jit(jax.vmap(lambda key: train_seed(system, run, key)[1:]))
     values, evaluation = jax.device_get(train(keys))
     steps = np.minimum(run.chunk * np.arange(1, values["return"].shape[1] + 1), run.steps)
-    return Curves(values, system.per_step["environment_steps"] * steps), evaluation
+    return Curves(values, before + system.per_step["environment_steps"] * steps), evaluation
 
 
 def no_measures(curves: Curves) -> Result:
@@ -73,26 +78,38 @@ def report_of(
     seeds: int,
     envs: Environments,
     measure: Callable[[Curves], Result] = no_measures,
+    before: int = 0,
 ) -> Callable:
     """The report of a system that trains `seeds` seeds in parallel, and shows an episode.
 
     measure: further metrics and figures of the learning curves.
+    before: environment steps that precede the first training step.
     Raises UserError for environments on the host, which cannot be vmapped over seeds.
     """
+    require_device(envs, seeds)
+
+    def report(state, key):
+        key_curves, key_play = jax.random.split(key)
+        curves = learning_curves(system, run, seeds, envs, key_curves, measure, before)
+        episode = system.play(state, key_play)[0]
+        shown = {"episode.png": draw_frames(episode)} if episode.frames else {}
+        return joined([curves, Result({}, shown)])
+
+    return report
+
+
+def require_device(envs: Environments, seeds: int) -> None:
+    """Raises UserError for environments on the host, which cannot be vmapped over seeds."""
     if envs.on_host:
         raise UserError(
             f"these environments run on the host, and the report cannot train {seeds} seeds of "
             "them in parallel: add --seeds 0"
         )
 
-    def report(state, key):
-        key_curves, key_play = jax.random.split(key)
-        curves = learning_curves(system, run, seeds, envs, key_curves, measure)
-        episode = system.play(state, key_play)[0]
-        shown = {"episode.png": draw_frames(episode)} if episode.frames else {}
-        return joined([curves, Result({}, shown)])
 
-    return report
+def standard_error(x_S: np.ndarray) -> float:
+    """Standard error of the mean of S independent numbers, 0 for a single number."""
+    return float(np.std(x_S, ddof=1) / len(x_S) ** 0.5) if len(x_S) > 1 else 0.0
 
 
 def learning_curves(
@@ -102,26 +119,26 @@ def learning_curves(
     envs: Environments,
     key: jax.Array,
     measure: Callable[[Curves], Result] = no_measures,
+    before: int = 0,
 ) -> Result:
     """Trains `seeds` seeds in parallel and draws their learning curves.
 
     The metrics are the smallest and the mean evaluated return over seeds, the standard error of
-    this mean, `random_return`, the mean return of uniformly random actions in `envs`, and those of
-    `measure`.
+    this mean, `random_return`, the mean return of uniformly random actions in `envs`,
+    `environment_steps`, those of one seed, and those of `measure`.
     """
     key_random, key_seeds = jax.random.split(key)
     baseline, _ = jax.jit(lambda key: first_episodes(random_actions(envs), envs, (), key))(
         key_random
     )
-    curves, evaluation = train_seeds(system, run, jax.random.split(key_seeds, seeds))
+    curves, evaluation = train_seeds(system, run, jax.random.split(key_seeds, seeds), before)
     returns = evaluation["eval_return"]
     random_return = float(jnp.mean(baseline))
-    metrics = {"random_return": random_return}
+    metrics = {"random_return": random_return, "environment_steps": float(curves.steps[-1])}
     metrics |= family("min_eval_return_over_{}_seeds", {seeds: returns.min()})
     metrics |= family("mean_eval_return_over_{}_seeds", {seeds: returns.mean()})
     if seeds > 1:
-        error = returns.std(ddof=1) / seeds**0.5
-        metrics |= family("standard_error_over_{}_seeds", {seeds: error})
+        metrics |= family("standard_error_over_{}_seeds", {seeds: standard_error(returns)})
     figure = draw_curves(curves, random_return)
     return joined([Result(metrics, {"learning_curves.png": figure}), measure(curves)])
 

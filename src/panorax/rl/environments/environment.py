@@ -68,6 +68,13 @@ class Step:
     """true if the episode ended in a terminal state, whose value is 0"""
     truncated: jax.Array
     """true if a time limit cut the episode off; the state's value is bootstrapped"""
+    unscaled: jax.Array | None = None
+    """reward of the environment before its normalisation; None if `reward` is it"""
+
+    @property
+    def earned(self) -> jax.Array:
+        """The reward of the environment, which reported returns sum up."""
+        return self.reward if self.unscaled is None else self.unscaled
 
 
 @dataclass(frozen=True)

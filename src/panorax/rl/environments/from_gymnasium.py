@@ -8,7 +8,6 @@ out the report that does so. A resumed run starts new episodes instead of contin
 """
 
 import functools
-from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +15,7 @@ import numpy as np
 from jax.experimental import io_callback
 
 from panorax.core.errors import UserError
+from panorax.core.ranges import DecayRate, checked
 from panorax.rl.environments import pictures
 from panorax.rl.environments.environment import (
     Box,
@@ -27,15 +27,18 @@ from panorax.rl.environments.environment import (
     Step,
     without_extra,
 )
-from panorax.rl.environments.wrappers import stretch
+from panorax.rl.environments.wrappers import normalize_reward, stretch
 
 
-@dataclass(frozen=True)
+@checked
 class Config:
     """An environment of gymnasium; actions of a finite Box are in [-1, 1]."""
 
     name: str = "CartPole-v1"
     """name registered in gymnasium, or MODULE:NAME if importing MODULE registers it"""
+    reward_discount: DecayRate | None = None
+    """discount of the running return whose standard deviation divides the rewards in training; None
+    leaves rewards unchanged"""
 
 
 def ids() -> tuple[str, ...]:
@@ -49,9 +52,9 @@ def environments(cfg: Config, n: int) -> Environments:
     Raises UserError if gymnasium is not installed or has no such environment, and if the
     environment's actions, observations or time limit do not fit `Environments`.
     """
-    envs = _made(cfg, n)
-    inner = _space(envs[0].action_space, cfg.name)
-    shape, limit = envs[0].observation_space.shape, envs[0].spec.max_episode_steps
+    made = _made(cfg, n)
+    inner = _space(made[0].action_space, cfg.name)
+    shape, limit = made[0].observation_space.shape, made[0].spec.max_episode_steps
     if shape is None or limit is None:
         raise UserError(f"{cfg.name} needs observations that are one array, and a time limit")
     bounded = isinstance(inner, Box) and bool(np.isfinite(inner.low + inner.high).all())
@@ -61,18 +64,19 @@ def environments(cfg: Config, n: int) -> Environments:
 
     def reset(key):
         seed = jax.random.randint(key, (), 0, 2**30)
-        observation = io_callback(functools.partial(_reset, envs), view_N, seed, ordered=True)
+        observation = io_callback(functools.partial(_reset, made), view_N, seed, ordered=True)
         return jnp.zeros(n, jnp.int32), observation
 
     def step(key, time, action):
         action = stretch(action, inner) if bounded else action
-        host_step = functools.partial(_step, envs, int if isinstance(inner, Discrete) else None)
+        host_step = functools.partial(_step, made, int if isinstance(inner, Discrete) else None)
         observation, after = io_callback(host_step, results, action, ordered=True)
         return time + 1, observation, after
 
     actions = Box((-1.0,) * len(inner.low), (1.0,) * len(inner.low)) if bounded else inner
     picture = pictures.picture_of(cfg.name, shape)
-    return Environments(n, reset, step, shape, actions, int(limit), on_host=True, picture=picture)
+    envs = Environments(n, reset, step, shape, actions, int(limit), on_host=True, picture=picture)
+    return normalize_reward(envs, cfg.reward_discount)
 
 
 def _gymnasium():

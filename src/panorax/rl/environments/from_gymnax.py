@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from panorax.core.deferred import deferred
 from panorax.core.errors import UserError
 from panorax.core.names import nearest
-from panorax.core.ranges import Count, Share, Whole, checked
+from panorax.core.ranges import Count, DecayRate, Share, Whole, checked
 from panorax.rl.environments import pictures
 from panorax.rl.environments.environment import (
     Box,
@@ -28,6 +28,7 @@ from panorax.rl.environments.environment import (
 from panorax.rl.environments.wrappers import (
     discrete_values,
     frame_stack,
+    normalize_reward,
     sticky_actions,
     unit_actions,
     vectorize,
@@ -48,6 +49,9 @@ class Config:
     """probability that an action repeats the previous one; MinAtar defines 0.1, gymnax 0"""
     values: Whole = 0
     """number of evenly spaced values that replace actions in [-1, 1]; 0 keeps them continuous"""
+    reward_discount: DecayRate | None = None
+    """discount of the running return whose standard deviation divides the rewards in training; None
+    leaves rewards unchanged"""
 
     def __post_init__(self):
         if self.values == 1:
@@ -63,7 +67,7 @@ def environments(cfg: Config, n: int) -> Environments:
     """`n` copies, with automatic resets."""
     env = frame_stack(unit_actions(make(cfg)), cfg.stack)
     env = discrete_values(env, cfg.values) if cfg.values else env
-    return vectorize(sticky_actions(env, cfg.sticky), n)
+    return normalize_reward(vectorize(sticky_actions(env, cfg.sticky), n), cfg.reward_discount)
 
 
 def make(cfg: Config) -> Environment:

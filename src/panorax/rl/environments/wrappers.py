@@ -1,5 +1,5 @@
-"""Wrappers of environments: copies with automatic resets, time limits, scaled actions, frame stacks
-and sticky actions."""
+"""Wrappers of environments: copies with automatic resets, time limits, scaled actions, frame
+stacks, sticky actions and normalised rewards."""
 
 import dataclasses
 from typing import Any
@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from panorax.core import struct
+from panorax.rl import moments
 from panorax.rl.environments.environment import (
     Box,
     Discrete,
@@ -135,6 +136,30 @@ def sticky_actions(env: Environment, probability: float) -> Environment:
         return (inner, action, jnp.bool_(False)), after
 
     return dataclasses.replace(env, reset=reset, step=step)
+
+
+def normalize_reward(envs: Environments, discount: float | None) -> Environments:
+    """Divides rewards by the running standard deviation of the discounted sum of past rewards.
+
+    The n environments share the statistics, which go on over the ends of episodes. Reported returns
+    are sums of the rewards before the division. None changes nothing.
+    Source: Engstrom et al. 2020, arXiv:2005.12729; NormalizeReward of gymnasium.
+    """
+    if discount is None:
+        return envs
+
+    def reset(key):
+        state, observation = envs.reset(key)
+        return (state, moments.no_returns(envs.n)), observation
+
+    def step(key, state, action_N):
+        inner, returns = state
+        inner, observation, after = envs.step(key, inner, action_N)
+        returns = moments.add_rewards(returns, after.reward, after.terminated, discount)
+        reward = moments.scaled(after.reward, returns)
+        return (inner, returns), observation, after.replace(reward=reward, unscaled=after.earned)
+
+    return dataclasses.replace(envs, reset=reset, step=step)
 
 
 def no_action(space: Space) -> jax.Array:

@@ -1,19 +1,39 @@
 """Players, matches between players, and ratings from the scores of matches.
 
-A player is a function (key, state_B) -> action_B that moves for the player to move.
+A player is a function (key, state_B) -> action_B that moves for the player to move. A plan is a
+search in such states: (params, key, state_B) -> Choice.
 """
 
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from panorax.ops.distributions import masked
 from panorax.rl import search
 from panorax.rl.games.game import Evaluate, Game, model, moved, playouts, random_moves, root
 
 Player = Callable  # (key, state_B) -> action_B
+Plan = Callable  # (params, key, state_B) -> Choice
+
+
+class Choice(NamedTuple):
+    """What a search finds in states (B, ...)."""
+
+    action: jax.Array
+    """the move, (B,)"""
+    weights: jax.Array
+    """target of a policy, (B, A)"""
+    value: jax.Array
+    """mean return of the simulations for the player to move, (B,)"""
+
+    @classmethod
+    def of(cls, output: search.PolicyOutput) -> "Choice":
+        """The result of a policy of `panorax.rl.search`."""
+        return cls(output.action, output.action_weights, output.tree.summary().value)
 
 
 def random_player(game: Game) -> Player:
@@ -21,27 +41,67 @@ def random_player(game: Game) -> Player:
     return functools.partial(random_moves, game)
 
 
-def search_player(game: Game, policy: Callable, evaluate: Evaluate, params=()) -> Player:
-    """Moves by search.
+def policy_of(name: str, simulations: int, noise: bool) -> Callable:
+    """The search `gumbel` or `puct` of self-play, with or without noise at the root.
+
+    Returns of a game are between -1 and 1. Values keep this scale: stretched to [0, 1] in each
+    node, the errors of equally good moves would outweigh the prior.
+    """
+    if name == "gumbel":
+        as_it_is = functools.partial(search.completed_by_mix_value, rescale_values=False)
+        options = {"qtransform": as_it_is, "gumbel_scale": 1.0 if noise else 0.0}
+        policy = search.gumbel_muzero_policy
+    else:
+        by_range = functools.partial(search.by_min_max, min_value=-1.0, max_value=1.0)
+        options = {"qtransform": by_range, "temperature": 1.0 if noise else 0.0}
+        options |= {} if noise else {"dirichlet_fraction": 0.0}
+        policy = search.muzero_policy
+    return functools.partial(policy, num_simulations=simulations, **options)
+
+
+def plan_by_rules(game: Game, policy: Callable, evaluate: Evaluate) -> Plan:
+    """Search with the rules of the game as its model.
 
     policy: a policy of `panorax.rl.search` with all options but the first four and the mask.
     """
 
-    def act(key, state_B):
+    def plan(params, key, state_B):
         key_root, key_search = jax.random.split(key)
         start, illegal_BA = root(game, evaluate, params, key_root, state_B)
         recurrent_fn = model(game, evaluate)
-        return policy(params, key_search, start, recurrent_fn, invalid_actions=illegal_BA).action
+        return Choice.of(
+            policy(params, key_search, start, recurrent_fn, invalid_actions=illegal_BA)
+        )
+
+    return plan
+
+
+def search_player(plan: Plan, params=()) -> Player:
+    """Moves by search."""
+    return lambda key, state_B: plan(params, key, state_B).action
+
+
+def prior_player(game: Game, evaluate: Evaluate, params=()) -> Player:
+    """The most probable legal move of the prior, without search."""
+
+    def act(key, state_B):
+        logits_BA, _ = evaluate(params, key, state_B)
+        return jnp.argmax(masked(logits_BA, jax.vmap(game.legal)(state_B)), -1)
 
     return act
 
 
-def uct_player(game: Game, simulations: int, exploration: float) -> Player:
-    """Moves by UCT with one random playout per simulation."""
+def plan_by_playouts(game: Game, simulations: int, exploration: float) -> Plan:
+    """UCT with one random playout per simulation."""
     policy = functools.partial(
         search.uct_policy, num_simulations=simulations, exploration=exploration
     )
-    return search_player(game, policy, playouts(game))
+    return plan_by_rules(game, policy, playouts(game))
+
+
+def uct_player(game: Game, simulations: int, exploration: float) -> Player:
+    """Moves by `plan_by_playouts`."""
+    return search_player(plan_by_playouts(game, simulations, exploration))
 
 
 def openings(game: Game, key: jax.Array, n: int, moves: int):

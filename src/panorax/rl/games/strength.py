@@ -8,9 +8,11 @@ import math
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from panorax.core import figures
+from panorax.core.ranges import Count, Whole, checked
 from panorax.core.state import Result
 from panorax.core.study import family
 from panorax.maths.estimates import mean_interval
@@ -28,22 +30,54 @@ OPENING = 2  # random moves before a rated game
 EXACT_BITS = 20  # largest number of entries of an observation of a game that is solved
 
 
+@checked
+class Config:
+    """Evaluations in training, and the matches and ratings of the report."""
+
+    games: Count = 64
+    """games of an evaluation"""
+    opponent: Count = 64
+    """simulations per move of the opponent in evaluations, UCT with random playouts"""
+    exact_simulations: Count = 32
+    """simulations per move in every position of a solved game"""
+    elo_simulations: tuple[Count, ...] = (2, 8, 32)
+    """simulations per move of the searches that are rated beside the network alone"""
+    elo_games: Count = 64
+    """games of each rated pair"""
+    last_opponent: Whole = 0
+    """simulations per move of UCT in the last match; 0: no match"""
+    last_simulations: Count = 128
+    """simulations per move of the player in that match"""
+    last_games: Count = 100
+    """games of that match"""
+
+    def __post_init__(self):
+        if self.games % 2 or self.elo_games % 2 or self.last_games % 2:
+            raise ValueError("the games of a match must be even: each opening is played twice")
+
+
 def in_every_state(player: Player, solution: Solution, key) -> np.ndarray:
     """The player's action in every state of a solved game, (N,)."""
     act = jax.jit(player)
     return in_chunks(lambda states: act(key, states), solution.states)
 
 
-def report(make: Callable, params, key, game: Game, cfg) -> Result:
+def evaluate(player: Player, key, game: Game, cfg: Config):
+    """Score of a player against UCT in games after two random moves, for `System.evaluate`."""
+    returns = pair(game, player, uct_player(game, cfg.opponent, 1.0), key, cfg.games, OPENING)
+    return {"eval_score": (jnp.sum((1 + returns) / 2), cfg.games)}
+
+
+def report(make: Callable, params, key, game: Game, cfg: Config) -> Result:
     """Ratings, exact results of a small game, and a match against UCT.
 
-    make(params, simulations) is the player.  cfg: an `alphazero.Config`.
+    make(params, simulations) is the player.
     """
     key_elo, key_exact, key_match = jax.random.split(key, 3)
     result = rated(make, params, key_elo, game, cfg)
     metrics = dict(result.metrics)
     if math.prod(game.shape) <= EXACT_BITS:
-        metrics |= exact(make, params, key_exact, game, cfg.play_simulations)
+        metrics |= exact(make, params, key_exact, game, cfg.exact_simulations)
     if cfg.last_opponent:
         play = jax.jit(
             lambda params, key: pair(
@@ -62,7 +96,7 @@ def report(make: Callable, params, key, game: Game, cfg) -> Result:
     return Result(metrics, result.figures)
 
 
-def rated(make: Callable, params, key, game: Game, cfg) -> Result:
+def rated(make: Callable, params, key, game: Game, cfg: Config) -> Result:
     """Elo ratings of the network alone and of its searches, relative to the network alone."""
     sizes, returns = (0, *cfg.elo_simulations), {}
     for i in range(len(sizes)):

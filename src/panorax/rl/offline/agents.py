@@ -1,12 +1,15 @@
 """Named agents that make offline data on Pendulum with a few torques.
 
-random    uniformly random torques
-medium    SAC's policy early in its training
-expert    SAC's policy late in its training
+random          uniformly random torques
+medium          SAC's policy early in its training
+expert          SAC's policy late in its training
+medium-expert   the episodes of medium, then those of expert
+mixed           the episodes of random, then of medium, then of expert
 
 The mode of the policy is rounded to the nearest torque, and sometimes replaced by a random torque.
 """
 
+import dataclasses
 import functools
 from typing import Literal
 
@@ -22,7 +25,7 @@ from panorax.rl import actor_critic, sac
 from panorax.rl.environments import from_gymnax
 from panorax.rl.environments.environment import Environments
 from panorax.rl.environments.wrappers import nearest_value
-from panorax.rl.offline.dataset import Dataset
+from panorax.rl.offline.dataset import Dataset, joined
 from panorax.rl.rollout import Act, rollout, start
 from panorax.rl.seeds import random_actions
 from panorax.rl.torsos.mlp import Config as Layers
@@ -30,19 +33,22 @@ from panorax.rl.torsos.mlp import Config as Layers
 STEPS = {"medium": 300, "expert": 1500}
 """training steps of SAC's policy, each with 8 environment steps"""
 
+MIXTURES = {"medium-expert": ("medium", "expert"), "mixed": ("random", "medium", "expert")}
+"""agents of a mixture; each of them makes all episodes of the config"""
+
 
 @checked
 class Config:
-    """Transitions of one agent."""
+    """Transitions of one agent, or of several agents one after another."""
 
-    agent: Literal["random", "medium", "expert"] = "medium"
-    """agent that acts"""
+    agent: Literal["random", "medium", "expert", "medium-expert", "mixed"] = "medium"
+    """agent that acts, or mixture of agents"""
     torques: Count = 5
     """number of evenly spaced torques"""
     exploration: Share = 0.2
     """probability that medium and expert act at random in a step"""
     episodes: Count = 50
-    """episodes of 200 steps"""
+    """episodes of 200 steps, of each agent of a mixture"""
     seed: Whole = 0
     """seed of the agent and of its episodes"""
 
@@ -55,6 +61,9 @@ def environments(cfg: Config, n: int) -> Environments:
 @functools.cache
 def dataset(cfg: Config) -> Dataset:
     """The transitions of all episodes, one episode after another."""
+    if cfg.agent in MIXTURES:
+        agents = MIXTURES[cfg.agent]
+        return joined([dataset(dataclasses.replace(cfg, agent=agent)) for agent in agents])
     envs = environments(cfg, cfg.episodes)
     key_agent, key_start, key_steps = jax.random.split(jax.random.key(cfg.seed), 3)
     act = random_actions(envs) if cfg.agent == "random" else _trained(cfg, key_agent)

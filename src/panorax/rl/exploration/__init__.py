@@ -1,0 +1,1 @@
+"""Exploration: a bonus for novel observations, and the episodes until DeepSea is solved."""

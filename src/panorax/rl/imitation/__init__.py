@@ -1,0 +1,1 @@
+"""Imitation: experts, labels of their actions, and behaviour cloning."""
