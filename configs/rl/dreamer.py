@@ -1,8 +1,9 @@
 """DreamerV3 on MinAtar's Breakout: a policy trained in the imagination of a learned model.
 
 The game is gymnax's, which differs from the authors': minimal actions, no sticky actions, and a
-limit of steps. The model is smaller than the paper's, and it is updated less often: an update has
-512 rows and 256 starts of imagination, and 16 rows are replayed for each step of the environment.
+limit of steps. The model is smaller than the paper's, and it is updated less often: 16 rows are
+replayed for each step of the environment. The entropy has a weight of 0.01 instead of 3e-4: in this
+game without chance, the policy with 3e-4 repeats one episode of return 3 until the end of the run.
 Papers: Hafner et al. 2023 (arXiv:2301.04104), Young & Tian 2019 (arXiv:1903.03176).
 Command: panorax run rl/dreamer
 """
@@ -21,11 +22,11 @@ ORACLE = "closed forms of the loss terms; NumPy: the recurrent cell; probe envir
 def get_config() -> Config:
     return Config(
         model=RSSM(recurrent=128, variables=16, classes=8, hidden=64, blocks=4),
-        encoder=Conv(channels=16, hidden=64, layer_norm=True),
+        encoder=Conv(channels=8, hidden=64, layer_norm=True),
         head=MLP(hidden=(64, 64), layer_norm=True, activation="silu"),
         bins=63,
         optim=AdamW(peak_lr=1e-3, schedule="constant", b2=0.999, clip=100.0),
-        run=Run(steps=781, chunk=11),
+        run=Run(steps=773, chunk=10),
         n_envs=16,
         length=8,
         updates=4,
@@ -34,9 +35,11 @@ def get_config() -> Config:
         as_bytes=True,
         batch=32,
         sequence=16,
-        starts=8,
+        starts=4,
         horizon=10,
         discount=0.99,
+        entropy_weight=1e-2,
+        seeds=2,
     )
 
 

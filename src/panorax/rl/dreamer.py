@@ -258,5 +258,6 @@ def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> Syste
     without_turns = functools.partial(
         train_step, explore=lambda params: random_actions(envs), **parts
     )
-    report = report_of(dreamer, without_turns, cfg.run, cfg.seeds, agent, held_out, shown)
+    before = cfg.n_envs * cfg.length * cfg.rollouts_before
+    report = report_of(dreamer, without_turns, cfg.run, cfg.seeds, agent, held_out, shown, before)
     return dataclasses.replace(dreamer, report=report)

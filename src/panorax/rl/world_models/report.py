@@ -32,19 +32,22 @@ def report_of(
     agent: Agent,
     held_out: Environments,
     shown: Environments,
+    before: int,
 ) -> Callable:
     """The report of a system with a world model.
 
     It draws an open-loop prediction if views can be drawn. With `seeds`, it trains seeds in
     parallel as `panorax.rl.seeds.report_of` does, and one agent by `without_turns`, a training step
     whose actions in the environments are random.
+
+    before: environment steps that precede the first training step.
     """
 
     def report(state, key):
         key_predict, key_curves, key_apart = jax.random.split(key, 3)
         results = [prediction(agent, shown, state, key_predict)] if shown.picture else []
         if seeds:
-            curves = training.report_of(system, run, seeds, held_out)
+            curves = training.report_of(system, run, seeds, held_out, before=before)
             results.append(curves(state, key_curves))
             apart = dataclasses.replace(system, train_step=without_turns)
             results.append(zero_shot(apart, run, key_apart))
