@@ -30,6 +30,7 @@ LARGER = {
     "rl/alphazero_connect_four": 35.0,
     "rl/bc": 20.0,  # compiles PPO, which trains the expert
     "rl/muzero": 35.0,
+    "rl/dreamer": 60.0,  # a model, its imagination and five heads, compiled for eight devices too
     "rl/mcts": 30.0,  # five searches compiled twice
     "rl/ppo": 20.0,
     "rl/ppo_memory": 20.0,

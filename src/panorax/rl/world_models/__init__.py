@@ -1,0 +1,1 @@
+"""World models: latent states inferred from observations, and policies trained in imagination."""

@@ -1,0 +1,142 @@
+"""States over the ends of episodes, closed forms of the losses, imagination and predictions."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from panorax.core import spec
+from panorax.nets.recurrent import rssm
+from panorax.ops.two_hot import symexp, symlog
+from panorax.rl.environments.environment import Discrete, Observation
+from panorax.rl.replay.experience import Transition
+from panorax.rl.torsos import mlp
+from panorax.rl.world_models.imagination import imagine, open_loop
+from panorax.rl.world_models.world import World, bins, infer, losses
+from panorax.testing.tolerances import LAYER
+
+CFG = rssm.Config(recurrent=4, variables=2, classes=2, hidden=4, blocks=2)
+SHAPE, BINS = (3,), 11
+HEAD = mlp.Config((4,), layer_norm=True)
+WORLD = World(
+    CFG, Discrete(2), SHAPE, mlp.torso(HEAD, SHAPE), lambda: mlp.torso(HEAD, (CFG.width,)), BINS
+)
+KEY = jax.random.key(0)
+PARAMS = spec.init(WORLD.spec, KEY)
+RNG = np.random.default_rng(0)
+B, T = 2, 4
+states_of = jax.jit(lambda rows: infer(WORLD, PARAMS, rows, KEY))
+
+
+def drawn(ends: tuple[int, ...] = (), truncated: tuple[int, ...] = ()):
+    """Rows whose episodes end, or are truncated, at these times."""
+    view = RNG.normal(size=(B, T + 1, *SHAPE)).astype(np.float32)
+    flags = lambda times: jnp.broadcast_to(jnp.isin(jnp.arange(T), jnp.array(times)), (B, T))
+    return Transition(
+        observation=Observation(jnp.asarray(view[:, :-1])),
+        action=jnp.asarray(RNG.integers(0, 2, (B, T))),
+        reward=jnp.asarray(RNG.normal(size=(B, T)), jnp.float32),
+        terminated=flags(ends or (-1,)),
+        truncated=flags(truncated or (-1,)),
+        next_observation=Observation(jnp.asarray(view[:, 1:])),
+    )
+
+
+def changed(rows: Transition, time: int, after: bool) -> Transition:
+    """`rows` with another view before or after the action at a time."""
+    name = "next_observation" if after else "observation"
+    view = getattr(rows, name).view
+    return rows.replace(**{name: Observation(view.at[:, time].add(1))})
+
+
+def differs(a, b) -> list[bool]:
+    """Whether the distribution or h differs at each time."""
+    return [bool((np.asarray(a)[:, t] != np.asarray(b)[:, t]).any()) for t in range(a.shape[1])]
+
+
+def test_the_state_before_an_action_is_the_arrival_unless_an_episode_ended():
+    for rows, opens in (
+        (drawn(), (0,)),
+        (drawn(ends=(1,)), (0, 2)),
+        (drawn(truncated=(1,)), (0, 2)),
+    ):
+        states = states_of(rows)
+        for t in range(T):
+            arrival, before = states.predicting.h[:, t], states.before.h[:, t]
+            np.testing.assert_array_equal(before, 0 if t in opens else arrival)
+
+
+def test_an_opening_knows_its_view_alone_and_the_final_view_counts():
+    rows = drawn(ends=(1,))
+    q = lambda rows: states_of(rows).log_posterior
+    assert differs(q(rows), q(changed(rows, 1, after=True))) == [False, False, True, False, False]
+    # a changed opening changes the states after it: its z feeds h of the arrival
+    h = lambda rows: states_of(rows).predicting.h
+    sharp = jax.tree.map(lambda x: 50 * x, PARAMS)  # so that z follows the view
+    h = jax.jit(lambda rows: infer(WORLD, sharp, rows, KEY).predicting.h)
+    assert differs(h(rows), h(changed(rows, 2, after=False)))[:3] == [False] * 3
+    assert differs(q(rows), q(changed(rows, 0, after=False)))[0]
+
+
+def test_losses_equal_their_closed_forms():
+    rows = drawn(ends=(1, 3))
+    states = states_of(rows)
+    terms = losses(WORLD, PARAMS, rows, states, free=0.0)
+    features = states.predicting.features
+    target = np.concatenate([rows.observation.view[:, :1], rows.next_observation.view], 1)
+    error = np.square(WORLD.head(PARAMS["view"], features) - symlog(jnp.asarray(target)))
+    np.testing.assert_allclose(terms["view"], 0.5 * error.sum(-1).mean(), **LAYER)
+    # the reward head starts at equal probabilities
+    np.testing.assert_allclose(terms["reward"], np.log(BINS), **LAYER)
+    log_p = rssm.prior(PARAMS["rssm"], states.predicting.h, CFG)
+    p, q = np.exp(states.log_posterior), np.exp(log_p)
+    kl = (p * np.log(p / q)).sum((-2, -1)).mean()
+    np.testing.assert_allclose(terms["dynamics"], kl, **LAYER)
+    np.testing.assert_allclose(terms["representation"], kl, **LAYER)
+    chance = 1 / (1 + np.exp(-np.asarray(WORLD.head(PARAMS["goes_on"], features)[..., 0])))
+    picked = np.stack([chance[:, t] if t not in (2, 4) else 1 - chance[:, t] for t in range(5)])
+    np.testing.assert_allclose(terms["goes_on"], -np.log(picked).mean(), **LAYER)
+    capped = losses(WORLD, PARAMS, rows, states, free=50.0)
+    np.testing.assert_array_equal(capped["dynamics"], 50)
+
+
+def test_the_two_sides_of_the_divergence_train_different_networks():
+    rows = drawn(ends=(1,))
+
+    def both(params):
+        terms = losses(WORLD, params, rows, infer(WORLD, params, rows, KEY), 0.0)
+        return terms["dynamics"], terms["representation"]
+
+    size = lambda tree: sum(float(jnp.abs(x).sum()) for x in jax.tree.leaves(tree))
+    grads = jax.jit(jax.jacrev(both))(PARAMS)
+    dynamics, representation = (grad["rssm"] for grad in grads)
+    assert size(dynamics["prior"]) > 0 and size(representation["prior"]) == 0
+    assert size(representation["posterior"]) > 0
+
+
+def test_imagination_follows_the_prior_and_the_chosen_actions():
+    start = rssm.empty(CFG, (B,))
+    act = lambda features, key: jnp.ones(B, jnp.int32)
+    dream = jax.jit(lambda: imagine(WORLD, PARAMS, start, act, KEY, horizon=3))()
+    assert dream.features.shape == (4, B, CFG.width) and dream.reward.shape == (3, B)
+    np.testing.assert_array_equal(dream.reward, np.zeros((3, B)))
+    h = rssm.advance(PARAMS["rssm"], start, jax.nn.one_hot(jnp.ones(B, int), 2), CFG)
+    np.testing.assert_allclose(dream.features[1, :, : CFG.recurrent], h, **LAYER)
+
+
+def test_an_open_loop_prediction_sees_only_the_first_views():
+    rows = drawn()
+    predict = jax.jit(lambda rows: open_loop(WORLD, PARAMS, rows, 2, KEY))
+    predicted = predict(rows)
+    assert predicted.shape == (B, T, *SHAPE)
+    np.testing.assert_array_equal(predicted, predict(changed(rows, 2, after=True)))
+    features = infer(
+        WORLD, PARAMS, jax.tree.map(lambda x: x[:, :2], rows), jax.random.split(KEY)[0]
+    )
+    view = symexp(WORLD.head(PARAMS["view"], features.predicting.features[:, 1:]))
+    np.testing.assert_allclose(predicted[:, :2], view, **LAYER)
+
+
+def test_bins_are_symmetric():
+    values = np.asarray(bins(255))
+    assert len(values) == 255 and (np.diff(values) > 0).all()
+    np.testing.assert_array_equal(values, -values[::-1])
