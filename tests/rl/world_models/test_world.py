@@ -3,8 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from panorax.core import spec
+from panorax.core.step import descend
 from panorax.nets.recurrent import rssm
 from panorax.ops.two_hot import symexp, symlog
 from panorax.rl.environments.environment import Discrete, Observation
@@ -140,3 +142,42 @@ def test_bins_are_symmetric():
     values = np.asarray(bins(255))
     assert len(values) == 255 and (np.diff(values) > 0).all()
     np.testing.assert_array_equal(values, -values[::-1])
+
+
+def test_imagination_remembers_a_cue_that_later_views_do_not_show():
+    """The reward of the second action is the first view; the other views and actions are 0."""
+    cfg = rssm.Config(recurrent=32, variables=2, classes=2, hidden=16, blocks=2)
+    head = mlp.Config((16,), layer_norm=True)
+    world = World(
+        cfg, Discrete(2), (1,), mlp.torso(head, (1,)), lambda: mlp.torso(head, (cfg.width,)), 59
+    )
+    cue = jnp.where(jnp.arange(16) % 2, 1.0, -1.0)
+    view = jnp.zeros((16, 3, 1)).at[:, 0, 0].set(cue)
+    end = jnp.array([[False, True]] * 16)
+    rows = Transition(
+        observation=Observation(view[:, :-1]),
+        action=jnp.zeros((16, 2), jnp.int32),
+        reward=cue[:, None] * end,
+        terminated=end,
+        truncated=jnp.zeros_like(end),
+        next_observation=Observation(view[:, 1:]),
+    )
+
+    def loss(params, key):
+        return sum(losses(world, params, rows, infer(world, params, rows, key), 1.0).values())
+
+    @jax.jit
+    def dream(key):
+        params = spec.init(world.spec, key)
+        params, _ = descend(loss, optax.adam(5e-3), params, jax.random.split(key, 600))
+        u = rssm.noise(key, (16,), cfg)
+        start, _ = world.opening(params, world.encode(params, cue[:, None]), u)
+        act = lambda features, key: jnp.zeros(16, jnp.int32)
+        return imagine(world, params, start, act, key, horizon=2)
+
+    dreamt = dream(jax.random.key(1))
+    earned = np.median(
+        np.asarray(dreamt.reward) * np.asarray(cue), 1
+    )  # a sample of z can miss the cue
+    assert abs(earned[0]) < 0.1 and abs(earned[1] - 1) < 0.2, earned
+    assert dreamt.goes_on[0].min() > 0.9 and dreamt.goes_on[1].max() < 0.1
