@@ -13,7 +13,7 @@ from panorax.rl.gail import Config
 from panorax.rl.policies.mlp import Config as MLP
 from panorax.rl.torsos.mlp import Config as Torso
 
-EXPERT = "Ho & Ermon 2016: GAIL reaches the expert; here 90% of its return, from every 20th pair of"
+EXPERT = "Ho & Ermon 2016: GAIL reaches the expert; here 90% of its gain, from every 20th pair of"
 ABOVE = (
     "Ho & Ermon 2016: GAIL is above cloning by at least 4 standard errors from every 20th pair of"
 )
@@ -25,7 +25,7 @@ CLAIMS = (
         "bc_share_1",
         "<=",
         0.5,
-        "Ho & Ermon 2016: cloning does not reach the expert; here at most half of its return, from "
+        "Ho & Ermon 2016: cloning does not reach the expert; here at most half of its gain, from "
         "every 20th pair of 1 episode",
     ),
     Claim("gail_above_bc_in_errors_1", ">=", 4.0, f"{ABOVE} 1 episode"),

@@ -5,7 +5,8 @@ Both are written out in `panorax.data.subwords` and measured on held-out documen
     *_bytes_per_token_at_V   compression with a vocabulary of V tokens
     equal_merges, equal_ids  share of merges, and of documents, in which byte-pair encoding equals
                              the `tokenizers` library
-    equal_splits             the same for the splits of the unigram model
+    equal_splits             share of documents that the library splits alike with the probabilities
+                             of the largest unigram model
     largest_fall             largest decrease of the log likelihood in an EM step, nats per byte
     *_round_trips            share of strings of random bytes that are decoded unchanged
 
@@ -49,7 +50,7 @@ class Config:
 
     def __post_init__(self):
         for sizes in (self.sizes, self.unigram_sizes):
-            if list(sizes) != sorted({*sizes}) or min(sizes) <= 256:
+            if not sizes or list(sizes) != sorted({*sizes}) or min(sizes) <= 256:
                 raise UserError(f"vocabularies must rise and be above 256, got {sizes}")
 
 

@@ -103,7 +103,7 @@ class Config:
     seeds: Whole = 5
     """seeds that the final report trains in parallel; 0 disables the report"""
     without: tuple[Literal["replay", "target", "double", "norm"], ...] = ()
-    """parts that the report removes, one at a time, and trains the rest on the same seeds"""
+    """parts to ablate: the report trains the agent with and without each, on the same seeds"""
 
     def __post_init__(self):
         rollout = f"{self.n_envs} environments x {self.length} steps"

@@ -6,9 +6,12 @@ sequences of the replay. An update minimises the losses of the world model
 the actor and the critic (`panorax.rl.world_models.actor_critic`). Model and policy take turns: the
 policy collects the data that the model lacks. The report trains an agent without turns beside it.
 
-Source: Hafner et al. 2023, arXiv:2301.04104. Differences: Adam instead of LaProp, no critic loss on
-replayed rewards, one layer in the prior, Bernoulli pixels, and sequences that begin with the state
-of their first view instead of a stored state.
+Source: Hafner et al. 2023, arXiv:2301.04104. Differences: Adam with a bound on the global norm of
+the gradient instead of LaProp with adaptive clipping, no critic loss on replayed rewards, layer
+normalisation in the heads, one layer in the prior, Bernoulli pixels, a Gaussian whose deviation
+does not depend on the state for continuous actions, and sequences that begin with the state of
+their first view instead of a stored state. Imagined actions may be illegal; those in the
+environments are legal.
 """
 
 import dataclasses
@@ -44,7 +47,12 @@ from panorax.rl.world_models.imagination import imagine
 from panorax.rl.world_models.report import report_of
 from panorax.rl.world_models.world import World, infer, losses
 
-UNITS = {"return": "sum of rewards", "length": "steps", "entropy": "nats", "view": "nats"}
+LOSSES = ("view_loss", "reward_loss", "continuation_loss", "dynamics_loss", "representation_loss")
+UNITS = {
+    "return": "sum of rewards",
+    "length": "steps",
+    "imagined_return": "discounted sum of rewards",
+} | dict.fromkeys(("entropy", "critic_loss", *LOSSES), "nats")
 """units of the metrics, for the axes of curves"""
 
 
@@ -79,7 +87,7 @@ class Config:
     random_steps: Count = 1024
     """environment steps with random actions before the first training step"""
     as_bytes: bool = False
-    """views stored as uint8; only for whole numbers up to 255, such as MinAtar's pixels"""
+    """views stored as uint8; only for pixels that are 0 or 1, such as MinAtar's"""
     batch: Count = 16
     """sequences of an update [B]"""
     sequence: Count = 64
@@ -153,7 +161,10 @@ def loss_fn(params, returns: Returns, rows: Transition, key, agent: Agent, cfg: 
     key_infer, key_imagine = jax.random.split(key)
     states = infer(agent.world, params["world"], rows, key_infer)
     model_losses = losses(agent.world, params["world"], rows, states, cfg.free)
-    weights = {"dynamics": cfg.dynamics_weight, "representation": cfg.representation_weight}
+    weights = {
+        "dynamics_loss": cfg.dynamics_weight,
+        "representation_loss": cfg.representation_weight,
+    }
     loss = sum(weights.get(name, 1.0) * x for name, x in model_losses.items())
 
     fixed, before = jax.lax.stop_gradient((params, states.before))
@@ -197,8 +208,8 @@ def evaluate(state: State, batch, key, act_of, envs: Environments, empty_memory)
 def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> System:
     """DreamerV3 as a System; `tx` replaces the optimiser.
 
-    Raises UserError for an unknown environment, and for an action space of several discrete
-    choices.
+    Raises UserError for an unknown environment, for an action space of several discrete choices,
+    and for an encoder that cannot see the views.
     """
     make = module_of(cfg.environment).environments
     envs, held_out, shown = (
@@ -206,7 +217,10 @@ def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> Syste
     )
     if isinstance(envs.actions, MultiDiscrete):
         raise UserError("Dreamer acts in a Discrete space or a Box, not by several choices")
-    encoder = module_of(cfg.encoder).torso(cfg.encoder, envs.shape)
+    try:
+        encoder = module_of(cfg.encoder).torso(cfg.encoder, envs.shape)
+    except ValueError as error:
+        raise UserError(str(error)) from error
     heads = lambda: mlp.torso(cfg.head, (cfg.model.width,))
     world = World(cfg.model, envs.actions, envs.shape, encoder, heads, cfg.bins)
     agent = Agent(world, cfg.uniform)

@@ -1,16 +1,12 @@
 """Generative adversarial imitation learning: PPO with a discriminator as its reward.
 
-A discriminator D(s, a) = sigmoid(d(s, a)) separates the expert's pairs from the policy's pairs:
-
-    loss of D    -E_expert[log D] - E_pi[log(1 - D)] + penalty / 2 E[|grad d|^2]
-
-The best D is rho_expert / (rho_expert + rho_pi) with the visits rho of pairs, so that d is the log
-ratio of the visits. Without the penalty, the loss is then 2 log 2 - 2 JS(rho_expert, rho_pi). The
-penalty on both kinds of pairs keeps d smooth (Mescheder et al. 2018). PPO maximises one of
+The discriminator D of `panorax.rl.imitation.discriminator` separates the expert's pairs from the
+policy's pairs; d is its logit. PPO maximises one of
 
     log_ratio    log D - log(1 - D) = d    (Fu et al. 2018)
-    survival     -log(1 - D), positive: it also pays for long episodes
-    cost         log D, negative: it also pays for short episodes (Ho & Ermon 2016, algorithm 1)
+    survival     -log(1 - D), positive: it also pays for long episodes (Ho & Ermon 2016, whose D
+                 is the probability of the policy, 1 - D here)
+    penalty      log D, negative: it also pays for short episodes
     constant     1, a control that ignores D
 
 The signs matter where a policy can end its episode (Kostrikov et al. 2019, arXiv:1809.02925). The
@@ -75,7 +71,7 @@ class Config(Clipped):
     """updates of the discriminator after each rollout, each on an equal part of its pairs"""
     penalty: NonNegative = 1.0
     """weight of the squared gradient of d"""
-    reward: Literal["log_ratio", "survival", "cost", "constant"] = "log_ratio"
+    reward: Literal["log_ratio", "survival", "penalty", "constant"] = "log_ratio"
     """reward of the policy as a function of D"""
     compared: comparison.Config = comparison.Config()
     """numbers of demonstrated episodes and behaviour cloning in the report"""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panorax.data import tokenizer
-from panorax.data.subwords import byte_pairs, words
+from panorax.data.subwords import byte_pairs, unigram, words
 
 TEXTS = ["the cat sat on the mat; the bat ate the rat", "aaa aaaa aaaaa", "naïve naïveté"] * 2
 MODEL = byte_pairs.train(TEXTS, 300)
@@ -43,3 +43,9 @@ def test_training_stops_when_no_pair_is_left():
 
 def test_overlapping_pairs_merge_from_the_left():
     assert byte_pairs.joined_pairs([1, 1, 1, 2, 1, 1], (1, 1), 9) == [9, 1, 2, 9]
+
+
+@pytest.mark.parametrize("train", [byte_pairs.train, unigram.fit])
+def test_a_vocabulary_holds_all_bytes(train):
+    with pytest.raises(ValueError, match="at least the 256 bytes, got 255"):
+        train(TEXTS, 255)

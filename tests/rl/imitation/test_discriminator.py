@@ -39,7 +39,7 @@ def test_the_best_discriminator_is_the_log_ratio_of_visits_and_gives_the_diverge
     D, rewards = q / (p + q), discriminator.REWARDS
     np.testing.assert_allclose(rewards["log_ratio"](best), np.log(q / p), **NUMBER)
     np.testing.assert_allclose(rewards["survival"](best), -np.log(1 - D), **NUMBER)
-    np.testing.assert_allclose(rewards["cost"](best), np.log(D), **NUMBER)
+    np.testing.assert_allclose(rewards["penalty"](best), np.log(D), **NUMBER)
     np.testing.assert_allclose(rewards["constant"](best), 1, **NUMBER)
 
 

@@ -1,7 +1,7 @@
 """Byte-pair encoding in plain Python beside the tokenizers library: megabytes of text per second.
 
-Both encode the held-out documents of the default corpus with the merges of one training. A case
-encodes them with an empty cache of words, as a first document; the other trains.
+One case trains on the default corpus, the other encodes its held-out documents. The library keeps
+its cache of words between rounds; Panorax has one per document.
 """
 
 import importlib.metadata

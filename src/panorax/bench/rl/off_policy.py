@@ -10,7 +10,7 @@ from pathlib import Path
 
 from panorax.bench.rounds import compare, ratio
 from panorax.bench.table import Table
-from panorax.core.ranges import Count, checked
+from panorax.core.ranges import Count, DecayRate, Positive, Share, checked
 
 
 @checked
@@ -29,11 +29,11 @@ class Sac:
     """transitions in the replay"""
     random_steps: Count = 1000
     """environment steps with random actions before the first update"""
-    learning_rate: float = 1e-3
+    learning_rate: Positive = 1e-3
     """learning rate of all optimisers"""
-    discount: float = 0.99
+    discount: DecayRate = 0.99
     """discount factor [gamma]"""
-    polyak: float = 0.005
+    polyak: Share = 0.005
     """step of target parameters towards the parameters [tau]"""
     round: Count = 500
     """environment steps per round"""
@@ -55,13 +55,13 @@ class Dqn:
     """transitions in the replay"""
     random_steps: Count = 10_000
     """environment steps with random actions before the first update"""
-    learning_rate: float = 2.5e-4
+    learning_rate: Positive = 2.5e-4
     """learning rate of Adam"""
-    discount: float = 0.99
+    discount: DecayRate = 0.99
     """discount factor [gamma]"""
     target_every: Count = 50
     """updates between two copies of the network to the target network"""
-    epsilon: float = 0.05
+    epsilon: Share = 0.05
     """probability of a random action"""
     round: Count = 5000
     """environment steps per round"""

@@ -116,8 +116,8 @@ def by_flashbax(setting: dict, folder: Path):
 def storing(empty, add, draw, revise, library_version: str, setting: dict):
     """Facts and work of one contender.
 
-    `mean_position` is the mean age of the first draws from a full replay as a share of its length;
-    it is 1/2 for uniform draws.
+    `mean_position` is the mean place of the first draws in the order of insertion, from 0 (oldest)
+    to 1; it is 1/2 for uniform draws from a full replay.
     """
     clock, N, capacity = Clock(), setting["n_envs"], setting["capacity"]
     view = jnp.ones((N, *setting["view"]), jnp.uint8)

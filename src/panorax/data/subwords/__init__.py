@@ -1,4 +1,4 @@
 """Subword tokenizers from first principles: byte-pair encoding and the unigram model.
 
-They show how the tokenizers of `panorax.data.tokenizer` work, whose library is faster.
+They show how `panorax.data.tokenizer` works, which calls the faster `tokenizers` library.
 """

@@ -72,6 +72,8 @@ def train(texts: Iterable[str], vocab_size: int) -> BytePairs:
     It has fewer tokens if no pair is left. A heap holds the pairs by count; counts that changed
     since are corrected when they are popped.
     """
+    if vocab_size < 256:
+        raise ValueError(f"a vocabulary has at least the 256 bytes, got {vocab_size}")
     tokens = sorted(words.alphabet())
     ids = {token: i for i, token in enumerate(tokens)}
     counted = [([ids[c] for c in word], n) for word, n in words.counted(texts).items()]

@@ -58,11 +58,13 @@ class Unigram:
 
 
 def fit(texts: Iterable[str], vocab_size: int) -> tuple[Unigram, list[list[float]]]:
-    """The unigram model of at most `vocab_size` tokens, all bytes among them, and how EM went.
+    """The unigram model of at most `vocab_size` tokens, all bytes among them, and its EM steps.
 
     The second result has a list per round of removals: the log likelihoods of its EM steps in nats
     per byte. Those of a round rise.
     """
+    if vocab_size < 256:
+        raise ValueError(f"a vocabulary has at least the 256 bytes, got {vocab_size}")
     counts = words.counted(texts)
     log_p, history = seed_tokens(counts, SEEDS * vocab_size), []
     size = sum(n * len(word) for word, n in counts.items())
@@ -79,7 +81,7 @@ def fit(texts: Iterable[str], vocab_size: int) -> tuple[Unigram, list[list[float
 
 
 def seed_tokens(counts: Mapping[str, int], size: int) -> LogProbs:
-    """All bytes, and the substrings of words that cover the most text, by their frequency."""
+    """Log frequencies of all bytes, and of the `size` substrings of largest count x length."""
     substrings = Counter()
     for word, n in counts.items():
         for start in range(len(word)):
@@ -101,7 +103,10 @@ def bytes_of(counts: Mapping[str, int]) -> dict[str, float]:
 
 
 def maximised(expected: Mapping[str, float]) -> LogProbs:
-    """The M step: log of the relative frequencies. Bytes keep at least a small frequency."""
+    """The M step: log of the relative frequencies.
+
+    Tokens without expected uses are dropped, except bytes; all others count at least 1e-3 times.
+    """
     frequency = {
         token: max(n, 1e-3) for token, n in expected.items() if n > 1e-9 or len(token) == 1
     }
@@ -160,7 +165,8 @@ def pruned(counts: Mapping[str, int], log_p: LogProbs, size: int) -> LogProbs:
     longer = {token: uses[token] * cost(token) for token in log_p if len(token) > 1}
     kept = sorted(longer, key=lambda token: (longer[token], token), reverse=True)
     tokens = [*words.alphabet(), *kept[: size - 256]]
-    return maximised({token: math.exp(log_p[token]) for token in tokens})
+    log_total = _log_sum(log_p[token] for token in tokens)
+    return {token: log_p[token] - log_total for token in tokens}
 
 
 def _edges(word: str, tokens: Mapping[str, float]) -> list[tuple[int, int, str]]:

@@ -32,7 +32,7 @@ class Config:
     classes: Count = 4
     """classes of each variable [C]"""
     hidden: Count = 64
-    """width of the layers between"""
+    """width of the hidden layers"""
     blocks: Count = 8
     """diagonal blocks of the recurrent weights"""
     uniform: Share = 0.01

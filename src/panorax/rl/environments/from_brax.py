@@ -8,6 +8,7 @@ truncated after `max_steps` steps. The wrappers of Brax are not used.
 """
 
 import warnings
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +34,7 @@ class Config:
 
     name: str = "inverted_pendulum"
     """name registered in Brax, such as ant, halfcheetah, hopper, humanoid or reacher"""
-    backend: str = "generalized"
+    backend: Literal["generalized", "positional", "spring", "mjx"] = "generalized"
     """physics: generalized (exact), positional or spring (fast), or mjx (MuJoCo)"""
     max_steps: Count = 1000
     """steps after which an episode is truncated"""
@@ -50,8 +51,8 @@ def environments(cfg: Config, n: int) -> Environments:
 def make(cfg: Config) -> Environment:
     """One episode.
 
-    Raises UserError if Brax is not installed or has no such environment or backend, and if the
-    environment's observations are not one array.
+    Raises UserError if Brax is not installed or has no such environment, and if the environment
+    does not run on the backend or has observations that are not one array.
     """
     env = _load(cfg)
 
@@ -64,7 +65,7 @@ def make(cfg: Config) -> Environment:
         raise UserError(f"{cfg.name} of Brax has observations that are not one array")
 
     def step(key, state, action):
-        after = env.step(state, action)
+        after = env.step(state, jnp.clip(action, -1, 1))
         after = jax.tree.map(lambda x, s: jnp.asarray(x, s.dtype), after, like)
         never = jnp.zeros((), bool)
         return after, Step(Observation(after.obs), after.reward, after.done > 0, never)
@@ -86,8 +87,8 @@ def _load(cfg: Config):
     names = [*envs._envs]
     if cfg.name not in names:
         raise UserError(f"Brax has no environment {cfg.name!r}{nearest(cfg.name, names)}")
-    backends = ("generalized", "positional", "spring", "mjx")
-    if cfg.backend not in backends:
-        raise UserError(f"Brax has no backend {cfg.backend!r}; it has {', '.join(backends)}")
-    with warnings.catch_warnings(action="ignore"):
-        return envs.get_environment(cfg.name, backend=cfg.backend)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            return envs.get_environment(cfg.name, backend=cfg.backend)
+    except (ValueError, KeyError) as error:
+        raise UserError(f"{cfg.name} of Brax has no backend {cfg.backend} ({error})") from error

@@ -1,1 +1,1 @@
-"""Imitation: experts, labels of their actions, and behaviour cloning."""
+"""Imitation: experts, demonstrations, behaviour cloning, and adversarial imitation."""

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from panorax.nets.mlp import dense, dense_spec, fan_in
+from panorax.ops.losses import weighted_mean
 from panorax.rl import moments
 from panorax.rl.environments.environment import Discrete, Space
 from panorax.rl.torsos import mlp
@@ -23,7 +24,7 @@ from panorax.rl.torsos import mlp
 REWARDS = {
     "log_ratio": lambda d: d,
     "survival": jax.nn.softplus,
-    "cost": lambda d: -jax.nn.softplus(-d),
+    "penalty": lambda d: -jax.nn.softplus(-d),
     "constant": jnp.ones_like,
 }
 """reward of a pair from the logit d of D"""
@@ -64,8 +65,7 @@ def loss_fn(params, extra, policy_BI, key, expert_MI, weight_M, d, penalty: floa
     policy_BI, expert_MI: pairs of the policy and of the expert.
     weight_M: weights of the expert's pairs.
     """
-    share_M = weight_M / jnp.maximum(jnp.sum(weight_M), 1)
-    of_policy, of_expert = jnp.mean, lambda x_M: jnp.sum(share_M * x_M)
+    of_policy, of_expert = jnp.mean, lambda x_M: weighted_mean(x_M, weight_M)
     policy_B, expert_M = d(params, policy_BI), d(params, expert_MI)
     loss = of_policy(jax.nn.softplus(policy_B)) + of_expert(jax.nn.softplus(-expert_M))
     slope = lambda x: jnp.sum(jnp.square(jax.grad(lambda x: jnp.sum(d(params, x)))(x)), -1)

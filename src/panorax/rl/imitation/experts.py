@@ -35,7 +35,7 @@ def algorithm(name: str) -> Rollouts:
     """
     try:
         cfg = pkgutil.resolve_name(name)()
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise UserError(f"no config {name!r}; it is written module:function ({error})") from error
     if not isinstance(cfg, Rollouts):
         raise UserError(f"{name} configures no on-policy algorithm such as PPO or A2C")

@@ -164,8 +164,10 @@ def compared(shares: dict[str, np.ndarray], episodes: tuple[int, ...]) -> dict[s
     metrics["constant_share"] = float(constant.mean())
     metrics["constant_share_error"] = standard_error(constant)
     gaps = {n: by_number["gail", n] - by_number["bc", n] for n in episodes}
-    ratio = lambda x: x.mean() / max(standard_error(x), 1e-6)
-    return metrics | family("gail_above_bc_in_errors_{}", {n: ratio(x) for n, x in gaps.items()})
+    if len(constant) > 1:
+        above = {n: x.mean() / max(standard_error(x), 1e-6) for n, x in gaps.items()}
+        metrics |= family("gail_above_bc_in_errors_{}", above)
+    return metrics
 
 
 def curves(setup: Imitators, results: dict, episodes: tuple[int, ...]) -> dict[str, Curves]:
@@ -195,7 +197,11 @@ def draw_shares(shares: dict[str, np.ndarray], episodes: tuple[int, ...]):
         ax.errorbar(numbers, mean, errors, fmt="o-", color=color, capsize=3, label=label)
     ax.axhline(1, color="grey", ls=":", label="expert")
     ax.axhline(0, color="grey", ls="--", lw=0.8, label="random actions")
-    ax.set(xscale="log", xlabel="demonstrated episodes", ylabel="share of the expert's return")
+    ax.set(
+        xscale="log",
+        xlabel="demonstrated episodes",
+        ylabel="share of the expert's gain over random actions",
+    )
     ax.set_xticks(episodes, [str(n) for n in episodes])
     ax.minorticks_off()
     return figures.legends(figure)

@@ -108,7 +108,7 @@ class Agent(NamedTuple):
 def imagined_returns(dream: Imagined, value: jax.Array, discount: float, lambda_: float):
     """(R, w): lambda-returns and weights of the H imagined steps, (H, B); value: (H + 1, B)."""
     never = jnp.zeros(dream.reward.shape, bool)
-    discount_HB = discount * dream.goes_on
+    discount_HB = discount * dream.continuation
     returns = lambda_returns(dream.reward, value[1:], never, never, discount_HB, lambda_)
     weight = jnp.cumprod(jnp.concatenate([jnp.ones_like(discount_HB[:1]), discount_HB[:-1]]), 0)
     return returns, weight

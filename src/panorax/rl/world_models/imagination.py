@@ -22,7 +22,7 @@ class Imagined(NamedTuple):
     """action in each state but the last"""
     reward: jax.Array
     """predicted reward of the action"""
-    goes_on: jax.Array
+    continuation: jax.Array
     """probability that the episode goes on after the action"""
 
 
@@ -47,7 +47,7 @@ def imagine(world: World, params, start: Latent, act: Callable, key, horizon: in
         features=jnp.concatenate([start.features[None], features]),
         action=action,
         reward=world.mean(params["reward"], features),
-        goes_on=jax.nn.sigmoid(world.head(params["goes_on"], features)[..., 0]),
+        continuation=jax.nn.sigmoid(world.head(params["continuation"], features)[..., 0]),
     )
 
 

@@ -57,7 +57,7 @@ class World:
             "rssm": rssm.spec(self.cfg, action_width(self.space), self.encoder.width),
             "view": self.head_spec(math.prod(self.shape), 1.0),
             "reward": self.head_spec(self.bins, 0.0),
-            "goes_on": self.head_spec(1, 1.0),
+            "continuation": self.head_spec(1, 1.0),
         }
 
     def head_spec(self, outputs: int, gain: float) -> Any:
@@ -176,8 +176,8 @@ def chosen(condition: jax.Array, then: Latent, otherwise: Latent) -> Latent:
 def losses(world: World, params, rows: Transition, states: Inferred, free: float) -> dict:
     """Mean losses in nats: of the view, the reward, the continuation, and both sides of the KL.
 
-    dynamics pulls the prior to the posterior, representation the posterior to the prior; below
-    `free` nats neither has a gradient.
+    dynamics_loss pulls the prior to the posterior, representation_loss the posterior to the prior;
+    below `free` nats neither has a gradient.
     """
     features = states.predicting.features
     target = with_opening(rows.observation.view, rows.next_observation.view).astype(jnp.float32)
@@ -187,16 +187,16 @@ def losses(world: World, params, rows: Transition, states: Inferred, free: float
         view_loss = jnp.sum(binary_cross_entropy(view, target), -1)
     else:
         view_loss = jnp.sum(jnp.square(view - symlog(target)), -1) / 2
-    goes_on = world.head(params["goes_on"], features)[..., 0]
+    continues = world.head(params["continuation"], features)[..., 0]
     terminated = with_opening(jnp.zeros_like(rows.terminated), rows.terminated)
     log_p, log_q = rssm.prior(params["rssm"], states.predicting.h, world.cfg), states.log_posterior
     fixed = jax.lax.stop_gradient
     terms = {
-        "view": view_loss,
-        "reward": two_hot_loss(world.head(params["reward"], features[:, 1:]), rows.reward),
-        "goes_on": binary_cross_entropy(goes_on, 1.0 - terminated),
-        "dynamics": jnp.maximum(rssm.divergence(fixed(log_q), log_p), free),
-        "representation": jnp.maximum(rssm.divergence(log_q, fixed(log_p)), free),
+        "view_loss": view_loss,
+        "reward_loss": two_hot_loss(world.head(params["reward"], features[:, 1:]), rows.reward),
+        "continuation_loss": binary_cross_entropy(continues, 1.0 - terminated),
+        "dynamics_loss": jnp.maximum(rssm.divergence(fixed(log_q), log_p), free),
+        "representation_loss": jnp.maximum(rssm.divergence(log_q, fixed(log_p)), free),
     }
     return {name: jnp.mean(term) for name, term in terms.items()}
 
