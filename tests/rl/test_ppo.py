@@ -94,10 +94,13 @@ def test_a_seed_of_the_report_trains_all_steps_of_the_run():
     np.testing.assert_array_equal(curves["loss"], [0.5, 2.5, 4.0])
 
 
-def test_learning_curves_count_environment_steps():
-    returns = np.array([[1.0, 2.0, 3.0], [2.0, 3.0, 4.0]])
-    [ax] = draw_curves(Curves({"return": returns}, np.array([1280, 2560, 3200])), 0.5).axes
+def test_learning_curves_count_environment_steps_and_begin_after_an_episode():
+    returns = np.array([[1.0, 2.0, 3.0], [0.0, 3.0, 4.0]])
+    values = {"return": returns, "episodes": np.array([[1.0, 2, 3], [0, 1, 2]])}
+    [ax] = draw_curves(Curves(values, np.array([1280, 2560, 3200])), 0.5).axes
     assert [list(line.get_xdata()) for line in ax.lines[:2]] == [[1280, 2560, 3200]] * 2
+    drawn = np.array([line.get_ydata() for line in ax.lines[:2]])
+    np.testing.assert_array_equal(drawn, [[np.nan, 2, 3], [np.nan, np.nan, 4]])
     assert ax.get_xlabel() == "environment steps" and len(ax.get_legend().get_texts()) == 3
 
 
