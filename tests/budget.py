@@ -28,6 +28,7 @@ LARGER = {
     "distributed/data_parallel": 20.0,
     "rl/alphazero": 60.0,  # searches compiled for one and for eight devices, and both starts
     "rl/alphazero_connect_four": 35.0,
+    "rl/irl": 12.0,  # fits by exact visits and by gradients, compiled apart
     "rl/bc": 20.0,  # compiles PPO, which trains the expert
     "rl/muzero": 35.0,
     "rl/dreamer": 60.0,  # a model, its imagination and five heads, compiled for eight devices too
