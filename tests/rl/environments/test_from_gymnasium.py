@@ -116,8 +116,8 @@ def test_an_unknown_id_is_one_line():
     with pytest.raises(UserError) as error:
         config.override(Config(), ["--environment", "LunarLandr-v3"])
     assert str(error.value) == (
-        "--environment is one of gymnax, pgx, gymnasium, brax, deep-sea, probes, or a name that one "
-        "of them knows, got 'LunarLandr-v3'; did you mean 'LunarLander-v3'?"
+        "--environment is one of gymnax, pgx, gymnasium, brax, deep-sea, probes, or a name that "
+        "one of them knows, got 'LunarLandr-v3'; did you mean 'LunarLander-v3'?"
     )
 
 
