@@ -11,6 +11,6 @@ def test_contenders_make_the_same_tokens(tmp_path, case):
         contender(SETTING | {"case": case}, tmp_path)
         for contender in (bench.by_panorax, bench.by_tokenizers)
     ]
-    megabytes = [work() for _, work in made]
-    assert megabytes[0] == megabytes[1] > 0
+    kilobytes = [work() for _, work in made]
+    assert kilobytes[0] == kilobytes[1] > 0
     assert made[0][0]["tokens"] == made[1][0]["tokens"] > 0
