@@ -8,8 +8,24 @@ Command: panorax bench bench/tokenizer
 import dataclasses
 
 from panorax.bench.lm.tokenizer import Config
+from panorax.core.claims import Claim
 
-CLAIMS = ()
+CLAIMS = (
+    Claim("encode_equal_tokens", "==", 1.0, "both libraries encode into as many tokens"),
+    Claim("train_equal_tokens", "==", 1.0, "both libraries train as many tokens"),
+    Claim(
+        "encode_panorax_ratio",
+        ">=",
+        0.25,
+        "Panorax: plain Python encodes at least a quarter as fast as Rust",
+    ),
+    Claim(
+        "train_panorax_ratio",
+        ">=",
+        0.25,
+        "Panorax: plain Python trains at least a quarter as fast as Rust",
+    ),
+)
 
 
 def get_config() -> Config:
