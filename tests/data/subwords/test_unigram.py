@@ -61,3 +61,11 @@ def test_any_bytes_are_decoded_unchanged(data):
 def test_long_words_do_not_underflow():
     expected, total = unigram.expected_counts({"a" * 3000: 1}, {"a": math.log(1e-9)})
     np.testing.assert_allclose([expected["a"], total], [3000, 3000 * math.log(1e-9)], **DOUBLE)
+
+
+def test_removal_keeps_the_ratios_of_the_other_probabilities():
+    log_p = dict.fromkeys(words.alphabet(), math.log(1e-4)) | {"ab": -2.0, "cd": -9.0, "ef": -8.5}
+    kept = unigram.pruned({"ab": 3, "cd": 2, "ef": 1}, log_p, 258)
+    assert kept.keys() == log_p.keys() - {"ef"}
+    ratio = kept["ab"] - kept["cd"]
+    np.testing.assert_allclose([ratio, sum(map(math.exp, kept.values()))], [7, 1], **DOUBLE)
