@@ -8,10 +8,28 @@ import dataclasses
 from panorax.bench.rl.off_policy import Config, Dqn, Sac
 from panorax.core.claims import Claim
 
+LARGE = Sac(
+    environment="Pendulum-v1",
+    hidden=(256, 256),
+    batch=256,
+    capacity=100_000,
+    random_steps=1000,
+    learning_rate=1e-3,
+    round=500,
+)
+CLEANRL = Dqn(
+    environment="CartPole-v1",
+    hidden=(120, 84),
+    batch=128,
+    capacity=10_000,
+    random_steps=10_000,
+    learning_rate=2.5e-4,
+    round=5000,
+)
 CASES = {
-    "sac": Sac(hidden=(64, 64), batch=128),
-    "sac_large": Sac(),
-    "dqn": Dqn(),
+    "sac": dataclasses.replace(LARGE, hidden=(64, 64), batch=128),
+    "sac_large": LARGE,
+    "dqn": CLEANRL,
 }
 CLAIMS = (
     Claim(

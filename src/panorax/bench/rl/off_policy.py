@@ -14,57 +14,47 @@ from panorax.core.ranges import Count, DecayRate, Positive, Share, checked
 
 
 @checked
-class Sac:
-    """SAC as all contenders of a case run it: every step is followed by an update."""
+class Setting:
+    """What all contenders of a case share."""
 
-    environment: str = "Pendulum-v1"
+    environment: str
     """environment, by its name in gymnasium"""
-    hidden: tuple[Count, ...] = (256, 256)
+    hidden: tuple[Count, ...]
     """widths of the hidden layers of all networks"""
-    batch: Count = 256
+    batch: Count
     """transitions of an update"""
-    n_envs: Count = 1
-    """parallel environments; each step of all of them is followed by as many updates"""
-    capacity: Count = 100_000
+    capacity: Count
     """transitions in the replay"""
-    random_steps: Count = 1000
+    random_steps: Count
     """environment steps with random actions before the first update"""
-    learning_rate: Positive = 1e-3
+    learning_rate: Positive
     """learning rate of all optimisers"""
+    round: Count
+    """environment steps per round"""
     discount: DecayRate = 0.99
     """discount factor [gamma]"""
-    polyak: Share = 0.005
-    """step of target parameters towards the parameters [tau]"""
-    round: Count = 500
-    """environment steps per round"""
 
 
 @checked
-class Dqn:
-    """DQN as all contenders of a case run it; the defaults are CleanRL's."""
+class Sac(Setting):
+    """SAC: every step of all environments is followed by as many updates."""
 
-    environment: str = "CartPole-v1"
-    """environment, by its name in gymnasium"""
-    hidden: tuple[Count, ...] = (120, 84)
-    """widths of the hidden layers of the network"""
-    batch: Count = 128
-    """transitions of an update"""
+    n_envs: Count = 1
+    """parallel environments"""
+    polyak: Share = 0.005
+    """step of target parameters towards the parameters [tau]"""
+
+
+@checked
+class Dqn(Setting):
+    """DQN in one environment."""
+
     every: Count = 10
     """environment steps per update"""
-    capacity: Count = 10_000
-    """transitions in the replay"""
-    random_steps: Count = 10_000
-    """environment steps with random actions before the first update"""
-    learning_rate: Positive = 2.5e-4
-    """learning rate of Adam"""
-    discount: DecayRate = 0.99
-    """discount factor [gamma]"""
     target_every: Count = 50
     """updates between two copies of the network to the target network"""
     epsilon: Share = 0.05
     """probability of a random action"""
-    round: Count = 5000
-    """environment steps per round"""
 
 
 CONTENDERS = {
