@@ -17,7 +17,6 @@ Source: Hu et al. 2021, arXiv:2106.09685.
 
 import dataclasses
 import functools
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,17 +33,17 @@ from panorax.core.optim import AdamW, Optimizer, optimizer
 from panorax.core.ranges import Count, Positive, checked
 from panorax.core.spec import P
 from panorax.core.state import Result, State, System
-from panorax.core.step import evaluated, scan_steps, stacked
+from panorax.core.step import evaluated
 from panorax.core.study import family
 from panorax.data import tokenizer
 from panorax.data.batches import windows
 from panorax.data.text import Text, dataset
 from panorax.lm import language_model
 from panorax.lm.report import report as baselines_and_samples
+from panorax.lm.training import trained
 from panorax.nets.decoders import decoder
 from panorax.ops.low_rank import LowRank, low_rank_factors, merged_tree
-from panorax.parallel import processes
-from panorax.parallel.sharding import MESH_AXES, placement
+from panorax.parallel.sharding import MESH_AXES
 
 loss_fn = language_model.loss_fn
 train_step = language_model.train_step
@@ -132,34 +131,6 @@ def adapted_net(net: Net, cfg: Adapter) -> Net:
 
     factors = {name: low_rank_factors(layers[name], cfg.rank) for name in cfg.targets}
     return stateful(factors, net.spec, apply)
-
-
-def trained(system: System, run: Run, mesh, params=None):
-    """Parameters of `system` after `run.steps` steps, from `params` or from random initial values.
-
-    All random numbers follow from `run.seed`. `params` is not donated.
-    Raises UserError if a loss is not finite.
-    """
-    key_init, key_train = jax.random.split(jax.random.key(run.seed))
-    place = placement(system, jax.eval_shape(system.init_state, key_init), mesh)
-    steps = jax.jit(
-        lambda state, batches, key, n: scan_steps(system.train_step, state, batches, key, n),
-        static_argnums=3,
-        donate_argnums=0,
-        out_shardings=(place.state, place.replicated),
-    )
-    with jax.set_mesh(mesh):
-        state = jax.jit(system.init_state, out_shardings=place.state)(key_init)
-        # a copy: the steps donate their state
-        start = jax.device_put(params or state.params, place.state.params, may_alias=False)
-        state = state.replace(params=start)
-        for step in range(0, run.steps, run.chunk):
-            n = min(run.chunk, run.steps - step)
-            batches = processes.put(stacked(system.batches, step, n), place.stacked_batch)
-            state, metrics = steps(state, batches, key_train, n)
-            if not math.isfinite(loss := float(metrics["loss"])):
-                raise UserError(f"the loss is {loss} at step {step + n}; try a lower learning rate")
-    return state.params
 
 
 def fine_tuned(tuned: System, net: Net, state: State, cfg: Config):
