@@ -8,6 +8,8 @@ Papers: Hafner et al. 2023 (arXiv:2301.04104), Young & Tian 2019 (arXiv:1903.031
 Command: panorax run rl/dreamer
 """
 
+from panorax.configs.rl import dqn_breakout, ppo_breakout
+
 from panorax.core.claims import Claim
 from panorax.core.config import Run
 from panorax.core.optim import AdamW
@@ -71,7 +73,8 @@ def get_config() -> Config:
         horizon=10,
         discount=0.99,
         entropy_weight=1e-2,
-        seeds=2,
+        seeds=3,
+        rivals=tuple(f"{module.__name__}:get_config" for module in (ppo_breakout, dqn_breakout)),
     )
 
 

@@ -121,7 +121,8 @@ def test_a_part_is_removed_alone():
     [
         ({"capacity": 60}, "60 transitions is no multiple of a rollout of 8 environments x 1"),
         ({"capacity": 16}, "16 transitions is smaller than a batch of 32"),
-        ({"n_step": 64}, "smaller than a batch of 32 or than 64 steps in 8 environments"),
+        ({"n_step": 64}, r"than a batch of 32 or than 1 \+ 64 - 1 steps in 8 environments"),
+        ({"capacity": 32, "length": 2, "n_step": 4}, r"than 2 \+ 4 - 1 steps in 8 environments"),
         ({"discount": 1.0}, "discount must be at least 0 and below 1, got 1.0"),
     ],
 )

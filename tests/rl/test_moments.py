@@ -41,3 +41,12 @@ def test_standardized_samples_have_mean_0_and_variance_1_and_are_clipped():
 def test_no_sample_changes_nothing():
     x = jnp.asarray(BATCHES[0])
     np.testing.assert_allclose(moments.standardize(x, moments.initial((3,))), x, **NUMBER)
+
+
+def test_samples_of_weight_0_do_not_count():
+    x = BATCHES[2].reshape(-1, 3)
+    weight = (np.arange(len(x)) % 3 > 0).astype(np.float32)
+    result = moments.weighted(jnp.where(weight[:, None] > 0, x, 1e6), jnp.asarray(weight))
+    np.testing.assert_allclose(result.mean, x[weight > 0].mean(0), **NUMBER)
+    np.testing.assert_allclose(result.var, x[weight > 0].var(0), **NUMBER)
+    assert float(result.count) == weight.sum()

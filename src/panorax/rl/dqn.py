@@ -111,11 +111,16 @@ class Config:
             raise ValueError(
                 f"a replay of {self.capacity} transitions is no multiple of a rollout of {rollout}"
             )
-        if self.capacity < max(self.batch, self.n_step * self.n_envs):
+        if self.capacity < self.least_capacity:
             raise ValueError(
                 f"a replay of {self.capacity} transitions is smaller than a batch of {self.batch} "
-                f"or than {self.n_step} steps in {self.n_envs} environments"
+                f"or than {self.length} + {self.n_step} - 1 steps in {self.n_envs} environments"
             )
+
+    @property
+    def least_capacity(self) -> int:
+        """Smallest replay: a batch, and the rows whose samples a rollout completes or begins."""
+        return max(self.batch, (self.length + self.n_step - 1) * self.n_envs)
 
     @property
     def rollouts_before(self) -> int:
@@ -211,9 +216,8 @@ def without(cfg: Config, part: str) -> Config:
     Without target network, Q' is Q itself.
     """
     rollout = cfg.n_envs * cfg.length
-    smallest = max(cfg.batch, cfg.n_step * cfg.n_envs)
     changes = {
-        "replay": {"capacity": rollout * -(-smallest // rollout)},
+        "replay": {"capacity": rollout * -(-cfg.least_capacity // rollout)},
         "target": {"target_every": 1, "target_rate": 1.0},
         "double": {"double": False},
         "norm": {"torso": dataclasses.replace(cfg.torso, layer_norm=False)},
@@ -221,40 +225,33 @@ def without(cfg: Config, part: str) -> Config:
     return dataclasses.replace(cfg, seeds=0, without=(), **changes[part])
 
 
-def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> System:
-    """DQN as a System; `tx` replaces the optimiser.
-
-    Raises UserError for an unknown environment, or one whose actions are not Discrete.
-    """
-    make = module_of(cfg.environment).environments
-    envs, held_out = make(cfg.environment, cfg.n_envs), make(cfg.environment, cfg.eval_episodes)
-    network = q_network(cfg.torso, envs.shape, envs.actions, cfg.dueling, cfg.returns)
-    memory_buffer = buffer(cfg.replay, cfg.n_step)
-    tx = tx or optimizer(cfg.optim, cfg.run.steps * cfg.updates, network.spec)
+def initial(key, network: QNetwork, memory_buffer: Buffer, envs: Environments, tx, cfg) -> State:
+    """The first state: random parameters, and a replay with `cfg.rollouts_before` rollouts."""
+    key_params, key_envs = jax.random.split(key)
+    params = core_spec.init(network.spec, key_params)
 
     def empty(observation):
         rows = row(envs, observation, cfg.as_bytes)
         return memory_buffer.empty(rows, cfg.capacity // cfg.n_envs)
 
-    def init_state(key):
-        key_params, key_envs = jax.random.split(key)
-        params = core_spec.init(network.spec, key_params)
-        experience = first_experience(
-            actor(params, network, 1.0),
-            envs,
-            empty,
-            memory_buffer.add,
-            key_envs,
-            cfg.rollouts_before,
-            cfg.length,
-        )
-        target = jax.tree.map(jnp.copy, params)
-        return first_state(params, tx, Extra(*experience, target))
+    random = actor(params, network, 1.0)
+    experience = first_experience(
+        random, envs, empty, memory_buffer.add, key_envs, cfg.rollouts_before, cfg.length
+    )
+    return first_state(params, tx, Extra(*experience, jax.tree.map(jnp.copy, params)))
 
+
+def agent(cfg: Config, tx: optax.GradientTransformation | None = None) -> System:
+    """DQN as a System without a report, which `system` documents."""
+    make = module_of(cfg.environment).environments
+    envs, held_out = make(cfg.environment, cfg.n_envs), make(cfg.environment, cfg.eval_episodes)
+    network = q_network(cfg.torso, envs.shape, envs.actions, cfg.dueling, cfg.returns)
+    memory_buffer = buffer(cfg.replay, cfg.n_step)
+    tx = tx or optimizer(cfg.optim, cfg.run.steps * cfg.updates, network.spec)
     parts = {"network": network, "memory_buffer": memory_buffer, "envs": envs, "tx": tx}
-    dqn = System(
+    return System(
         spec=network.spec,
-        init_state=init_state,
+        init_state=functools.partial(initial, **parts, cfg=cfg),
         train_step=functools.partial(train_step, **parts, cfg=cfg),
         evaluate=functools.partial(evaluate, network=network, envs=held_out, cfg=cfg),
         extra_axes=Extra(("batch",), memory_buffer.axes, core_spec.axes(network.spec)),
@@ -262,14 +259,21 @@ def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> Syste
         on_host=envs.on_host,
         play=greedy_player(network, make(cfg.environment, SHOWN)),
     )
+
+
+def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> System:
+    """DQN as a System; `tx` replaces the optimiser.
+
+    Raises UserError for an unknown environment, or one whose actions are not Discrete.
+    """
+    dqn = agent(cfg, tx)
     if cfg.seeds == 0:
         return dqn
-    if not cfg.without:
+    if cfg.without:
+        ablated = {f"without_{part}": agent(without(cfg, part)) for part in cfg.without}
+        report = lambda _, key: compared({"whole": dqn} | ablated, cfg.run, cfg.seeds, key)
+    else:
+        held_out = module_of(cfg.environment).environments(cfg.environment, cfg.eval_episodes)
         before = cfg.n_envs * cfg.length * cfg.rollouts_before
         report = report_of(dqn, cfg.run, cfg.seeds, held_out, before=before)
-        return dataclasses.replace(dqn, report=report)
-    variants = {"whole": dqn} | {
-        f"without_{part}": system(without(cfg, part)) for part in cfg.without
-    }
-    report = lambda state, key: compared(variants, cfg.run, cfg.seeds, key)
     return dataclasses.replace(dqn, report=report)

@@ -4,7 +4,8 @@ A training step acts in N environments, adds the rows to a replay, and makes `up
 sequences of the replay. An update minimises the losses of the world model
 (`panorax.rl.world_models.world`) and, on imagined steps from states of the sequences, the losses of
 the actor and the critic (`panorax.rl.world_models.actor_critic`). Model and policy take turns: the
-policy collects the data that the model lacks. The report trains an agent without turns beside it.
+policy collects the data that the model lacks. The report trains an agent without turns beside it,
+and other algorithms for as many steps.
 
 Source: Hafner et al. 2023, arXiv:2301.04104. Differences: Adam with a bound on the global norm of
 the gradient instead of LaProp with adaptive clipping, no critic loss on replayed rewards, layer
@@ -118,6 +119,8 @@ class Config:
     """evaluated episodes, each in an environment of its own"""
     seeds: Whole = 0
     """seeds that the final report trains in parallel; 0 disables the report's training"""
+    rivals: tuple[str, ...] = ()
+    """configs of other algorithms, module:function each, which the report trains as long"""
 
     def __post_init__(self):
         if self.bins % 2 == 0 or self.bins == 1:
@@ -205,16 +208,29 @@ def evaluate(state: State, batch, key, act_of, envs: Environments, empty_memory)
     return evaluated_episodes(act_of(state), envs, empty_memory(envs.n), key)
 
 
-def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> System:
-    """DreamerV3 as a System; `tx` replaces the optimiser.
+def initial(key, agent: Agent, envs: Environments, tx, cfg: Config) -> State:
+    """The first state: random parameters, and a replay with `cfg.rollouts_before` rollouts."""
+    key_params, key_envs = jax.random.split(key)
+    params = core_spec.init(agent.spec, key_params)
 
-    Raises UserError for an unknown environment, for an action space of several discrete choices,
-    and for an encoder that cannot see the views.
+    def empty(observation):
+        return uniform.empty(row(envs, observation, cfg.as_bytes), cfg.capacity // cfg.n_envs)
+
+    fill = random_actions(envs), envs, empty, uniform.add
+    running, replay = first_experience(*fill, key_envs, cfg.rollouts_before, cfg.length)
+    first = jnp.ones_like(running.first)
+    running = running.replace(memory=agent.empty_memory(envs.n), first=first)
+    slow = jax.tree.map(jnp.copy, params["critic"])
+    returns = Returns(slow, jnp.zeros(()), jnp.zeros(()))
+    return first_state(params, tx, Extra(running, replay, returns))
+
+
+def agent_of(cfg: Config, envs: Environments) -> Agent:
+    """The agent in `envs`.
+
+    Raises UserError for an action space of several discrete choices, and for an encoder that cannot
+    see the views.
     """
-    make = module_of(cfg.environment).environments
-    envs, held_out, shown = (
-        make(cfg.environment, n) for n in (cfg.n_envs, cfg.eval_episodes, SHOWN)
-    )
     if isinstance(envs.actions, MultiDiscrete):
         raise UserError("Dreamer acts in a Discrete space or a Box, not by several choices")
     try:
@@ -222,41 +238,26 @@ def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> Syste
     except ValueError as error:
         raise UserError(str(error)) from error
     heads = lambda: mlp.torso(cfg.head, (cfg.model.width,))
-    world = World(cfg.model, envs.actions, envs.shape, encoder, heads, cfg.bins)
-    agent = Agent(world, cfg.uniform)
-    spec = agent.spec
-    tx = tx or optimizer(cfg.optim, cfg.run.steps * cfg.updates, spec)
+    return Agent(World(cfg.model, envs.actions, envs.shape, encoder, heads, cfg.bins), cfg.uniform)
+
+
+def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> System:
+    """DreamerV3 as a System; `tx` replaces the optimiser.
+
+    Raises UserError for an unknown environment, and as `agent_of` and `rivals` do.
+    """
+    make = module_of(cfg.environment).environments
+    envs, held_out, shown = (
+        make(cfg.environment, n) for n in (cfg.n_envs, cfg.eval_episodes, SHOWN)
+    )
+    agent = agent_of(cfg, envs)
+    tx = tx or optimizer(cfg.optim, cfg.run.steps * cfg.updates, agent.spec)
     explore = lambda params: agent.act(lambda pi, key: pi.sample(key), params)
     greedy = lambda state: agent.act(lambda pi, key: pi.mode(), state.params)
-
-    def init_state(key):
-        key_params, key_envs = jax.random.split(key)
-        params = core_spec.init(spec, key_params)
-
-        def empty(observation):
-            rows = row(envs, observation, cfg.as_bytes)
-            return uniform.empty(rows, cfg.capacity // cfg.n_envs)
-
-        running, replay = first_experience(
-            random_actions(envs),
-            envs,
-            empty,
-            uniform.add,
-            key_envs,
-            cfg.rollouts_before,
-            cfg.length,
-        )
-        running = running.replace(
-            memory=agent.empty_memory(envs.n), first=jnp.ones_like(running.first)
-        )
-        slow = jax.tree.map(jnp.copy, params["critic"])
-        returns = Returns(slow, jnp.zeros(()), jnp.zeros(()))
-        return first_state(params, tx, Extra(running, replay, returns))
-
     parts = {"agent": agent, "envs": envs, "tx": tx, "cfg": cfg}
     dreamer = System(
-        spec=spec,
-        init_state=init_state,
+        spec=agent.spec,
+        init_state=functools.partial(initial, **parts),
         train_step=functools.partial(train_step, explore=explore, **parts),
         evaluate=functools.partial(
             evaluate, act_of=greedy, envs=held_out, empty_memory=agent.empty_memory
@@ -264,14 +265,11 @@ def system(cfg: Config, tx: optax.GradientTransformation | None = None) -> Syste
         extra_axes=Extra(
             running=("batch",),
             replay=Replay(rows=("batch",), head=None, filled=None),
-            returns=Returns(core_spec.axes(spec["critic"]), None, None),
+            returns=Returns(core_spec.axes(agent.spec["critic"]), None, None),
         ),
         per_step={"environment_steps": cfg.n_envs * cfg.length},
         play=player(greedy, shown, agent.empty_memory),
     )
-    without_turns = functools.partial(
-        train_step, explore=lambda params: random_actions(envs), **parts
-    )
-    before = cfg.n_envs * cfg.length * cfg.rollouts_before
-    report = report_of(dreamer, without_turns, cfg.run, cfg.seeds, agent, held_out, shown, before)
-    return dataclasses.replace(dreamer, report=report)
+    at_random = functools.partial(train_step, explore=lambda _: random_actions(envs), **parts)
+    scene = agent, held_out, shown
+    return dataclasses.replace(dreamer, report=report_of(dreamer, at_random, scene, cfg))

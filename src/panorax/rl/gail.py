@@ -162,11 +162,11 @@ def demonstrated(cfg: Config) -> dict:
     return jax.device_get(draw(key))._asdict()
 
 
-def system(cfg: Config, txs: dict[str, optax.GradientTransformation] | None = None) -> System:
-    """GAIL as a System; `txs` replaces the optimisers.
+def refuse(cfg: Config, envs: Environments) -> None:
+    """Raises UserError for environments or demonstrations that GAIL cannot use.
 
-    Raises UserError for an expert of another environment, for several choices per action, and for a
-    stride longer than an episode.
+    The expert must act in the same environment, actions must be single choices or vectors, and the
+    stride must be at most the length of an episode.
     """
     teacher = algorithm(cfg.expert)
     if teacher.environment != cfg.environment:
@@ -174,21 +174,45 @@ def system(cfg: Config, txs: dict[str, optax.GradientTransformation] | None = No
             f"the expert {cfg.expert} acts in {teacher.environment}, the policy in "
             f"{cfg.environment}; both must act in the same environment"
         )
-    scene = envs, held_out, policy = on_policy.parts(cfg)
     if not isinstance(envs.actions, Discrete | Box):
         raise UserError(f"the discriminator sees single actions, and these are {envs.actions}")
     if cfg.stride > envs.max_steps:
         raise UserError(
             f"a stride of {cfg.stride} steps is longer than an episode of {envs.max_steps}"
         )
+
+
+def optimizers(cfg: Config, spec: dict) -> dict[str, optax.GradientTransformation]:
+    """Optimisers of the policy and of the discriminator."""
+    options = {
+        "policy": (cfg.optim, cfg.epochs * cfg.minibatches),
+        "discriminator": (cfg.discriminator_optim, cfg.discriminator_updates),
+    }
+    return {
+        name: optimizer(optim, cfg.run.steps * updates, spec[name])
+        for name, (optim, updates) in options.items()
+    }
+
+
+def pair_shapes(envs: Environments, pairs: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """A batch of demonstrated pairs."""
+    is_discrete = isinstance(envs.actions, Discrete)
+    action = ((), jnp.int32) if is_discrete else ((len(envs.actions.low),), jnp.float32)
+    row = lambda shape, dtype: jax.ShapeDtypeStruct((pairs, *shape), dtype)
+    return {
+        "view": row(envs.shape, jnp.float32),
+        "action": row(*action),
+        "weight": row((), jnp.float32),
+    }
+
+
+def imitator(cfg: Config, txs: dict[str, optax.GradientTransformation] | None = None) -> System:
+    """GAIL as a System without a report, which `system` documents."""
+    scene = envs, _, policy = on_policy.parts(cfg)
+    refuse(cfg, envs)
     d_spec, d = discriminator.network(cfg.discriminator, envs.shape, envs.actions)
     spec = {"policy": policy.spec, "discriminator": d_spec}
-    txs = txs or {
-        "policy": optimizer(cfg.optim, cfg.run.steps * cfg.epochs * cfg.minibatches, policy.spec),
-        "discriminator": optimizer(
-            cfg.discriminator_optim, cfg.run.steps * cfg.discriminator_updates, d_spec
-        ),
-    }
+    txs = txs or optimizers(cfg, spec)
     step = functools.partial(train_step, policy=policy, envs=envs, d=d, txs=txs, cfg=cfg)
     plain = dataclasses.replace(cfg, seeds=0)
     base = on_policy.system_of(plain, step, evaluate, txs["policy"].init, scene, cfg.length)
@@ -205,31 +229,34 @@ def system(cfg: Config, txs: dict[str, optax.GradientTransformation] | None = No
         rows = epochs(len(labels["weight"]), cfg.pairs, cfg.run.seed, step)
         return {name: x[rows] for name, x in labels.items()}
 
-    is_discrete = isinstance(envs.actions, Discrete)
-    action = ((), jnp.int32) if is_discrete else ((len(envs.actions.low),), jnp.float32)
-    row = lambda shape, dtype: jax.ShapeDtypeStruct((cfg.pairs, *shape), dtype)
-    gail = dataclasses.replace(
+    return dataclasses.replace(
         base,
         spec=spec,
         init_state=init_state,
-        batch={
-            "view": row(envs.shape, jnp.float32),
-            "action": row(*action),
-            "weight": row((), jnp.float32),
-        },
+        batch=pair_shapes(envs, cfg.pairs),
         batches=batches,
         play=lambda state, key: base.play(acting(state), key),
     )
+
+
+def system(cfg: Config, txs: dict[str, optax.GradientTransformation] | None = None) -> System:
+    """GAIL as a System; `txs` replaces the optimisers.
+
+    Raises UserError for an expert of another environment, for several choices per action, and for a
+    stride longer than an episode.
+    """
+    gail = imitator(cfg, txs)
     if cfg.seeds == 0:
         return gail
-    require_device(envs, cfg.seeds)
-    constant = system(dataclasses.replace(plain, reward="constant"), txs)
+    _, held_out, policy = on_policy.parts(cfg)
+    require_device(held_out, cfg.seeds)
+    constant = imitator(dataclasses.replace(cfg, reward="constant"), txs)
     imitators = comparison.Imitators(gail, constant, policy, cfg, cfg.stride, cfg.pairs)
     source = environments(cfg, max(cfg.compared.episodes))
 
     def report(state, key):
         key_compare, key_play = jax.random.split(key)
-        scene = expert(teacher), source, held_out
+        scene = expert(algorithm(cfg.expert)), source, held_out
         result = comparison.report(imitators, cfg.compared, *scene, key_compare)
         episode = gail.play(state, key_play)[0]
         shown = {"episode.png": draw_frames(episode)} if episode.frames else {}

@@ -60,6 +60,13 @@ def merge(moments: Moments, x: jax.Array) -> Moments:
     )
 
 
+def weighted(x: jax.Array, weight_M: jax.Array) -> Moments:
+    """Moments of samples (M, ...) with weights; samples of weight 0 do not count."""
+    x, total = x.astype(jnp.float32), jnp.maximum(jnp.sum(weight_M), 1)
+    mean = jnp.tensordot(weight_M, x, 1) / total
+    return Moments(mean, jnp.tensordot(weight_M, jnp.square(x - mean[None]), 1) / total, total)
+
+
 def standardize(x: jax.Array, moments: Moments, bound: float = 10.0) -> jax.Array:
     """(x - mean) / sqrt(var + 1e-8) in float32, clipped to +-bound; leading axes are batch axes."""
     mean, var = (m.reshape((1,) * (x.ndim - m.ndim) + m.shape) for m in (moments.mean, moments.var))

@@ -55,20 +55,18 @@ def solving_metrics(
 
     solved_at_size_n, solved_without_bonus_at_size_n   shares of the seeds that solve the size
     median_episodes_at_size_n                          with the bonus, for sizes of finite median
-    exponent                                           of these medians; 0 for fewer than two sizes
+    exponent                                           of these medians, for at least two sizes
     """
     solved = lambda runs: {n: np.mean(np.isfinite(x)) for n, x in runs.items()}
     metrics = family("solved_at_size_{}", solved(bonus))
     metrics |= family("solved_without_bonus_at_size_{}", solved(without))
     median = {n: np.median(x) for n, x in bonus.items() if np.isfinite(np.median(x))}
     metrics |= family("median_episodes_at_size_{}", median)
-    return metrics | {"exponent": exponent(median)}
+    return metrics | ({"exponent": exponent(median)} if len(median) > 1 else {})
 
 
 def exponent(values: Mapping[int, float]) -> float:
-    """The slope of log(value) over log(size); 0 for fewer than two sizes."""
-    if len(values) < 2:
-        return 0.0
+    """The slope of log(value) over log(size), for at least two sizes."""
     return float(np.polyfit(np.log([*values]), np.log([*values.values()]), 1)[0])
 
 

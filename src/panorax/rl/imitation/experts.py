@@ -1,7 +1,6 @@
 """Experts trained by an on-policy algorithm, labels of their actions, and demonstrations."""
 
 import functools
-import pkgutil
 from typing import NamedTuple
 
 import jax
@@ -13,6 +12,7 @@ from panorax.core.step import scan_steps
 from panorax.rl import on_policy
 from panorax.rl.environments.environment import Environments
 from panorax.rl.on_policy import Rollouts
+from panorax.rl.rivals import configured
 from panorax.rl.rollout import Act, first_episode, rollout, start
 
 
@@ -33,10 +33,7 @@ def algorithm(name: str) -> Rollouts:
     Raises UserError if there is no such function, or its config is not that of an on-policy
     algorithm whose policy has no memory.
     """
-    try:
-        cfg = pkgutil.resolve_name(name)()
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise UserError(f"no config {name!r}; it is written module:function ({error})") from error
+    cfg = configured(name)
     if not isinstance(cfg, Rollouts):
         raise UserError(f"{name} configures no on-policy algorithm such as PPO or A2C")
     if cfg.policy.span > 1:

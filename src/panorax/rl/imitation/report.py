@@ -86,7 +86,7 @@ def cloned(
 ) -> jax.Array:
     """Mean return of the mode of a cloned policy; views are standardised if those of GAIL are."""
     key_fit, key_eval = jax.random.split(key)
-    observed = moments.merge(moments.initial(held_out.shape), labels.view)
+    observed = moments.weighted(labels.view, labels.weight)
     seen = on_policy.normalized(Observation(labels.view), observed, setup.acting)
     shown, tx = labels._replace(view=seen.view), optax.adam(cfg.cloning_rate)
     params = cloning.fit(setup.policy, lambda key: shown, key_fit, tx, cfg.cloning_updates)

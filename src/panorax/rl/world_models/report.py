@@ -15,6 +15,7 @@ from panorax.rl import seeds as training
 from panorax.rl.environments.environment import Environments
 from panorax.rl.evaluation import shown_episodes
 from panorax.rl.replay.experience import transitions
+from panorax.rl.rivals import rivals, trained
 from panorax.rl.rollout import first_episode
 from panorax.rl.seeds import train_seeds
 from panorax.rl.world_models.actor_critic import Agent
@@ -25,32 +26,32 @@ SEEN, PREDICTED = 5, 20  # steps of the figure of an open-loop prediction
 
 
 def report_of(
-    system: System,
-    without_turns: Callable,
-    run: Run,
-    seeds: int,
-    agent: Agent,
-    held_out: Environments,
-    shown: Environments,
-    before: int,
+    system: System, without_turns: Callable, scene: tuple[Agent, Environments, Environments], cfg
 ) -> Callable:
     """The report of a system with a world model.
 
-    It draws an open-loop prediction if views can be drawn. With `seeds`, it trains seeds in
-    parallel as `panorax.rl.seeds.report_of` does, and one agent by `without_turns`, a training step
-    whose actions in the environments are random.
+    It draws an open-loop prediction if views can be drawn. With `cfg.seeds`, it trains seeds in
+    parallel as `panorax.rl.seeds.report_of` does, one agent by `without_turns`, a training step
+    whose actions in the environments are random, and as many seeds of `cfg.rivals`, for as many
+    environment steps.
 
-    before: environment steps that precede the first training step.
+    scene: the agent, the environments of evaluations, and those of pictures.
+    cfg: a config with `run`, `seeds`, `rivals`, and the environments and the replay of the system.
     """
+    agent, held_out, shown = scene
+    before = cfg.n_envs * cfg.length * cfg.rollouts_before
+    steps = before + cfg.n_envs * cfg.length * cfg.run.steps
+    named = rivals(cfg.rivals, cfg.environment, steps) if cfg.seeds else {}
 
     def report(state, key):
-        key_predict, key_curves, key_apart = jax.random.split(key, 3)
+        key_predict, key_curves, key_apart, key_rivals = jax.random.split(key, 4)
         results = [prediction(agent, shown, state, key_predict)] if shown.picture else []
-        if seeds:
-            curves = training.report_of(system, run, seeds, held_out, before=before)
+        if cfg.seeds:
+            curves = training.report_of(system, cfg.run, cfg.seeds, held_out, before=before)
             results.append(curves(state, key_curves))
             apart = dataclasses.replace(system, train_step=without_turns)
-            results.append(zero_shot(apart, run, key_apart))
+            results.append(zero_shot(apart, cfg.run, key_apart))
+            results.append(trained(named, cfg.seeds, key_rivals))
         return joined(results)
 
     return report
