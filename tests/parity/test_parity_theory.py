@@ -1,10 +1,12 @@
-"""Neighbourhood graphs and curves against umap-learn."""
+"""Neighbourhood graphs and curves against umap-learn, and skip-gram against gensim."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from panorax.maths.clouds.umap import curve, fuzzy_graph
-from panorax.testing.tolerances import LAYER, NUMBER
+from panorax.testing.tolerances import COARSE, LAYER, NUMBER
+from panorax.theory.word_embedding import skip_gram
 
 
 @pytest.mark.parametrize("name", ["neighborhoods/graph_5", "neighborhoods/graph_15"])
@@ -26,3 +28,15 @@ def test_fuzzy_graphs(golden, name):
 def test_curves(golden, name):
     with golden(name) as case:
         np.testing.assert_allclose(curve(**case.settings()), case["ab"], **NUMBER)
+
+
+@pytest.mark.parametrize("name", ("skip_gram/loss_1", "skip_gram/loss_5"))
+def test_the_loss_of_skip_gram(golden, name):
+    with golden(name) as case:
+        k = case.settings()["k"]
+        vectors = skip_gram.Vectors(case["word"], case["context"])
+        for (a, b), n, theirs in zip(case["pairs"], case["negatives"], case["losses"]):
+            both = jnp.array([a, b]), jnp.array([b, a]), jnp.full((2, k), n)
+            ours = 2 * skip_gram.loss(vectors, *both)
+            terms = 2 * (1 + k)  # each is at most 0.012 too large in gensim's table
+            np.testing.assert_allclose(ours / terms, theirs / terms, **COARSE)
