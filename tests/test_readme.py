@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from panorax import cli, readme
+from panorax import catalogue, cli, readme
 from panorax.commands import experiment
 from panorax.engine import run as runs
 
@@ -132,3 +132,11 @@ def test_picture_shows_records():
     with Image.open(file) as kept, Image.open(io.BytesIO(readme.panorama(ROOT))) as drawn:
         assert kept.size == drawn.size and drawn.width == 900
     assert "configs/panorama.png" in TEXT
+
+
+def test_a_claim_that_was_not_measured_says_so(monkeypatch):
+    entry = catalogue.find("theory/word_embedding")
+    result = entry.result()
+    unmeasured = [verdict | {"measured": None, "kept": False} for verdict in result["claims"]]
+    monkeypatch.setattr(catalogue.Entry, "result", lambda self: result | {"claims": unmeasured})
+    assert "| not measured | 0 of" in readme.page("theory", [entry])

@@ -97,7 +97,9 @@ def _row(entry: catalogue.Entry) -> str:
     claim, measured = "", ""
     if verdicts := result["claims"]:
         verdict = headline(entry, verdicts)
-        claim, measured = f"`{verdict['claim']}`", f"{verdict['measured']:.4g}"
+        value = verdict["measured"]
+        claim = f"`{verdict['claim']}`"
+        measured = "not measured" if value is None else f"{value:.4g}"
     cells = (
         f"`{entry.name}`",
         entry.title,
