@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LARGER = {
     "generative/flow_matching_unet": 40.0,
     "lm/lora": 25.0,
+    "lm/distillation": 25.0,  # compiles a teacher, a student and both
     "distributed/zero": 25.0,
     "distributed/tensor_parallel": 25.0,
     "distributed/data_parallel": 20.0,

@@ -38,7 +38,7 @@ def test_training_runs_all_steps_and_does_not_donate_its_start():
     start = trained(walk(0.5), Run(steps=5, chunk=5), one_device)
     np.testing.assert_allclose(start["w"], 1.0 + 0.5 * (0 + 1 + 2 + 3 + 4))
     for mesh in (one_device, make_mesh("fsdp=4,data=2")):
-        end = trained(walk(0.5), Run(steps=5, chunk=2), mesh, start)
+        end = trained(walk(0.5), Run(steps=5, chunk=2), mesh, params=start)
         np.testing.assert_allclose(end["w"], 6.0 + 0.5 * 10)
     np.testing.assert_allclose(start["w"], 6.0)
 

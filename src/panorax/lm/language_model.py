@@ -13,7 +13,7 @@ Source: Bengio et al. 2003; Radford et al. 2018.
 import dataclasses
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -28,7 +28,7 @@ from panorax.core.ranges import Count, checked
 from panorax.core.state import State, System, first_state
 from panorax.core.step import update
 from panorax.data.batches import windows
-from panorax.data.text import Text, dataset, vocabulary
+from panorax.data.text import Text, Tokens, dataset, vocabulary
 from panorax.interop import hf_text, hf_weights, huggingface
 from panorax.lm.report import report
 from panorax.nets.decoders import decoder, gemma, llama, qwen
@@ -140,6 +140,22 @@ def evaluate(state: State, batch, key, net: Net):
     }
 
 
+def text_of(cfg: Config) -> Tokens:
+    """The text of a config, by the tokenizer of its folder or by one that is trained on it."""
+    pretrained = cfg.init_from and hf_text.tokenizer(Path(cfg.init_from))
+    return dataset(cfg.data, cfg.model.vocab, pretrained)
+
+
+def on_text(system: System, text: Callable[[], Tokens], cfg: Config) -> System:
+    """`system`, which reads windows of `text()`."""
+    return dataclasses.replace(
+        system,
+        batches=lambda step: windows(text().train, cfg.batch, cfg.context + 1, cfg.run.seed, step),
+        held_out=lambda: text().held_out_batches(cfg.batch, cfg.context, cfg.stride),
+        summary=lambda: text().summary(),
+    )
+
+
 def system(
     cfg: Config, net: Net | None = None, tx: optax.GradientTransformation | None = None
 ) -> System:
@@ -150,11 +166,7 @@ def system(
     net = net or decoder.net(cfg.model)
     tx = tx or optimizer(cfg.optim, cfg.run.steps, net.spec)
 
-    @functools.cache
-    def text():
-        return dataset(
-            cfg.data, cfg.model.vocab, cfg.init_from and hf_text.tokenizer(Path(cfg.init_from))
-        )
+    text = functools.cache(lambda: text_of(cfg))
 
     def kept_files():
         if not cfg.init_from:
@@ -172,19 +184,17 @@ def system(
             "params": hf_weights.load(Path(cfg.init_from), cfg.model, shardings.params, jnp.float32)
         }
 
-    return System(
+    plain = System(
         spec=net.spec,
         init_state=init_state,
         train_step=functools.partial(train_step, net=net, tx=tx, accumulate=cfg.accumulate),
         evaluate=functools.partial(evaluate, net=net),
         batch=jax.ShapeDtypeStruct((cfg.batch, cfg.context + 1), jnp.int32),
-        batches=lambda step: windows(text().train, cfg.batch, cfg.context + 1, cfg.run.seed, step),
-        held_out=lambda: text().held_out_batches(cfg.batch, cfg.context, cfg.stride),
         report=lambda state, key: report(state.params, text(), key, cfg),
-        summary=lambda: text().summary(),
         files=kept_files,
         pretrained=pretrained if cfg.init_from else None,
         micro_batches=cfg.accumulate,
         per_step={"tokens": cfg.batch * cfg.context},
         footprint=lambda: decoder.footprint(cfg.model, cfg.context),
     )
+    return on_text(plain, text, cfg)

@@ -33,17 +33,15 @@ from panorax.core.optim import AdamW, Optimizer, optimizer
 from panorax.core.ranges import Count, Positive, checked
 from panorax.core.spec import P
 from panorax.core.state import Result, State, System
-from panorax.core.step import evaluated
 from panorax.core.study import family
 from panorax.data import tokenizer
-from panorax.data.batches import windows
 from panorax.data.text import Text, dataset
 from panorax.lm import language_model
+from panorax.lm.evaluation import bits_per_byte
 from panorax.lm.report import report as baselines_and_samples
-from panorax.lm.training import trained
+from panorax.lm.training import mesh_of, trained
 from panorax.nets.decoders import decoder
 from panorax.ops.low_rank import LowRank, low_rank_factors, merged_tree
-from panorax.parallel.sharding import MESH_AXES
 
 loss_fn = language_model.loss_fn
 train_step = language_model.train_step
@@ -137,10 +135,7 @@ def fine_tuned(tuned: System, net: Net, state: State, cfg: Config):
     """Parameters of the base after full fine-tuning on the batches of the LoRA run `tuned`."""
     full = language_model.system(dataclasses.replace(cfg, optim=cfg.full), net)
     full = dataclasses.replace(full, batches=tuned.batches)
-    one_device = np.reshape(list(state.step.devices())[:1], (1,) * len(MESH_AXES))
-    default = jax.sharding.Mesh(one_device, MESH_AXES)
-    mesh = getattr(state.step.sharding, "mesh", default)
-    return trained(full, cfg.run, mesh, state.extra)
+    return trained(full, cfg.run, mesh_of(state.step), params=state.extra)
 
 
 def comparison(base: System, tuned: System, net: Net, state: State, merged, cfg: Config) -> dict:
@@ -149,20 +144,12 @@ def comparison(base: System, tuned: System, net: Net, state: State, merged, cfg:
     `target_bits_*` are measured on the new text, `source_bits_*` on the base's text.
     `recovered_share` is LoRA's gain on the new text divided by the gain of full fine-tuning.
     """
-    compiled, key = jax.jit(functools.partial(evaluate, net=net)), jax.random.key(0)
-
-    def totals(state, batch, key):
-        return jax.device_get(compiled(state, batch, key))  # one batch in flight
-
-    def bits(params, system):
-        state = State(params, (), (), jnp.int32(0))
-        return float(evaluated(totals, state, system.held_out(), key)["eval_bits_per_byte"])
-
+    bits = bits_per_byte(net)
     models = {"base": state.extra, "lora": merged}
     if cfg.compare:
         models["full"] = fine_tuned(tuned, net, state, cfg)
-    target = {name: bits(params, tuned) for name, params in models.items()}
-    source = {name: bits(params, base) for name, params in models.items()}
+    target = {name: bits(params, tuned.held_out()) for name, params in models.items()}
+    source = {name: bits(params, base.held_out()) for name, params in models.items()}
     metrics = family("target_bits_{}", target) | family("source_bits_{}", source)
     if cfg.compare:
         gain, full_gain = target["base"] - target["lora"], target["base"] - target["full"]
@@ -239,10 +226,7 @@ def system(
         return Result(metrics, samples.figures)
 
     tuned = dataclasses.replace(
-        language_model.system(cfg, lora, tx),
-        batches=lambda i: windows(text().train, cfg.batch, cfg.context + 1, cfg.run.seed, i),
-        held_out=lambda: text().held_out_batches(cfg.batch, cfg.context, cfg.stride),
-        summary=lambda: text().summary(),
+        language_model.on_text(language_model.system(cfg, lora, tx), text, cfg),
         files=files,
         report=report,
         extra_axes=core_spec.axes(net.spec),

@@ -83,6 +83,22 @@ def categorical_kl(
     return jnp.sum(jnp.where(p > 0, p * (jnp.where(p > 0, log_p, 0) - log_q), 0), -1)
 
 
+def jensen_shannon(
+    p_logits: Float[Array, "*batch V"], q_logits: Float[Array, "*batch V"], beta: float
+) -> Float[Array, "*batch"]:
+    """beta KL(p | m) + (1 - beta) KL(q | m) with m = beta p + (1 - beta) q, for 0 < beta < 1.
+
+    At beta = 1/2 it is the Jensen-Shannon divergence, at most log 2. Divided by beta it tends to
+    KL(p | q) for beta to 0, and divided by 1 - beta to KL(q | p) for beta to 1.
+    Source: Agarwal et al. 2024, arXiv:2306.13649, section 2.
+    """
+    log_p, log_q = (
+        jax.nn.log_softmax(logits.astype(jnp.float32), -1) for logits in (p_logits, q_logits)
+    )
+    log_m = jnp.logaddexp(log_p + jnp.log(beta), log_q + jnp.log1p(-beta))
+    return beta * categorical_kl(log_p, log_m) + (1 - beta) * categorical_kl(log_q, log_m)
+
+
 def weighted_mean(x: Shaped[Array, "*shape"], weight: Shaped[Array, "*shape"]) -> Float[Array, ""]:
     """sum(x * weight) / sum(weight), or 0 if all weights are 0."""
     weight = weight.astype(jnp.float32)
