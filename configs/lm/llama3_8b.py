@@ -23,7 +23,7 @@ def get_config() -> Config:
         n_heads=32,
         n_kv_heads=8,
         d_ff=14_336,
-        rope=Rope(500_000.0),
+        positions=Rope(500_000.0),
         tied=False,
         dtype="bfloat16",
         remat="layers",

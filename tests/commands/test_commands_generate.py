@@ -177,7 +177,7 @@ def test_texts_beyond_the_context_slide_and_say_so(capsys):
     assert alone.getvalue() == out.getvalue()
     assert not capsys.readouterr().out
     writing.write(model, prompts[:1], new=20, batch=2, seed=0, out=out)
-    dynamic = dataclasses.replace(CFG, rope=DynamicNTKRope(context=32))
+    dynamic = dataclasses.replace(CFG, positions=DynamicNTKRope(context=32))
     writing.write(model._replace(cfg=dynamic), prompts[:1], new=60, batch=2, seed=0, out=out)
     assert capsys.readouterr().err == ""
 

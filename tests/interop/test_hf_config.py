@@ -12,7 +12,9 @@ from panorax.core import spec
 from panorax.core.errors import UserError
 from panorax.interop import hf_config
 from panorax.nets.decoders import decoder, gemma, llama, qwen
-from panorax.ops.positions import DynamicNTKRope, LinearRope, Llama3Rope, Rope, YarnRope
+from panorax.nets.decoders.feed_forward import Gated
+from panorax.nets.decoders.linear import Linear
+from panorax.ops.positions import Alibi, DynamicNTKRope, LinearRope, Llama3Rope, Rope, YarnRope
 
 PUBLISHED = json.loads((Path(__file__).parent / "published.json").read_text())
 CONFIGS = {name: entry["config"] for name, entry in PUBLISHED.items()}
@@ -47,9 +49,9 @@ def test_published_models_have_their_known_parameter_counts(name):
 
 
 EXPECTED = {
-    "Llama-2-7B": {"rope": Rope(10_000.0), "tied": False, "norm_eps": 1e-5},
+    "Llama-2-7B": {"positions": Rope(10_000.0), "tied": False, "norm_eps": 1e-5},
     "Llama-3.2-1B": {
-        "rope": Llama3Rope(500_000.0, factor=32.0, context=8192, fast=4.0, slow=1.0),
+        "positions": Llama3Rope(500_000.0, factor=32.0, context=8192, fast=4.0, slow=1.0),
         "tied": True,
     },
     "Mistral-7B-v0.1": {"windows": (4096,)},
@@ -101,9 +103,11 @@ def test_published_models_have_their_windows_rotary_embeddings_and_variants(name
     ],
 )
 def test_rotary_scaling_is_read_in_both_spellings(rope, expected):
-    assert hf_config.read(LLAMA_2_7B | {"rope_scaling": rope}).rope == expected
+    assert hf_config.read(LLAMA_2_7B | {"rope_scaling": rope}).positions == expected
     newer_rope = {"rope_scaling": None, "rope_parameters": rope | {"rope_theta": 5e5}}
-    assert hf_config.read(LLAMA_2_7B | newer_rope).rope == dataclasses.replace(expected, theta=5e5)
+    assert hf_config.read(LLAMA_2_7B | newer_rope).positions == dataclasses.replace(
+        expected, theta=5e5
+    )
 
 
 @pytest.mark.parametrize(
@@ -325,7 +329,7 @@ def models(family, **fields):
     def build(sizes, windows, **rest):
         return family.Model(**sizes, windows=windows[: sizes["n_layers"]], **rest)
 
-    return st.builds(build, SIZES, rope=ROPES, windows=WINDOWS, **fields)
+    return st.builds(build, SIZES, positions=ROPES, windows=WINDOWS, **fields)
 
 
 MODELS = st.one_of(
@@ -368,6 +372,10 @@ def test_a_written_model_is_read_as_the_same_model(model):
         (qwen.Model(bias=True, head_norm=True), "Qwen needs exactly one of bias and head-norm"),
         (gemma.Model(query_scale=16.5), "a whole query_pre_attn_scalar"),
         (gemma.Model(post_norms=False), "no Hugging Face family"),
+        (llama.Model(positions=Alibi()), "model.positions other than a rotation"),
+        (llama.Model(attention=Linear()), "sinks, or attention or a feed-forward network"),
+        (llama.Model(windows=(4,), sinks=1), "sinks, or attention or a feed-forward network"),
+        (gemma.Model(feed_forward=Gated()), "sinks, or attention or a feed-forward network"),
         (llama.Model(d_model=24, n_heads=16, head_dim=4), "needs an n-heads that divides d-model"),
     ],
 )

@@ -264,7 +264,7 @@ def test_help_lists_the_options_of_the_folders_model(small, tmp_path, capsys):
         start(tmp_path / "a", "--init-from", small, "--help")
     text = capsys.readouterr().out
     assert stop.value.code == 0
-    for option in ("--model.bias", "--model.rope.slow", "(default: 320)"):
+    for option in ("--model.bias", "--model.positions.slow", "(default: 320)"):
         assert option in text
 
 
@@ -275,7 +275,7 @@ def test_help_lists_the_options_of_the_folders_model(small, tmp_path, capsys):
         "--model.n-layers=1",
         "--model.vocab=400",
         "--model.norm-eps=0.1",
-        "--model.rope.factor=2",
+        "--model.positions.factor=2",
         "--model.windows=4",
         "--model.tied=False",
         "--model.bias=False",

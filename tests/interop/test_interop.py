@@ -19,7 +19,7 @@ from panorax.ops.sampling import Sampling
 
 def test_an_export_of_a_new_model_has_its_context_and_sampling(tmp_path):
     tokens = tokenizer.BytePairs.train(["the cat sat on the mat"], 280)
-    cfg = llama.Model(**SIZES | {"vocab": 280}, rope=Llama3Rope())
+    cfg = llama.Model(**SIZES | {"vocab": 280}, positions=Llama3Rope())
     sampling = Sampling(temperature=0.7, top_p=0.95, suppress_tokens=(3,))
     huggingface.save(tmp_path / "a", drawn(cfg), cfg, tokens, 64, None, sampling)
     read = lambda name: json.loads((tmp_path / "a" / f"{name}.json").read_text())

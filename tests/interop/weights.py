@@ -23,7 +23,7 @@ QWEN = qwen.Model(
     d_ff=12,
     bias=True,
     head_norm=False,
-    rope=Llama3Rope(),
+    positions=Llama3Rope(),
 )
 Q = "model.layers.1.self_attn.q_proj.weight"
 

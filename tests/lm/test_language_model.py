@@ -19,9 +19,7 @@ from panorax.lm import language_model
 from panorax.nets.decoders import decoder, gemma, llama
 from panorax.nets.decoders.llama import Model
 from panorax.ops import blockwise
-from panorax.ops.attention import attention, causal_mask
 from panorax.ops.losses import next_token_loss
-from panorax.ops.positions import rope, rope_frequencies
 from panorax.testing.tolerances import CACHED, LAYER, MODEL, NUMBER, SAME
 
 DIFFERENT = {"atol": 1e-3}
@@ -45,13 +43,11 @@ PARAMS = jax.tree.map(
 @jax.jit
 def through_layers(x_BTD, position_BT):
     """Logits from embedded tokens at these positions."""
-    mask = causal_mask(position_BT, position_BT)
-    frequencies = rope_frequencies(CFG.head_size, CFG.rope.theta)
-    rotate = lambda x: rope(x, position_BT, frequencies)
-    attend = lambda q, k, v: (attention(q, k, v, mask), None)
+    mask = jnp.ones((1, T, T), bool)
+    attend = decoder.attention_of(decoder.full_pass(position_BT, CFG, mask), CFG)
     for l in range(CFG.n_layers):
         layer = jax.tree.map(lambda w: w[l], PARAMS["layers"])
-        x_BTD, _ = llama.block(x_BTD, layer, rotate, attend, CFG)
+        x_BTD, _ = llama.block(x_BTD, layer, attend, CFG)
     return llama.unembed(PARAMS, x_BTD, CFG).logits()
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pallas_kernels.flash_attention.mask import Form, Tokens
 from pallas_kernels.flash_attention.xla import blockwise
-from panorax.ops.attention import attention, sliding_window_mask
+from panorax.ops.attention import attention, distance_bias, sliding_window_mask
 from panorax.ops.blockwise import BLOCK, NEVER, causal_attention
 from panorax.testing.tolerances import LAYER, NUMBER
 
@@ -121,3 +121,19 @@ def test_key_heads_must_divide_query_heads():
     q, k, v, _ = inputs(0, 5, 5, 4, 3)
     with pytest.raises(ValueError, match="3 key/value heads do not divide 4"):
         causal_attention(q, k, v, jnp.arange(5)[None], jnp.arange(5)[None], NEVER)
+
+
+@pytest.mark.parametrize("slopes", [None, (0.5, 0.25, 0.1, 0.01)])
+@pytest.mark.parametrize("window", [3, NEVER])
+def test_sinks_are_seen_beyond_the_window(window, slopes):
+    """Values and gradients equal attention under the mask of both, with the distances of ALiBi."""
+    q, k, v, d = inputs(0, 7, 12, 4, 2)
+    query, key, sinks = jnp.arange(5, 12)[None], jnp.arange(12)[None], 2
+    slopes_H = slopes and jnp.array(slopes)
+    mask = sliding_window_mask(query, key, window) | (key < sinks)[:, None]
+    bias = distance_bias(slopes_H, query, key)
+    dense = lambda *x: attention(*x, mask, SCALE, None, bias)
+    options = {"slopes_H": slopes_H, "sinks": sinks}
+    merged = lambda *x: causal_attention(*x, query, key, window, SCALE, **options)
+    pairs = [(out, back(d)) for out, back in (jax.vjp(f, q, k, v) for f in (dense, merged))]
+    assert_close(pairs, LAYER["atol"])

@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panorax.ops.positions import rope, rope_frequencies, sinusoidal
+from panorax.ops.positions import (
+    Alibi,
+    Learned,
+    NoPE,
+    Rope,
+    Sinusoidal,
+    rope,
+    rope_frequencies,
+    sinusoidal,
+)
 from panorax.testing.tolerances import NUMBER
 
 K = 8
@@ -35,3 +44,23 @@ def test_sinusoidal_features_are_cosines_then_sines():
     np.testing.assert_allclose(features, expected, **NUMBER)
     with pytest.raises(ValueError, match="even width"):
         sinusoidal(jnp.array([0.0]), 3)
+
+
+def test_alibi_slopes_are_the_paper_s():
+    np.testing.assert_allclose(Alibi().slopes(8), 2.0 ** -np.arange(1, 9), **NUMBER)
+    powers = [2, 4, 6, 8, 1, 3]
+    np.testing.assert_allclose(Alibi().slopes(6), 2.0 ** -np.array(powers), **NUMBER)
+
+
+def test_schemes_act_in_one_place_each():
+    x, position = jnp.ones((1, 2, 4)), jnp.array([[0, 3]])
+    table = {"positions": jnp.arange(8.0).reshape(2, 4)}
+    np.testing.assert_allclose(Learned(2).added(table, x, position)[0], 1 + table["positions"])
+    waves = Sinusoidal().added({}, x, position) - x
+    np.testing.assert_allclose(2 * waves, sinusoidal(position, 4), **NUMBER)
+    for scheme in (NoPE(), Rope(), Alibi()):
+        assert scheme.added({}, x, position) is x and scheme.spec(4) == {}
+    for scheme in (NoPE(), Sinusoidal(), Learned(2), Alibi()):
+        assert scheme.rotation(4, position, 2)(x) is x
+    for scheme in (NoPE(), Rope(), Sinusoidal(), Learned(2)):
+        assert scheme.slopes(4) is None

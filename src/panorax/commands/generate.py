@@ -288,7 +288,7 @@ def write(
     out, key = out or sys.stdout, jax.random.key(seed)
     longest = max(len(ids) for _, ids in prompts) + new
     # dynamic scaling fits the positions to any length
-    context = None if isinstance(model.cfg.rope, DynamicNTKRope) else model.context
+    context = None if isinstance(model.cfg.positions, DynamicNTKRope) else model.context
     if context and longest > context:
         print(
             f"panorax: {longest} tokens, prompt and new ones, are more than the {context} that "

@@ -45,11 +45,13 @@ from panorax.core.ranges import Count, Positive, Whole, checked
 from panorax.core.state import Result
 from panorax.core.step import descend
 from panorax.core.study import Part
-from panorax.nets.decoders import decoder, llama
+from panorax.nets.decoders import decoder, heads, llama
+from panorax.nets.decoders.feed_forward import Gated
 from panorax.ops.attention import attention, causal_mask
 from panorax.ops.gates import swiglu
 from panorax.ops.losses import next_token_loss
 from panorax.ops.norms import rms_norm
+from panorax.ops.positions import Rope
 from panorax.parallel.measures import (
     bytes_on_a_device,
     collectives,
@@ -93,6 +95,12 @@ class Config:
                 "model.dtype must be float32, for an exact comparison, "
                 "and model.n-layers at least 2, so that layers are a loop in the program"
             )
+        parts = (self.model.positions, self.model.attention, self.model.feed_forward)
+        if not isinstance(parts[0], Rope) or parts[1:] != (heads.Heads(), Gated()):
+            raise ValueError(
+                "tensor parallelism splits Llama: model.positions is a rotation, "
+                "model.attention heads and model.feed-forward gated by silu"
+            )
 
 
 def partition(model: llama.Model):
@@ -117,8 +125,8 @@ def attention_column(h_BTD, layer, model: llama.Model) -> Float[Array, "B T h K"
     """Attention of this device's h = H / N query heads and g = G / N key/value heads."""
     B, T, _ = h_BTD.shape
     position_BT = jnp.broadcast_to(jnp.arange(T)[None, :], (B, T))
-    rotate = decoder.rotation(position_BT, T, model)
-    q_BThK, k_BTgK, v_BTgK = llama.project(h_BTD, layer, model)
+    rotate = model.positions.rotation(model.head_size, position_BT, T)
+    q_BThK, k_BTgK, v_BTgK = heads.projections(h_BTD, layer, model)
     mask = causal_mask(position_BT[:1], position_BT[:1])
     return attention(rotate(q_BThK), rotate(k_BTgK), v_BTgK, mask)
 

@@ -47,7 +47,6 @@ from panorax.core.state import Result
 from panorax.core.step import copies
 from panorax.core.study import Part, family
 from panorax.nets.decoders import decoder, llama
-from panorax.ops.attention import attention, causal_mask
 from panorax.ops.losses import cross_entropy
 from panorax.parallel.measures import (
     Collective,
@@ -131,14 +130,14 @@ def language_model_loss(
     outer = unpack(whole(packed["outer"]), shapes(model)["outer"])
     B, T = tokens_BT1[:, 1:].shape
     position_BT = jnp.broadcast_to(jnp.arange(T)[None, :], (B, T))
-    rotate = decoder.rotation(position_BT, T, model)
-    attend = lambda q, k, v: (attention(q, k, v, causal_mask(position_BT, position_BT)), None)
+    mask_1TT = jnp.ones((1, T, T), bool)
+    attend = decoder.attention_of(decoder.full_pass(position_BT, model, mask_1TT), model)
 
     def layer_step(x_BTD, row):
         layer = unpack(whole(row), shapes(model)["layers"])
-        return llama.block(x_BTD, layer, rotate, attend, model)
+        return llama.block(x_BTD, layer, attend, model)
 
-    x_BTD = outer["embed"][tokens_BT1[:, :-1]].astype(model.dtype)
+    x_BTD = llama.embed(outer, tokens_BT1[:, :-1], position_BT, model)
     x_BTD, _ = jax.lax.scan(jax.checkpoint(layer_step), x_BTD, packed["layers"])
     logits_BTV = llama.unembed(outer, x_BTD, model).logits()
     return jnp.mean(cross_entropy(logits_BTV, tokens_BT1[:, 1:]))

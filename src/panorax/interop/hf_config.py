@@ -102,8 +102,8 @@ def write(model: llama.Model, context: int) -> dict:
         "head_dim": model.head_size,
         "model_type": kind,
         "architectures": [ARCHITECTURES[kind]],
-        "max_position_embeddings": max_position(model.rope, context),
-        "rope_parameters": _write_rope(model.rope),
+        "max_position_embeddings": max_position(model.positions, context),
+        "rope_parameters": _write_rope(model.positions),
     }
     return written | WRITERS[kind](model)
 
@@ -134,6 +134,17 @@ def model_type(model: llama.Model) -> str:
 
     Raises UserError if there is none.
     """
+    default = type(model)()
+    if type(model.positions) not in [rope for rope, _ in ROPES.values()]:
+        raise UserError("no Hugging Face family here has model.positions other than a rotation")
+    if model.sinks or (model.attention, model.feed_forward) != (
+        default.attention,
+        default.feed_forward,
+    ):
+        raise UserError(
+            "no Hugging Face family here has sinks, or attention or a feed-forward network other "
+            "than its own: model.sinks, model.attention and model.feed-forward"
+        )
     windows = set(_each_window(model))
     if len(windows - {0}) > 1:
         widths = " and ".join(map(str, sorted(windows - {0})))
@@ -173,7 +184,7 @@ def _sizes(
         "norm_eps": keys.number("rms_norm_eps", 1e-6),
         "tied": keys.flag("tie_word_embeddings", tied),
         "head_dim": None if size is None or size * heads == width else size,
-        "rope": _rope(keys),
+        "positions": _rope(keys),
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from panorax.core import files
+from panorax.core.config import chosen
 from panorax.core.config import leaves as options_of
 from panorax.core.errors import UserError
 from panorax.data.readers import read_object
@@ -18,6 +19,7 @@ COMPUTATION = (
     "model.dtype",
     "model.remat",
     "model.unroll",
+    "model.cache",
 )  # options that do not change the function of the model
 
 
@@ -129,7 +131,10 @@ def save(
 
 def refuse_another_model(cfg: llama.Model, directory: Path, ignore: Sequence[str] = ()) -> None:
     """Raises UserError if `cfg` differs from the folder's model in options not in COMPUTATION."""
-    theirs, ours = (options_of(m, "model.") for m in (model(directory, ignore), cfg))
+    theirs, ours = (
+        options_of(m, "model.") | {f"model.{part}": kind for part, kind in chosen(m).items()}
+        for m in (model(directory, ignore), cfg)
+    )
     for name, value in theirs.items():
         if name not in COMPUTATION and ours.get(name) != value:
             raise UserError(

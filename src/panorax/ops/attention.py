@@ -1,5 +1,6 @@
 """Scaled dot-product attention with grouped key/value heads, and its masks."""
 
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from pallas_kernels.flash_attention.reference import masked_attention
@@ -13,11 +14,13 @@ def attention(
     mask_BTS: Bool[Array, "#B T S"],
     scale: float | None = None,
     cap: float | None = None,
+    bias_BHTS: Float[Array, "#B H T S"] | None = None,
 ) -> Float[Array, "B T H K"]:
     """softmax(scale q k^T) v; each group of H / G query heads shares one key/value head.
 
     mask_BTS: True if the query may attend to the key. A query without any such key returns 0.
     scale: by default 1 / sqrt(K).  cap: soft cap of the logits (see `soft_cap`).
+    bias_BHTS: added to the logits after the cap, such as `distance_bias`; None for no bias.
     Logits and softmax are computed in float32. It can be differentiated in forward and in reverse
     mode. Raises ValueError if G does not divide H.
     Source: Vaswani et al. 2017; Ainslie et al. 2023 (grouped heads).
@@ -26,7 +29,17 @@ def attention(
     if H % G:
         raise ValueError(f"{G} key/value heads do not divide {H} query heads")
     scale = K**-0.5 if scale is None else scale
-    return masked_attention(q_BTHK, k_BSGK, v_BSGK, mask_BTS, scale, cap)[0]
+    return masked_attention(q_BTHK, k_BSGK, v_BSGK, mask_BTS, scale, cap, bias_BHTS)[0]
+
+
+def distance_bias(
+    slopes_H: Float[Array, " H"] | None, query_BT: Int[Array, "#B T"], key_BS: Int[Array, "#B S"]
+) -> Float[Array, "#B H T S"] | None:
+    """-slope |query - key|, which ALiBi adds to the logits (Press et al. 2022); None for None."""
+    if slopes_H is None:
+        return None
+    distance_BTS = jnp.abs(query_BT[:, :, None] - key_BS[:, None, :])
+    return -slopes_H[None, :, None, None] * distance_BTS[:, None]
 
 
 def soft_cap(x: Float[Array, "*shape"], cap: float | None) -> Float[Array, "*shape"]:

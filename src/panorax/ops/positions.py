@@ -1,13 +1,21 @@
-"""Rotary position embeddings, their extensions to longer contexts, and sinusoidal features."""
+"""Position schemes of a decoder: none, rotary with its extensions, added, and linear biases.
+
+A scheme acts in one of three places: it is added to the embeddings (`Sinusoidal`, `Learned`), it
+rotates queries and keys (`Rope` and its extensions), or it lowers the logits of distant keys
+(`Alibi`). `NoPE` acts nowhere, and the other schemes replace one of its methods.
+"""
 
 import math
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Num
 
 import pallas_kernels.rope as kernels
 from panorax.core.layout import BATCH_AXES, TENSOR_AXES, by_shards
 from panorax.core.ranges import Count, Positive, checked
+from panorax.core.spec import P
 
 
 def rope_frequencies(head_dim: int, theta: float | Float[Array, "*rows"]):
@@ -42,7 +50,82 @@ def rope(
 
 
 @checked
-class Rope:
+class NoPE:
+    """No positions: the order of tokens reaches a decoder through its causal mask alone.
+
+    Source: Kazemnejad et al. 2023, arXiv:2305.19466.
+    """
+
+    def spec(self, width: int) -> dict[str, P]:
+        """Parameters beside the embedding, whose vectors have `width` elements."""
+        return {}
+
+    def added(self, params, x_BTD: Float[Array, "B T D"], position_BT: Int[Array, "B T"]):
+        """Embeddings (B, T, D) with positions added; `params` has the parameters of `spec`."""
+        return x_BTD
+
+    def rotation(self, head_dim: int, position_BT: Int[Array, "B T"], length):
+        """The function that rotates queries or keys (B, T, H, head_dim) at `position_BT`.
+
+        length: tokens of the whole text, for all rows or for each row (B,).
+        """
+        return lambda x_BTHK: x_BTHK
+
+    def slopes(self, heads: int) -> Float[Array, " H"] | None:
+        """Decrease of each head's logits per position of distance; None for no decrease."""
+        return None
+
+
+@checked
+class Sinusoidal(NoPE):
+    """Sines and cosines of the position, added to the embeddings.
+
+    x = e + D^(-1/2) sinusoidal(position, D). Embeddings e have an initial standard deviation of
+    D^(-1/2), so the ratio of both terms is that of the paper, sqrt(D) e + sinusoidal.
+    Source: Vaswani et al. 2017, section 3.5.
+    """
+
+    def added(self, params, x_BTD, position_BT):
+        D = x_BTD.shape[-1]
+        return x_BTD + (D**-0.5 * sinusoidal(position_BT, D)).astype(x_BTD.dtype)
+
+
+@checked
+class Learned(NoPE):
+    """A learned vector of each position, added to the embeddings.
+
+    A position beyond the table reads its last row. Source: Radford et al. 2018 (GPT).
+    """
+
+    context: Count = 1024
+    """rows of the table, a position each"""
+
+    def spec(self, width):
+        normal = jax.nn.initializers.normal(width**-0.5)
+        return {"positions": P((self.context, width), ("positions", "embed"), normal)}
+
+    def added(self, params, x_BTD, position_BT):
+        rows_BTD = params["positions"].at[position_BT].get(mode="clip")
+        return x_BTD + rows_BTD.astype(x_BTD.dtype)
+
+
+@checked
+class Alibi(NoPE):
+    """Attention with linear biases: each head lowers a logit by its slope times the distance.
+
+    The slopes of H heads are 2^(-8 / H), 2^(-16 / H), .., 2^(-8). If H is no power of two, heads
+    beyond the largest power of two n below H have every other slope of 2 n heads.
+    Source: Press et al. 2022, arXiv:2108.12409.
+    """
+
+    def slopes(self, heads):
+        n = 2 ** (heads.bit_length() - 1)
+        powers = [*range(1, n + 1), *(i + 0.5 for i in range(heads - n))]
+        return jnp.asarray(2.0 ** (-8 * np.array(powers) / n), jnp.float32)
+
+
+@checked
+class Rope(NoPE):
     """Rotary embeddings: pair i rotates by theta^(-2i / K) radians per position.
 
     Source: Su et al. 2021, arXiv:2104.09864.
@@ -62,6 +145,10 @@ class Rope:
     def magnitude(self) -> float:
         """Factor that multiplies the rotated queries and keys."""
         return 1.0
+
+    def rotation(self, head_dim, position_BT, length):
+        frequencies = self.frequencies(head_dim, length)
+        return lambda x_BTHK: rope(x_BTHK, position_BT, frequencies) * self.magnitude
 
 
 @checked

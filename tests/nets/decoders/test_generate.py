@@ -187,7 +187,7 @@ def test_each_token_is_drawn_with_its_own_key_when_the_context_is_full():
 
 
 def test_dynamic_rope_scales_each_row_by_its_own_length():
-    cfg = dataclasses.replace(CFG, rope=DynamicNTKRope(factor=4.0, context=4))
+    cfg = dataclasses.replace(CFG, positions=DynamicNTKRope(factor=4.0, context=4))
     rows, lengths = np.arange(80, dtype=np.int32).reshape(2, 40), np.array([9, 40], np.int32)
 
     def logits(rows, lengths):

@@ -2,31 +2,36 @@
 
 A family of models is a module with
 
-    spec(cfg)                                  all parameters; "layers" is stacked along L
-    embed(params, tokens_BT, cfg)              -> x_BTD
-    block(x_BTD, layer, rotate, attend, cfg)   -> x_BTD, cache
-    unembed(params, x_BTD, cfg)                -> Unembedding: the logits, not yet multiplied out
+    spec(cfg)                                     all parameters; "layers" is stacked along L
+    embed(params, tokens_BT, position_BT, cfg)    -> x_BTD
+    block(x_BTD, layer, attend, cfg)              -> x_BTD, kept
+    unembed(params, x_BTD, cfg)                   -> Unembedding: logits, not yet multiplied out
 
-`rotate(q)` applies the positions; `attend(q, k, v) -> values, cache` returns the cache that `block`
-passes on. The config of a family has the fields n_layers, n_kv_heads, head_size, rope, windows,
-dtype, remat and unroll, documented in `panorax.nets.decoders.llama.Model`.
+`attend(h, layer, **options)` is the attention that the config names. It returns its output and what
+the cache keeps, which `block` passes on. The config of a family has the fields of
+`panorax.nets.decoders.llama.Model`, whose parts are values with the same methods:
+
+    positions       added, rotation, slopes, spec         `panorax.ops.positions`
+    attention       attend, empty, rotated, spec, check   `.heads`, `.latent`, `.linear`
+    feed_forward    apply, spec                           `.feed_forward`
+    cache           encode, decode                        `.cache`
 """
 
+import dataclasses
 import functools
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from panorax.core import struct
 from panorax.core.config import module_of
 from panorax.core.layout import split_batch, whole_rows
 from panorax.core.net import Net, stateless
-from panorax.ops.attention import attention, sliding_window_mask
-from panorax.ops.blockwise import NEVER, causal_attention
-from panorax.ops.positions import rope
+from panorax.nets.decoders.cache import Cache
+from panorax.nets.decoders.passes import CachedPass, FullPass
+from panorax.ops.blockwise import NEVER
 from panorax.ops.unembedding import Unembedding
 
 REMAT = {
@@ -75,105 +80,75 @@ def unembedding(
     family, (B, T) = module_of(cfg), tokens_BT.shape[:2]
     rows = 1 if position_BT is None else B
     position_BT = jnp.broadcast_to(jnp.arange(T) if position_BT is None else position_BT, (B, T))
-    rotate = rotation(position_BT, T, cfg)
+    whole_text = full_pass(position_BT, cfg, mask_BTS, rows)
 
     def step(x_BTD, layer_and_window):
         layer, window = layer_and_window
-
-        def attend(q, k, v, **options):
-            if mask_BTS is not None:
-                mask = sliding_window_mask(position_BT, position_BT, window) & mask_BTS
-                return attention(q, k, v, mask, **options), None
-            of_rows = position_BT[:rows]
-            return causal_attention(q, k, v, of_rows, of_rows, window, **options), None
-
-        x_BTD, _ = family.block(x_BTD, layer, rotate, attend, cfg)
+        attend = attention_of(dataclasses.replace(whole_text, window=window), cfg)
+        x_BTD, _ = family.block(x_BTD, layer, attend, cfg)
         return split_batch(x_BTD), None
 
     whole = params | {"embed": whole_rows(params["embed"])}
-    x_BTD = split_batch(family.embed(whole, tokens_BT, cfg))
+    x_BTD = split_batch(family.embed(whole, tokens_BT, position_BT, cfg))
     layers = (params["layers"], _windows(cfg))
     x_BTD, _ = jax.lax.scan(REMAT[cfg.remat](step), x_BTD, layers, unroll=cfg.unroll)
     return family.unembed(params, x_BTD, cfg)
 
 
-@struct.dataclass
-class Cache:
-    """Keys and values of the tokens so far.
+def full_pass(position_BT, cfg, mask_BTS=None, rows: int | None = None) -> FullPass:
+    """The view of a layer without a window on a whole text.
 
-    k, v: (L, B, G, S, K), with room for S tokens. The tokens of a head are contiguous, which is the
-    layout that attention reads.  length: number of tokens in each row, int32 (B,).
+    rows: number of first rows of `position_BT` that hold all positions; None for all rows.
     """
+    positions, T = cfg.positions, position_BT.shape[1]
+    rotate = positions.rotation(cfg.attention.rotated(cfg), position_BT, T)
+    slopes_H = positions.slopes(cfg.n_heads)
+    return FullPass(position_BT[:rows], rotate, NEVER, cfg.sinks, slopes_H, mask_BTS)
 
-    k: Any
-    v: Any
-    length: Any
+
+def attention_of(view: FullPass | CachedPass, cfg) -> Callable:
+    """The function `attend` of a family's block."""
+    return functools.partial(cfg.attention.attend, view=view, cfg=cfg)
 
 
 def empty_cache(cfg, batch: int, room: int) -> Cache:
-    """A cache for `batch` rows of S = `room` tokens: 2 L B G S K numbers of dtype `cfg.dtype`."""
-    k, v = jnp.zeros((2, cfg.n_layers, batch, cfg.n_kv_heads, room, cfg.head_size), cfg.dtype)
-    return Cache(k, v, jnp.zeros(batch, jnp.int32))
+    """A cache of no token, for `batch` rows of texts of up to `room` tokens."""
+    return Cache(cfg.attention.empty(cfg, batch, room), jnp.zeros(batch, jnp.int32))
 
 
 def footprint(cfg, context: int) -> dict[str, float]:
     """Bytes of the cache per token, and per row of `context` tokens."""
     cache = jax.eval_shape(lambda: empty_cache(cfg, 1, context))
-    row = sum(x.size * x.dtype.itemsize for x in (cache.k, cache.v))
+    row = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(cache.layers))
     return {"cache_bytes_per_token": row / context, "cache_bytes_of_a_row": row}
 
 
 def grown(cache: Cache, room: int) -> Cache:
-    """The cache enlarged to `room` tokens per row, which must be at least its present room."""
-    pads = ((0, 0),) * 3 + ((0, room - cache.k.shape[3]), (0, 0))
-    return cache.replace(k=jnp.pad(cache.k, pads), v=jnp.pad(cache.v, pads))
+    """The cache for texts of `room` tokens per row, at least as many as it was made for."""
+    return cache.replace(layers=cache.layers.grown(room))
 
 
 def extend(params, tokens_BT: Int[Array, "B T"], new_B: Int[Array, " B"], cache: Cache, cfg):
     """Runs T tokens per row after the cached tokens.
 
     Returns the logits after each token, and the cache extended by the first `new_B` tokens of each
-    row. All other tokens are padding, which later tokens overwrite before any query attends to it.
-    Tokens beyond the room S of the cache are lost, so cache.length + new_B must be at most S.
+    row. All other tokens are padding, which no later token attends to.
+    Tokens beyond the room of the cache are lost, so cache.length + new_B must be at most its room.
     """
-    family, (B, T) = module_of(cfg), tokens_BT.shape
+    family, T = module_of(cfg), tokens_BT.shape[1]
     position_BT = cache.length[:, None] + jnp.arange(T)[None, :]
-    _, _, G, S, _ = cache.k.shape
-    slot_1S = jnp.arange(S)[None, :]
-    rotate = rotation(position_BT, cache.length + new_B, cfg)
-    slots_BGT = (
-        jnp.arange(B)[:, None, None],
-        jnp.arange(G)[None, :, None],
-        position_BT[:, None, :],
-    )
+    width, slopes_H = cfg.attention.rotated(cfg), cfg.positions.slopes(cfg.n_heads)
+    rotate = cfg.positions.rotation(width, position_BT, cache.length + new_B)
 
     def step(carry, layer_and_window):
-        (x_BTD, k_LBGSK, v_LBGSK, l), (layer, window) = carry, layer_and_window
+        (x_BTD, layers, l), (layer, window) = carry, layer_and_window
+        view = CachedPass(position_BT, rotate, window, cfg.sinks, slopes_H, layers, l, new_B)
+        x_BTD, layers = family.block(x_BTD, layer, attention_of(view, cfg), cfg)
+        return (x_BTD, layers, l + 1), None
 
-        def attend(q_BTHK, k_BTGK, v_BTGK, **options):
-            k = k_LBGSK.at[(l, *slots_BGT)].set(k_BTGK.swapaxes(1, 2))
-            v = v_LBGSK.at[(l, *slots_BGT)].set(v_BTGK.swapaxes(1, 2))
-            k_BSGK, v_BSGK = k[l].swapaxes(1, 2), v[l].swapaxes(1, 2)
-            values = causal_attention(
-                q_BTHK, k_BSGK, v_BSGK, position_BT, slot_1S, window, **options
-            )
-            return values, (k, v)
-
-        x_BTD, (k_LBGSK, v_LBGSK) = family.block(x_BTD, layer, rotate, attend, cfg)
-        return (x_BTD, k_LBGSK, v_LBGSK, l + 1), None
-
-    start = (family.embed(params, tokens_BT, cfg), cache.k, cache.v, 0)
-    (x_BTD, k, v, _), _ = jax.lax.scan(step, start, (params["layers"], _windows(cfg)))
-    return family.unembed(params, x_BTD, cfg).logits(), Cache(k, v, cache.length + new_B)
-
-
-def rotation(position_BT, length, cfg):
-    """The function that rotates queries or keys at `position_BT` in a text of `length` tokens.
-
-    length: number of tokens of all rows, or of each row (B,).
-    """
-    frequencies = cfg.rope.frequencies(cfg.head_size, length)
-    return lambda x_BTHK: rope(x_BTHK, position_BT, frequencies) * cfg.rope.magnitude
+    start = (family.embed(params, tokens_BT, position_BT, cfg), cache.layers, 0)
+    (x_BTD, layers, _), _ = jax.lax.scan(step, start, (params["layers"], _windows(cfg)))
+    return family.unembed(params, x_BTD, cfg).logits(), Cache(layers, cache.length + new_B)
 
 
 def _windows(cfg) -> np.ndarray:

@@ -19,8 +19,9 @@ from panorax.core import spec as core_spec
 from panorax.core.ranges import Positive, checked
 from panorax.core.spec import P
 from panorax.nets.decoders import llama
-from panorax.ops.dot import dot
-from panorax.ops.gates import geglu
+from panorax.nets.decoders.feed_forward import Gated, Plain
+from panorax.nets.decoders.heads import Heads
+from panorax.nets.decoders.latent import Latent
 from panorax.ops.norms import rms_norm
 from panorax.ops.unembedding import Unembedding
 
@@ -29,6 +30,10 @@ from panorax.ops.unembedding import Unembedding
 class Model(llama.Model):
     """Llama's sizes and the options of Gemma 2."""
 
+    attention: Heads | Latent = Heads()
+    """attention of each layer: heads (multi-head, grouped-query, multi-query) or latent"""
+    feed_forward: Gated | Plain = Gated("gelu")
+    """feed-forward network of each layer, with or without a gate"""
     post_norms: bool = True
     """RMS norm of the output of each sublayer (Gemma 2)"""
     query_scale: Positive | None = None
@@ -59,24 +64,25 @@ def norm(x, w, cfg: Model):
 
 
 def embed(
-    params, tokens_BT: Int[Array, "B T"] | Float[Array, "B T D"], cfg: Model
+    params,
+    tokens_BT: Int[Array, "B T"] | Float[Array, "B T D"],
+    position_BT: Int[Array, "B T"],
+    cfg: Model,
 ) -> Float[Array, "B T D"]:
-    """The embedding times sqrt(D), with sqrt(D) rounded to the compute dtype as in Gemma's code."""
-    return llama.embed(params, tokens_BT, cfg) * jnp.asarray(cfg.d_model**0.5, cfg.dtype)
+    """Llama's input times sqrt(D), with sqrt(D) rounded to the compute dtype as in Gemma's code."""
+    x_BTD = llama.embed(params, tokens_BT, position_BT, cfg)
+    return x_BTD * jnp.asarray(cfg.d_model**0.5, cfg.dtype)
 
 
-def block(x_BTD, layer, rotate, attend, cfg: Model):
+def block(x_BTD, layer, attend, cfg: Model):
     """One layer, as in `panorax.nets.decoders.llama`."""
     post_norm = lambda name, h_BTD: norm(h_BTD, layer[name], cfg) if cfg.post_norms else h_BTD
+    scale = cfg.query_scale and cfg.query_scale**-0.5
     h_BTD = norm(x_BTD, layer["attn_norm"], cfg)
-    q_BTHK, k_BTGK, v_BTGK = llama.project(h_BTD, layer, cfg)
-    scale = (cfg.query_scale or cfg.head_size) ** -0.5
-    q_BTHK, k_BTGK = rotate(q_BTHK), rotate(k_BTGK)
-    out_BTHK, cache = attend(q_BTHK, k_BTGK, v_BTGK, scale=scale, cap=cfg.attention_cap)
-    x_BTD = x_BTD + post_norm("attn_post_norm", dot(out_BTHK, layer["o"], 2))
+    out_BTD, kept = attend(h_BTD, layer, scale=scale, cap=cfg.attention_cap)
+    x_BTD = x_BTD + post_norm("attn_post_norm", out_BTD)
     h_BTD = norm(x_BTD, layer["mlp_norm"], cfg)
-    inner_BTF = geglu(dot(h_BTD, layer["gate"]), dot(h_BTD, layer["up"]))
-    return x_BTD + post_norm("mlp_post_norm", dot(inner_BTF, layer["down"])), cache
+    return x_BTD + post_norm("mlp_post_norm", cfg.feed_forward.apply(h_BTD, layer)), kept
 
 
 def unembed(params, x_BTD, cfg: Model) -> Unembedding:

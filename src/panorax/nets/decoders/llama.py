@@ -6,7 +6,8 @@ Each layer adds attention and a gated feed-forward network to the residual strea
     x <- x + W_down (silu(W_gate h) * W_up h),                  h = rms_norm(x)
 
 Each group of H / G query heads shares one key/value head. With `tied`, the output projection is the
-transposed embedding; Llama 1, Llama 2 and Llama 3 8B have a separate output projection.
+transposed embedding; Llama 1, Llama 2 and Llama 3 8B have a separate output projection. The config
+names the positions, the attention and the feed-forward network; the defaults are Llama's.
 Source: Touvron et al. 2023, arXiv:2302.13971 and 2307.09288; Llama 3, arXiv:2407.21783.
 """
 
@@ -19,10 +20,23 @@ from jaxtyping import Array, Float, Int
 from panorax.core import spec as core_spec
 from panorax.core.ranges import Count, Positive, Whole, checked
 from panorax.core.spec import P
-from panorax.ops.dot import dot
-from panorax.ops.gates import swiglu
+from panorax.nets.decoders.cache import Exact, Int8
+from panorax.nets.decoders.feed_forward import Gated, Plain
+from panorax.nets.decoders.heads import Heads
+from panorax.nets.decoders.latent import Latent
+from panorax.nets.decoders.linear import Linear
 from panorax.ops.norms import rms_norm
-from panorax.ops.positions import Rope
+from panorax.ops.positions import (
+    Alibi,
+    DynamicNTKRope,
+    Learned,
+    LinearRope,
+    Llama3Rope,
+    NoPE,
+    Rope,
+    Sinusoidal,
+    YarnRope,
+)
 from panorax.ops.unembedding import Unembedding
 
 
@@ -44,11 +58,29 @@ class Model:
     """hidden width of the feed-forward network [F]"""
     head_dim: Count | None = None
     """width of a head; None for d_model / n_heads [K]"""
-    rope: Rope = Rope()
-    """rotary position embedding of queries and keys"""
+    positions: (
+        Rope
+        | LinearRope
+        | DynamicNTKRope
+        | YarnRope
+        | Llama3Rope
+        | Learned
+        | Sinusoidal
+        | Alibi
+        | NoPE
+    ) = Rope()
+    """scheme by which tokens know their positions"""
+    attention: Heads | Latent | Linear = Heads()
+    """attention of each layer: heads (multi-head, grouped-query, multi-query), latent or linear"""
+    feed_forward: Gated | Plain = Gated()
+    """feed-forward network of each layer, with or without a gate"""
+    cache: Exact | Int8 = Exact()
+    """form of the numbers in the cache of generation"""
     windows: tuple[Whole, ...] = (0,)
     """attention window of each layer in tokens, the query included, 0 for unlimited; repeated over
     the layers"""
+    sinks: Whole = 0
+    """first tokens that every later token attends to, whatever its window"""
     norm_eps: Positive = 1e-5
     """constant added to the mean square in each RMS norm"""
     tied: bool = True
@@ -79,6 +111,7 @@ class Model:
             )
         if self.n_heads % self.n_kv_heads:
             raise ValueError(f"model.n-kv-heads {self.n_kv_heads} must divide {heads}")
+        self.attention.check(self)
 
     @property
     def head_size(self) -> int:
@@ -92,23 +125,18 @@ def spec(cfg: Model):
     As in GPT-2, the initial standard deviation of `o` and `down` is divided by sqrt(2 L),
     because the residual stream sums 2 L branches.
     """
-    D, H, G, K, F = cfg.d_model, cfg.n_heads, cfg.n_kv_heads, cfg.head_size, cfg.d_ff
-    normal, ones = jax.nn.initializers.normal(D**-0.5), jax.nn.initializers.ones
-    to_residual = jax.nn.initializers.normal((2 * cfg.n_layers * D) ** -0.5)
+    D, normal, ones = cfg.d_model, jax.nn.initializers.normal, jax.nn.initializers.ones
+    to_residual = normal((2 * cfg.n_layers * D) ** -0.5)
     layer = {
         "attn_norm": P((D,), ("embed",), ones),
-        "q": P((D, H, K), ("embed", "heads", "head_dim"), normal, outputs=2),
-        "k": P((D, G, K), ("embed", "kv_heads", "head_dim"), normal, outputs=2),
-        "v": P((D, G, K), ("embed", "kv_heads", "head_dim"), normal, outputs=2),
-        "o": P((H, K, D), ("heads", "head_dim", "embed"), to_residual),
+        **cfg.attention.spec(cfg, to_residual),
         "mlp_norm": P((D,), ("embed",), ones),
-        "gate": P((D, F), ("embed", "mlp"), normal),
-        "up": P((D, F), ("embed", "mlp"), normal),
-        "down": P((F, D), ("mlp", "embed"), to_residual),
+        **cfg.feed_forward.spec(cfg, to_residual),
     }
-    head = {} if cfg.tied else {"head": P((D, cfg.vocab), ("embed", "vocab"), normal)}
+    head = {} if cfg.tied else {"head": P((D, cfg.vocab), ("embed", "vocab"), normal(D**-0.5))}
     return {
-        "embed": P((cfg.vocab, D), ("vocab", "embed"), normal),
+        "embed": P((cfg.vocab, D), ("vocab", "embed"), normal(D**-0.5)),
+        **cfg.positions.spec(D),
         "layers": core_spec.stack(layer, cfg.n_layers),
         "norm": P((D,), ("embed",), ones),
         **head,
@@ -121,36 +149,32 @@ which makes their embeddings NaN."""
 
 
 def embed(
-    params, tokens_BT: Int[Array, "B T"] | Float[Array, "B T D"], cfg: Model
+    params,
+    tokens_BT: Int[Array, "B T"] | Float[Array, "B T D"],
+    position_BT: Int[Array, "B T"],
+    cfg: Model,
 ) -> Float[Array, "B T D"]:
-    """Embeddings of the tokens, the input of the first layer; embeddings themselves are kept."""
+    """The input of the first layer: embeddings of the tokens with the positions that are added.
+
+    Embeddings in place of tokens are used as they are.
+    """
     if jnp.issubdtype(tokens_BT.dtype, jnp.floating):
-        return tokens_BT.astype(cfg.dtype)
-    return params["embed"].at[tokens_BT].get(mode=OUT_OF_RANGE).astype(cfg.dtype)
+        x_BTD = tokens_BT.astype(cfg.dtype)
+    else:
+        x_BTD = params["embed"].at[tokens_BT].get(mode=OUT_OF_RANGE).astype(cfg.dtype)
+    return cfg.positions.added(params, x_BTD, position_BT)
 
 
-def project(h_BTD, layer, cfg: Model):
-    """Queries (B, T, H, K) before rotation; keys before rotation and values, (B, T, G, K)."""
-    q_BTHK = dot(h_BTD, layer["q"])
-    k_BTGK = dot(h_BTD, layer["k"])
-    v_BTGK = dot(h_BTD, layer["v"])
-    return q_BTHK, k_BTGK, v_BTGK
+def block(x_BTD, layer, attend, cfg: Model, **options):
+    """One layer. Returns its output and what `attend` keeps.
 
-
-def block(x_BTD, layer, rotate, attend, cfg: Model, project=project):
-    """One layer. Returns its output and the cache that `attend` returned.
-
-    rotate: function that applies positions to queries or keys.
-    attend: function (q, k, v) -> (values, cache).
-    project: function (h, layer, cfg) -> (q, k, v).
+    attend: function (h, layer, **options) -> (output, what is kept).
     """
     h_BTD = rms_norm(x_BTD, layer["attn_norm"], cfg.norm_eps)
-    q_BTHK, k_BTGK, v_BTGK = project(h_BTD, layer, cfg)
-    out_BTHK, cache = attend(rotate(q_BTHK), rotate(k_BTGK), v_BTGK)
-    x_BTD = x_BTD + dot(out_BTHK, layer["o"], 2)
+    out_BTD, kept = attend(h_BTD, layer, **options)
+    x_BTD = x_BTD + out_BTD
     h_BTD = rms_norm(x_BTD, layer["mlp_norm"], cfg.norm_eps)
-    inner_BTF = swiglu(dot(h_BTD, layer["gate"]), dot(h_BTD, layer["up"]))
-    return x_BTD + dot(inner_BTF, layer["down"]), cache
+    return x_BTD + cfg.feed_forward.apply(h_BTD, layer), kept
 
 
 def unembed(params, x_BTD, cfg: Model) -> Unembedding:

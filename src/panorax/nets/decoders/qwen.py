@@ -11,7 +11,9 @@ import jax
 from panorax.core import spec as core_spec
 from panorax.core.ranges import checked
 from panorax.core.spec import P
-from panorax.nets.decoders import llama
+from panorax.nets.decoders import heads, llama
+from panorax.nets.decoders.heads import Heads
+from panorax.nets.decoders.linear import Linear
 from panorax.nets.decoders.llama import embed as embed
 from panorax.nets.decoders.llama import unembed as unembed
 from panorax.ops.norms import rms_norm
@@ -25,6 +27,8 @@ class Model(llama.Model):
     """learnt bias of queries, keys and values (Qwen 2)"""
     head_norm: bool = True
     """RMS norm of queries and keys over each head (Qwen 3)"""
+    attention: Heads | Linear = Heads()
+    """attention of each layer: heads (multi-head, grouped-query, multi-query) or linear"""
 
 
 def spec(cfg: Model):
@@ -44,7 +48,7 @@ def spec(cfg: Model):
 
 def project(h_BTD, layer, cfg: Model):
     """Queries, keys and values before rotation, with their biases and head norms."""
-    q_BTHK, k_BTGK, v_BTGK = llama.project(h_BTD, layer, cfg)
+    q_BTHK, k_BTGK, v_BTGK = heads.projections(h_BTD, layer, cfg)
     if cfg.bias:
         add = lambda x, name: x + layer[name].reshape(1, 1, *x.shape[2:]).astype(x.dtype)
         q_BTHK, k_BTGK, v_BTGK = add(q_BTHK, "q_bias"), add(k_BTGK, "k_bias"), add(v_BTGK, "v_bias")
