@@ -3,6 +3,7 @@
 A new entry is tested without a new line here.
 """
 
+import dataclasses
 import functools
 import os
 
@@ -23,6 +24,7 @@ AT_FULL_SIZE = {
     "every_axis_of_every_parameter_has_a_name",
     "fsdp_splits_parameters_and_optimiser",
 }
+OF_AN_ALGORITHM = {"seeds_side_by_side_are_seeds_alone", "eight_devices_equal_one"}
 
 
 @pytest.fixture(autouse=True)
@@ -44,21 +46,48 @@ def checks(name):
     return contract.of(experiment.load(name)[1])
 
 
+def kinds(cfg) -> tuple:
+    """The types of a config and of its parts: networks, environments, optimisers."""
+    parts = [getattr(cfg, field.name) for field in dataclasses.fields(cfg)]
+    return type(cfg), *(kinds(part) for part in parts if dataclasses.is_dataclass(part))
+
+
+def itself(cfg):
+    return cfg
+
+
 @functools.cache
-def first_of_its_smoke_config():
-    """The first entry of each smoke config: presets share one, which is checked once."""
-    smoke = {name: experiment.load(name)[1].smoke() for name in ENTRIES}
-    return {name for name in ENTRIES if name == min(n for n in ENTRIES if smoke[n] == smoke[name])}
+def smoke_configs():
+    return {name: experiment.load(name)[1].smoke() for name in ENTRIES}
+
+
+@functools.cache
+def first_of(value):
+    """The first entry of each value of a smoke config."""
+    values = {name: value(cfg) for name, cfg in smoke_configs().items()}
+    return {
+        name for name in ENTRIES if name == min(n for n in ENTRIES if values[n] == values[name])
+    }
+
+
+def is_kept(name: str, check: str) -> bool:
+    """Whether an entry has a check.
+
+    Presets that share a smoke config have it checked once. Presets of the same types, such as one
+    algorithm in several environments, are checked on many devices and vmapped over seeds once.
+    """
+    if name not in first_of(itself):
+        return check in AT_FULL_SIZE
+    return name in first_of(kinds) or check not in OF_AN_ALGORITHM
 
 
 def class_of(name):
     """The checks of an entry as a class of tests, which one process of the suite runs."""
-    with_smoke = name in first_of_its_smoke_config()
 
     def method(check):
         return lambda self: checks(name)[check]()
 
-    kept = [check for check in checks(name) if with_smoke or check in AT_FULL_SIZE]
+    kept = [check for check in checks(name) if is_kept(name, check)]
     return type("Contract", (), {f"test_{check}": method(check) for check in kept})
 
 
