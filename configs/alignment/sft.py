@@ -30,9 +30,9 @@ def get_config() -> Config:
 def smoke() -> Config:
     return Config(
         model=Model(vocab=512, d_model=32, n_layers=2, n_heads=4, n_kv_heads=2, d_ff=64),
-        data=Data(generated=200, tested=24),
+        data=Data(generated=200, tested=12),
         optim=AdamW(peak_lr=1e-2, schedule="constant", warmup=2),
         run=Run(steps=8, chunk=4),
         batch=8,
-        context=64,
+        context=32,
     )

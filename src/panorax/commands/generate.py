@@ -96,8 +96,7 @@ def add(commands) -> None:
     sub.add_argument("--system", help="system message before every conversation; implies --chat")
     sub.add_argument("--tokens", type=int, default=200, help="largest number of new tokens")
     sub.add_argument("--batch", type=int, default=8, help="prompts per batch")
-    for name, (kind, text) in SAMPLING.items():
-        sub.add_argument(f"--{name}", type=kind, help=f"{text}; default: set by the folder or run")
+    add_sampling(sub)
     sub.add_argument(
         "--dtype",
         choices=("float32", "bfloat16"),
@@ -113,6 +112,26 @@ def add(commands) -> None:
         help="unknown key of config.json that does not affect the computation; may be repeated",
     )
     sub.add_argument("--seed", type=int, default=0, help="seed of sampling")
+
+
+def add_sampling(sub) -> None:
+    """Adds the options of sampling to a command."""
+    for name, (kind, text) in SAMPLING.items():
+        sub.add_argument(f"--{name}", type=kind, help=f"{text}; default: set by the folder or run")
+
+
+def sampled(model: LanguageModel, args) -> LanguageModel:
+    """`model` with the sampling that the options of `add_sampling` change.
+
+    Raises UserError if they leave no token.
+    """
+    options = {name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name in SAMPLING}
+    sampling = dataclasses.replace(
+        model.sampling, **{name: value for name, value in options.items() if value is not None}
+    )
+    if {*range(model.cfg.vocab)} <= {*sampling.suppress_tokens}:
+        raise UserError("--suppress-tokens leaves no token of the vocabulary")
+    return model._replace(sampling=sampling)
 
 
 def main(args) -> int:
@@ -133,18 +152,11 @@ def main(args) -> int:
     if args.chat and not args.prompt and not args.prompt_file:
         raise UserError("--chat needs a --prompt or a --prompt-file")
     experiment.start_jax(math.prod(mesh_sizes(args.mesh).values()))
-    model = of_run(args) if args.workdir else _of_folder(args)
-    options = {name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name in SAMPLING}
-    sampling = dataclasses.replace(
-        model.sampling, **{name: value for name, value in options.items() if value is not None}
-    )
+    model = sampled(of_run(args) if args.workdir else _of_folder(args), args)
     chat = args.chat or args.system is not None
     texts = prompts(args.prompt, args.prompt_file, model.tokenizer, chat, args.system)
     if not texts:
         raise UserError("the --prompt-file holds no prompt")
-    if {*range(model.cfg.vocab)} <= {*sampling.suppress_tokens}:
-        raise UserError("--suppress-tokens leaves no token of the vocabulary")
-    model = model._replace(sampling=sampling)
     write(model, texts, new=args.tokens, batch=args.batch, seed=args.seed)
     return 0
 
