@@ -1,4 +1,4 @@
-"""A small Llama learns twelve families of generated instructions, and answers held-out ones.
+"""A small Llama learns ten families of generated instructions, and answers held-out ones.
 
 Papers: Ouyang et al. 2022 (arXiv:2203.02155), Wang et al. 2022 (arXiv:2212.10560).
 Command: panorax run alignment/sft      Your own conversations: --data.path FILE.jsonl
@@ -12,18 +12,19 @@ from panorax.core.optim import AdamW, Muon
 from panorax.nets.decoders.llama import Model
 
 CLAIMS = ()
+ORACLE = "transformers: loss and all gradients of a Llama with labels of -100"
 
 
 def get_config() -> Config:
     return Config(
         model=Model(
-            vocab=262, d_model=128, n_layers=6, n_heads=4, n_kv_heads=4, d_ff=384, unroll=6
+            vocab=517, d_model=128, n_layers=4, n_heads=4, n_kv_heads=4, d_ff=384, unroll=4
         ),
         data=Data(generated=60_000),
-        optim=Muon(peak_lr=0.02, adam_lr=3e-3, warmup=20, weight_decay=0.01),
-        run=Run(steps=800, chunk=20, eval_every=100, save_every=400),
+        optim=Muon(peak_lr=0.02, adam_lr=4e-3, warmup=20, final_lr=1e-3),
+        run=Run(steps=600, chunk=20, eval_every=100, save_every=300),
         batch=16,
-        context=256,
+        context=128,
     )
 
 

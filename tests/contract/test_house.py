@@ -50,6 +50,8 @@ EXCEPTIONS = {
     ("panorax.bench.startup", "panorax.configs.lm.llama"): "measures start-up of this config",
     ("panorax.lm.lora", "panorax.lm.language_model"): "adapts the language model",
     ("panorax.alignment.sft", "panorax.lm.language_model"): "fine-tunes the language model",
+    ("panorax.alignment.dpo", "panorax.lm.language_model"): "has its families of decoders",
+    ("panorax.alignment.dpo", "panorax.alignment.sft"): "starts from a fine-tuned model",
 }
 
 

@@ -6,18 +6,16 @@ import pytest
 from panorax.data import tasks
 
 ANSWERS = {
-    "Repeat the word kato.": "kato",
-    "Write kato from its end.": "otak",
-    "Shout the word ulihes.": "ULIHES",
-    "Put the letters of kawo in alphabetical order.": "akow",
+    "Repeat k a t o.": "k a t o",
+    "Write k a t o from its end.": "o t a k",
+    "Shout u l i.": "U L I",
+    "Put k a w o in alphabetical order.": "a k o w",
     "Count the words: lu, oto, awan.": "3",
     "What is the second word of am, bute, ibo?": "bute",
-    "Delete the letter o from oto.": "t",
-    "How old is Eva if Sue is 25, Joe is 87, Eva is 36?": "36",
+    "How old is Eva if Sue is 25, Joe is 87, Eva is 36?": "Eva is 36",
     "What day is 2028-09-08?": "8 September 2028",
-    "Give the larger one of 9 and 66.": "66",
-    "1 + 29 =": "30",
-    "Take 4 from 22.": "18",
+    "Give the larger one of 19 and 66.": "66",
+    "1 + 19 =": "20",
 }
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from panorax.core.errors import UserError
-from panorax.core.ranges import Count, checked
+from panorax.core.ranges import Count, Share, checked
 from panorax.core.state import State
 from panorax.data import chat, conversations, packing, tasks, tokenizer
 from panorax.data.conversations import Messages, Source, Split
@@ -28,6 +28,8 @@ class Data(Source):
 
     generated: Count = 40_000
     """number of generated training tasks, without a path"""
+    spoiled: Share = 0.0
+    """share of the generated training answers that are wrong or badly formatted"""
     tested: Count = 600
     """largest number of held-out conversations that the report answers"""
 
@@ -78,9 +80,15 @@ def turns(prompt: str, answer: str) -> Messages:
 
 def generated(cfg: Data, seed: int) -> Split:
     """Conversations of generated tasks, without a task in both parts."""
-    parts = (tasks.instances(cfg.generated, seed), tasks.instances(cfg.tested, seed, held_out=True))
-    train, held_out = (tuple(turns(task.prompt, task.answer) for task in part) for part in parts)
-    return Split(train, held_out, "generated tasks")
+    rng = np.random.default_rng((seed, 2))
+
+    def demonstrated(task: tasks.Task) -> Messages:
+        is_spoiled = rng.random() < cfg.spoiled
+        return turns(task.prompt, tasks.spoiled(task, rng) if is_spoiled else task.answer)
+
+    train = tuple(demonstrated(task) for task in tasks.instances(cfg.generated, seed))
+    tested = tasks.instances(cfg.tested, seed, held_out=True)
+    return Split(train, tuple(turns(t.prompt, t.answer) for t in tested), "generated tasks")
 
 
 def conversations_of(cfg: Data, seed: int) -> Split:

@@ -82,9 +82,13 @@ def unpack(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         for tokens, segments, trained in zip(rows["tokens"], rows["segments"], weights)
         for n in range(1, segments.max() + 1)
     ]
-    length = rows["weights"].shape[1]
-    alone = [pack([example], length) for example in examples]
-    return {name: np.concatenate([x[name] for x in alone]) for name in rows}
+    return one_each(examples, rows["weights"].shape[1])
+
+
+def one_each(examples: Sequence[Example], length: int) -> dict[str, np.ndarray]:
+    """Rows that hold one example each, in order."""
+    rows = [pack([example], length) for example in examples]
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
 
 def texts(rows: dict[str, np.ndarray]) -> int:
