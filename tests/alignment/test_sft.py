@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import subprocess
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from panorax.configs.alignment import sft as config
 
 from panorax import cli
 from panorax.alignment import answers, instructions, sft
+from panorax.commands import run
 from panorax.core import spec as core_spec
 from panorax.core.errors import UserError
 from panorax.data import packing, tokenizer
@@ -122,3 +124,32 @@ def test_scores_count_exact_answers_by_family():
     scores = answers.scores(given)
     assert scores == {"exact_match": 0.75, "exact_match_copy": 0.5, "exact_match_add": 1.0}
     assert "cd.      (reference: cd)" in answers.shown(given)
+
+
+def test_a_run_is_a_folder_to_start_from(tmp_path, monkeypatch):
+    """The newest checkpoint is exported once; a second start finds the folder."""
+    commands = []
+
+    def export(command, **options):
+        commands.append(command)
+        (tmp_path / ".huggingface-40").mkdir()
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(run.subprocess, "run", export)
+    monkeypatch.setattr("panorax.engine.run.newest_step", lambda path: 40)
+    folder = tmp_path / "huggingface-40"
+    assert run._folder_of(tmp_path, False) == folder == run._folder_of(tmp_path, True)
+    assert len(commands) == 1 and commands[0][3:5] == ["export", "--workdir"]
+    assert folder.is_dir() and not (tmp_path / ".huggingface-40").exists()
+
+
+def test_a_run_that_cannot_be_exported_is_named_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("panorax.engine.run.newest_step", lambda path: 40)
+    with pytest.raises(UserError, match="panorax export --workdir"):
+        run._folder_of(tmp_path, True)
+    failed = subprocess.CompletedProcess([], 2, "", "warning\npanorax: it has no tokenizer\n")
+    monkeypatch.setattr(run.subprocess, "run", lambda *args, **options: failed)
+    with pytest.raises(UserError, match="^it has no tokenizer$"):
+        run._folder_of(tmp_path, False)
+    monkeypatch.setattr("panorax.engine.run.newest_step", lambda path: None)
+    assert run._folder_of(tmp_path, True) == tmp_path

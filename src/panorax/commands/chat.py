@@ -53,8 +53,7 @@ def _model(args) -> generate.LanguageModel:
         params, cfg, tokens = huggingface.load(args.run)
         sampling, context = hf_text.sampling(args.run), huggingface.context(args.run)
         return generate.LanguageModel(params, cfg, tokens, sampling, context)
-    args.workdir = args.run
-    return generate.of_run(args)
+    return generate.of_run(args.run, args.config)
 
 
 def lines(source) -> Iterator[str]:

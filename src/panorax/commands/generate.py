@@ -152,7 +152,8 @@ def main(args) -> int:
     if args.chat and not args.prompt and not args.prompt_file:
         raise UserError("--chat needs a --prompt or a --prompt-file")
     experiment.start_jax(math.prod(mesh_sizes(args.mesh).values()))
-    model = sampled(of_run(args) if args.workdir else _of_folder(args), args)
+    loaded = of_run(args.workdir, args.config) if args.workdir else _of_folder(args)
+    model = sampled(loaded, args)
     chat = args.chat or args.system is not None
     texts = prompts(args.prompt, args.prompt_file, model.tokenizer, chat, args.system)
     if not texts:
@@ -161,25 +162,28 @@ def main(args) -> int:
     return 0
 
 
-def of_run(args) -> LanguageModel:
-    """The language model of the run in `args.workdir`. Raises UserError if it has none."""
+def of_run(directory: Path, config_file: str | None = None) -> LanguageModel:
+    """The language model of the run in `directory`. Raises UserError if it has none.
+
+    config_file: config file of a system that is not part of Panorax.
+    """
     from panorax.data.readers import read_object
     from panorax.engine import run as runs
     from panorax.interop import huggingface
 
-    if args.config:
-        experiment.load(args.config)
-    cfg = runs.config_of(args.workdir)
+    if config_file:
+        experiment.load(config_file)
+    cfg = runs.config_of(directory)
     implementation = config.module_of(cfg)
     if not hasattr(implementation, "decoder_of"):
         raise UserError(
-            f"{args.workdir} is a run of {implementation.__name__}; give a run of a language model"
+            f"{directory} is a run of {implementation.__name__}; give a run of a language model"
         )
-    state = runs.restore(args.workdir, implementation.system(cfg).init_state)
+    state = runs.restore(directory, implementation.system(cfg).init_state)
     params, model, sampling = implementation.decoder_of(state, cfg)
-    started_from = read_object(args.workdir / huggingface.METADATA, optional=True).get("config", {})
+    started_from = read_object(directory / huggingface.METADATA, optional=True).get("config", {})
     context = max(cfg.context, started_from.get("max_position_embeddings") or 0)
-    return LanguageModel(params, model, _tokenizer(args.workdir), sampling, context)
+    return LanguageModel(params, model, _tokenizer(directory), sampling, context)
 
 
 def _tokenizer(directory: Path):
