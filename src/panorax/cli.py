@@ -8,6 +8,7 @@ import sys
 import panorax
 from panorax.commands import (
     bench,
+    chat,
     check,
     experiment,
     export,
@@ -29,6 +30,7 @@ COMMANDS = {
     "show": show,
     "run": run,
     "generate": generate,
+    "chat": chat,
     "play": play,
     "export": export,
     "plan": plan,

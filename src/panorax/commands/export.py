@@ -28,7 +28,7 @@ def main(args) -> int:
     from panorax.interop import huggingface
 
     experiment.start_jax()
-    model = of_run(args)
+    model = of_run(args.workdir, args.config)
     huggingface.save(
         args.to,
         model.params,

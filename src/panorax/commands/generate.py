@@ -96,8 +96,7 @@ def add(commands) -> None:
     sub.add_argument("--system", help="system message before every conversation; implies --chat")
     sub.add_argument("--tokens", type=int, default=200, help="largest number of new tokens")
     sub.add_argument("--batch", type=int, default=8, help="prompts per batch")
-    for name, (kind, text) in SAMPLING.items():
-        sub.add_argument(f"--{name}", type=kind, help=f"{text}; default: set by the folder or run")
+    add_sampling(sub)
     sub.add_argument(
         "--dtype",
         choices=("float32", "bfloat16"),
@@ -113,6 +112,26 @@ def add(commands) -> None:
         help="unknown key of config.json that does not affect the computation; may be repeated",
     )
     sub.add_argument("--seed", type=int, default=0, help="seed of sampling")
+
+
+def add_sampling(sub) -> None:
+    """Adds the options of sampling to a command."""
+    for name, (kind, text) in SAMPLING.items():
+        sub.add_argument(f"--{name}", type=kind, help=f"{text}; default: set by the folder or run")
+
+
+def sampled(model: LanguageModel, args) -> LanguageModel:
+    """`model` with the sampling that the options of `add_sampling` change.
+
+    Raises UserError if they leave no token.
+    """
+    options = {name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name in SAMPLING}
+    sampling = dataclasses.replace(
+        model.sampling, **{name: value for name, value in options.items() if value is not None}
+    )
+    if {*range(model.cfg.vocab)} <= {*sampling.suppress_tokens}:
+        raise UserError("--suppress-tokens leaves no token of the vocabulary")
+    return model._replace(sampling=sampling)
 
 
 def main(args) -> int:
@@ -133,41 +152,38 @@ def main(args) -> int:
     if args.chat and not args.prompt and not args.prompt_file:
         raise UserError("--chat needs a --prompt or a --prompt-file")
     experiment.start_jax(math.prod(mesh_sizes(args.mesh).values()))
-    model = of_run(args) if args.workdir else _of_folder(args)
-    options = {name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name in SAMPLING}
-    sampling = dataclasses.replace(
-        model.sampling, **{name: value for name, value in options.items() if value is not None}
-    )
+    loaded = of_run(args.workdir, args.config) if args.workdir else _of_folder(args)
+    model = sampled(loaded, args)
     chat = args.chat or args.system is not None
     texts = prompts(args.prompt, args.prompt_file, model.tokenizer, chat, args.system)
     if not texts:
         raise UserError("the --prompt-file holds no prompt")
-    if {*range(model.cfg.vocab)} <= {*sampling.suppress_tokens}:
-        raise UserError("--suppress-tokens leaves no token of the vocabulary")
-    model = model._replace(sampling=sampling)
     write(model, texts, new=args.tokens, batch=args.batch, seed=args.seed)
     return 0
 
 
-def of_run(args) -> LanguageModel:
-    """The language model of the run in `args.workdir`. Raises UserError if it has none."""
+def of_run(directory: Path, config_file: str | None = None) -> LanguageModel:
+    """The language model of the run in `directory`. Raises UserError if it has none.
+
+    config_file: config file of a system that is not part of Panorax.
+    """
     from panorax.data.readers import read_object
     from panorax.engine import run as runs
     from panorax.interop import huggingface
 
-    if args.config:
-        experiment.load(args.config)
-    cfg = runs.config_of(args.workdir)
+    if config_file:
+        experiment.load(config_file)
+    cfg = runs.config_of(directory)
     implementation = config.module_of(cfg)
     if not hasattr(implementation, "decoder_of"):
         raise UserError(
-            f"{args.workdir} is a run of {implementation.__name__}; give a run of a language model"
+            f"{directory} is a run of {implementation.__name__}; give a run of a language model"
         )
-    state = runs.restore(args.workdir, implementation.system(cfg).init_state)
+    state = runs.restore(directory, implementation.system(cfg).init_state)
     params, model, sampling = implementation.decoder_of(state, cfg)
-    started_from = read_object(args.workdir / huggingface.METADATA, optional=True).get("config", {})
+    started_from = read_object(directory / huggingface.METADATA, optional=True).get("config", {})
     context = max(cfg.context, started_from.get("max_position_embeddings") or 0)
-    return LanguageModel(params, model, _tokenizer(args.workdir), sampling, context)
+    return LanguageModel(params, model, _tokenizer(directory), sampling, context)
 
 
 def _tokenizer(directory: Path):

@@ -4,6 +4,9 @@ import contextlib
 import math
 import os
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 from panorax import catalogue
@@ -30,7 +33,7 @@ def add(commands) -> None:
     sub.add_argument(
         "--init-from",
         type=experiment.path,
-        help="Hugging Face folder whose model, weights and tokenizer a language model starts from",
+        help="run or Hugging Face folder whose model, weights and tokenizer a run starts from",
     )
     sub.add_argument(
         "--ignore-key",
@@ -70,6 +73,7 @@ def main(args) -> int:
         directory = directory or runs.newest_directory(name)
         cfg, mesh = _continued(directory, name, cfg, mesh)
     if args.init_from:
+        args.init_from = _folder_of(args.init_from, args.distributed)
         cfg = _started_from(cfg, args.init_from, args.ignore_key)
         experiment.name_ignored(args.init_from, args.ignore_key)
     elif args.ignore_key:
@@ -144,6 +148,35 @@ def _check_record(args, deviating: dict[str, tuple]) -> None:
             "--record writes the record of the config as it is; "
             f"this run changes {', '.join(deviating)}"
         )
+
+
+def _folder_of(path: Path, distributed: bool) -> Path:
+    """The Hugging Face folder `path`, or the folder of the newest checkpoint of the run `path`.
+
+    It is written into the run once, by a process of its own, because jax may not start before the
+    number of its devices is known. Raises UserError if the run cannot be exported.
+    """
+    from panorax.engine import run as runs
+
+    step = runs.newest_step(path)
+    if step is None:
+        return path
+    folder, unfinished = path / f"huggingface-{step}", path / f".huggingface-{step}"
+    if folder.is_dir():
+        return folder
+    command = ["export", "--workdir", str(path), "--to", str(folder if distributed else unfinished)]
+    if distributed:
+        raise UserError(
+            f"--init-from takes a run on one process; run `panorax {shlex.join(command)}` first"
+        )
+    shutil.rmtree(unfinished, ignore_errors=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "panorax", *command], capture_output=True, text=True
+    )
+    if done.returncode:
+        raise UserError(done.stderr.strip().rpartition("\n")[2].removeprefix("panorax: "))
+    os.replace(unfinished, folder)
+    return folder
 
 
 def _started_from(cfg, folder: Path, ignored: list[str]):

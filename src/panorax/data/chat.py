@@ -1,13 +1,27 @@
-"""Renders conversations with the Jinja chat template of a model.
+"""Renders conversations with the Jinja chat template of a model, or with the default TEMPLATE.
 
-Templates are untrusted code and run in a sandbox.
+Templates are untrusted code and run in a sandbox. The default template has a token for each role
+and one for the end of a message:
+
+    <|user|>Reverse abc.<|end|><|assistant|>cba<|end|>
 """
 
 import datetime
+import functools
 import json
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from panorax.core.errors import UserError
+
+END = "<|end|>"
+TOKENS = ("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", END)
+TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '<|' ~ message['role'] ~ '|>' ~ (message['content'] or '') ~ '<|end|>' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
 
 
 def render(
@@ -15,20 +29,40 @@ def render(
     messages: Sequence[dict],
     special: dict[str, str],
     tools: Sequence[dict] | None = None,
+    opens_answer: bool = True,
 ) -> str:
     """The text of `messages`, followed by the opening of the assistant's answer.
 
     messages: a sequence of {"role": ..., "content": ...}, with other keys such as "tool_calls".
     special: texts of the special tokens by name, such as {"bos_token": "<s>"}.
     tools: JSON schemas of the functions that the model may call.
+    opens_answer: False for the text of a whole conversation, which ends after its last message.
     Raises UserError if `template` is None, fails, or refuses the conversation.
     """
+    if template is None:
+        raise UserError("this model has no chat template: give plain prompts")
+
+    try:
+        text = _compiled(template).render(
+            messages=list(messages),
+            tools=tools,
+            documents=None,
+            add_generation_prompt=opens_answer,
+            **special,
+        )
+        text.encode()  # raises on lone surrogates
+        return text
+    except Exception as error:  # a template may raise any exception
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"the chat template refuses this conversation: {reason}") from error
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled(template: str):
+    """The Jinja template of a text, with the filters and functions of `transformers`."""
     from jinja2 import TemplateError, nodes
     from jinja2.ext import Extension
     from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    if template is None:
-        raise UserError("this model has no chat template: give plain prompts")
 
     def refuse(message):
         raise TemplateError(message)
@@ -62,16 +96,33 @@ def render(
         "raise_exception": refuse,
         "strftime_now": lambda form: datetime.datetime.now().strftime(form),
     }
-    try:
-        text = sandbox.from_string(template).render(
-            messages=list(messages),
-            tools=tools,
-            documents=None,
-            add_generation_prompt=True,
-            **special,
-        )
-        text.encode()  # raises on lone surrogates
-        return text
-    except Exception as error:  # a template may raise any exception
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"the chat template refuses this conversation: {reason}") from error
+    return sandbox.from_string(template)
+
+
+class Part(NamedTuple):
+    """A piece of the text of a conversation."""
+
+    text: str
+    is_answer: bool
+    """True for what the assistant writes, with the token that ends its answer"""
+
+
+def parts(template: str | None, messages: Sequence[dict], special: dict[str, str]) -> list[Part]:
+    """The text of a whole conversation, cut where answers of the assistant begin and end.
+
+    The text before an answer is what `render` gives a model to answer. Raises UserError as `render`
+    does, and if the template changes this text once the answer or later messages follow.
+    """
+    whole, cut, start = render(template, messages, special, opens_answer=False), [], 0
+    for n, message in enumerate(messages):
+        if message["role"] == "assistant":
+            before = render(template, messages[:n], special)
+            after = render(template, messages[: n + 1], special, opens_answer=False)
+            if not (whole.startswith(before) and whole.startswith(after)) or len(before) < start:
+                raise UserError(
+                    f"the chat template rewrites the text before message {n + 1}: it cannot be "
+                    "trained on several answers of a conversation; give one answer in each"
+                )
+            cut += [Part(whole[start : len(before)], False), Part(after[len(before) :], True)]
+            start = len(after)
+    return [part for part in (*cut, Part(whole[start:], False)) if part.text]

@@ -166,6 +166,16 @@ class Pretrained:
         """
         return self.encode(chat.render(self.template, messages, dict(self.special), tools))
 
+    def conversation(self, messages: Sequence[dict]) -> tuple[list[int], list[bool]]:
+        """Ids of a whole conversation, and True for each id of an answer of the assistant.
+
+        Each part is encoded alone, as a prompt is before the model answers.
+        Raises UserError if there is no template or the template refuses the conversation.
+        """
+        parts = chat.parts(self.template, messages, dict(self.special))
+        pairs = [(i, part.is_answer) for part in parts for i in self.encode(part.text)]
+        return [i for i, _ in pairs], [is_answer for _, is_answer in pairs]
+
     def decode(self, ids: Sequence[int]) -> str:
         return self.library.decode([int(i) for i in ids])
 
@@ -177,6 +187,27 @@ class Pretrained:
             "special": self.special,
         }
         return json.dumps(stored | {"tokenizer": json.loads(self.library.to_str())})
+
+
+def with_chat(tokens) -> Pretrained:
+    """`tokens` with a chat template: their own, or `chat.TEMPLATE` with its tokens added.
+
+    Raises UserError for bytes and characters, which have no tokens beyond their alphabet.
+    """
+    if isinstance(tokens, Pretrained) and tokens.template:
+        return tokens
+    if not hasattr(tokens, "library"):
+        raise UserError(
+            f"a {type(tokens).__name__} tokenizer has no tokens for a chat template; train with "
+            "--data.tokenizer byte-pairs"
+        )
+    from tokenizers import AddedToken
+
+    library = _read(tokens.library.to_str())
+    library.add_special_tokens([AddedToken(text, normalized=False) for text in chat.TOKENS])
+    special = {"bos_token": END} | dict(getattr(tokens, "special", ())) | {"eos_token": chat.END}
+    ends = (library.token_to_id(chat.END), *tokens.ends)
+    return Pretrained(library, ends, chat.TEMPLATE, tuple(sorted(special.items())))
 
 
 TRAIN = {

@@ -47,7 +47,7 @@ from panorax.lm.evaluation import bits_per_byte
 from panorax.lm.report import report as baselines_and_samples
 from panorax.lm.students import compared
 from panorax.lm.training import mesh_of, trained, trainer
-from panorax.nets.decoders import decoder, gemma, llama, qwen
+from panorax.nets.decoders import decoder, llama
 from panorax.nets.decoders.rollouts import continuations
 from panorax.ops.dot import dot
 from panorax.ops.losses import categorical_kl, jensen_shannon
@@ -61,7 +61,7 @@ UNITS = language_model.UNITS | {"divergence": "nats per token"}
 class Teacher:
     """The larger model and its training before it is frozen."""
 
-    model: llama.Model | qwen.Model | gemma.Model = llama.Model()
+    model: language_model.Decoder = llama.Model()
     """decoder of the teacher, of the student's vocabulary"""
     optim: Optimizer = AdamW()
     """optimiser of the teacher"""

@@ -39,11 +39,15 @@ UNITS = {"loss": "nats per token"}
 """units of the metrics, for the axes of curves"""
 
 
+Decoder = llama.Model | qwen.Model | gemma.Model
+"""families of decoders, of which a config chooses one"""
+
+
 @checked
 class Config:
     """A decoder and its training."""
 
-    model: llama.Model | qwen.Model | gemma.Model = llama.Model()
+    model: Decoder = llama.Model()
     """decoder and its sizes"""
     data: Text = Text()
     """training and held-out text, and its tokenizer"""

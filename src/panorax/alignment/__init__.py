@@ -1,0 +1,1 @@
+"""Alignment of language models with instructions and preferences."""
