@@ -1,4 +1,4 @@
-"""A small Llama, tuned on imperfect answers, learns addition from rewards of its own answers.
+"""A small Llama, tuned on imperfect answers, learns arithmetic from rewards of its own answers.
 
 Papers: Shao et al. 2024 (arXiv:2402.03300); Yu et al. 2025 (arXiv:2503.14476).
 Command: panorax run alignment/grpo      Your own prompts: --data.path FILE.jsonl
@@ -28,7 +28,7 @@ def get_config() -> Config:
             optim=Muon(peak_lr=0.02, adam_lr=4e-3, warmup=20, final_lr=1e-3),
             run=Run(steps=400, chunk=20),
         ),
-        data=Prompts(families=("add",)),
+        data=Prompts(families=("larger", "count", "add")),
         optim=AdamW(peak_lr=3e-4, warmup=10, final_lr=3e-5),
         run=Run(steps=100, chunk=10, eval_every=25),
         batch=32,

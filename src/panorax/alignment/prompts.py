@@ -18,7 +18,7 @@ from panorax.data.conversations import Messages, Source, Split
 class Data(Source):
     """Conversations of a file, whose last message is the right answer, or generated tasks."""
 
-    families: tuple[str, ...] = ("add",)
+    families: tuple[str, ...] = ("larger", "count", "add")
     """families of generated tasks, without a path"""
     generated: Count = 2_000
     """number of generated training prompts, without a path"""
