@@ -23,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LARGER = {
     "generative/flow_matching_unet": 40.0,
     "lm/lora": 25.0,
+    "alignment/sft": 25.0,  # a tokenizer and answers beside the training step
+    "alignment/dpo": 45.0,  # fine-tuning, pairs and answers, compiled for eight devices too
     "distributed/zero": 25.0,
     "distributed/tensor_parallel": 25.0,
     "distributed/data_parallel": 20.0,
