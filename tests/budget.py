@@ -24,6 +24,8 @@ LARGER = {
     "generative/flow_matching_unet": 40.0,
     "lm/lora": 25.0,
     "lm/distillation": 25.0,  # compiles a teacher, a student and both
+    "alignment/sft": 25.0,  # a tokenizer and answers beside the training step
+    "alignment/dpo": 45.0,  # fine-tuning, pairs and answers, compiled for eight devices too
     "distributed/zero": 25.0,
     "distributed/tensor_parallel": 25.0,
     "distributed/data_parallel": 20.0,

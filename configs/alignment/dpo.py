@@ -10,11 +10,43 @@ from panorax.alignment.dpo import Base, Config
 from panorax.alignment.instructions import Data
 from panorax.alignment.objectives import DPO
 from panorax.alignment.pairs import Data as Pairs
+from panorax.core.claims import Claim
 from panorax.core.config import Run
 from panorax.core.optim import AdamW, Muon
 from panorax.nets.decoders.llama import Model
 
-CLAIMS = ()
+CLAIMS = (
+    Claim(
+        "true_accuracy_after",
+        ">",
+        "true_accuracy_before",
+        "Panorax: sampled answers to held-out tasks are right more often than before DPO",
+    ),
+    Claim(
+        "eval_accuracy",
+        ">=",
+        0.9,
+        "Panorax: the implicit reward prefers the right answer in 90% of held-out pairs",
+    ),
+    Claim(
+        "total_variation",
+        "<",
+        0.02,
+        "Rafailov et al. 2023, section 4: DPO reaches RLHF's optimum pi_ref exp(r / beta) / Z",
+    ),
+    Claim(
+        "reward_gap",
+        "<",
+        0.02,
+        "Rafailov et al. 2023, equation 5: r = beta log(pi / pi_ref) + beta log Z",
+    ),
+    Claim(
+        "models_held",
+        "==",
+        2.0,
+        "Rafailov et al. 2023: DPO holds a policy and a reference (PPO also critic and reward)",
+    ),
+)
 ORACLE = "trl: the losses of DPO, IPO, KTO, ORPO and SimPO"
 
 

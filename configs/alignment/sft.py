@@ -7,11 +7,37 @@ From a folder or a run: --init-from FOLDER      Then: panorax chat RUN
 
 from panorax.alignment.instructions import Data
 from panorax.alignment.sft import Config
+from panorax.core.claims import Claim
 from panorax.core.config import Run
 from panorax.core.optim import AdamW, Muon
 from panorax.nets.decoders.llama import Model
 
-CLAIMS = ()
+CLAIMS = (
+    Claim(
+        "exact_match",
+        ">=",
+        0.9,
+        "Panorax: nine of ten greedy answers to held-out tasks are exactly right",
+    ),
+    Claim(
+        "packing_gap",
+        "<",
+        1e-4,
+        "Krell et al. 2021: packed rows have the gradients of conversations alone in a row",
+    ),
+    Claim(
+        "masked_gradient",
+        "==",
+        0.0,
+        "Panorax: a token outside the answers is read and has no loss of its own",
+    ),
+    Claim(
+        "filled_share",
+        ">=",
+        0.95,
+        "Krell et al. 2021: packing leaves at most 5% of the positions to padding",
+    ),
+)
 ORACLE = "transformers: loss and all gradients of a Llama with labels of -100"
 
 

@@ -127,3 +127,10 @@ def test_a_pair_without_a_loser_ends_the_run_with_one_line(tmp_path, capsys):
     assert cli.main([*command, "--data.path", str(file)]) == 2
     error = capsys.readouterr().err
     assert 'line 1: no "rejected", the answer that lost' in error and error.count("\n") == 1
+
+
+def test_earlier_answers_of_the_prompt_do_not_count():
+    prompt = (*said("user", "Hi"), *said("assistant", "Hello"), *said("user", "Bye"))
+    ids, counted = pairs.answered(prompt, said("assistant", "Go"), TOKENS)
+    assert TOKENS.decode([i for i, c in zip(ids, counted) if c]) == "Go"
+    assert sum(counted) == len("Go") + 1 and ids[: -sum(counted)] == TOKENS.chat(prompt)

@@ -17,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 
 HELD_OUT = 10  # one instance of this many is held out
-NAMES = ("Ann", "Bob", "Eva", "Ian", "Joe", "Kim", "Lea", "Max", "Sue", "Tom")
 MONTHS = (
     "January February March April May June July August September October November December"
 ).split()
@@ -29,8 +28,7 @@ PATTERNS = {
     "date": r"\d{4}-\d\d-\d\d",
     "list": r"[a-z]+(?:, [a-z]+)*",
     "place": "|".join(PLACES),
-    "ages": r"\w+ is \d+(?:, \w+ is \d+)*",
-    "name": "|".join(NAMES),
+    "letter": "[a-z]",
 }
 """fields of phrasings, as regular expressions"""
 
@@ -71,16 +69,11 @@ def words(rng: np.random.Generator, n: int) -> str:
     return ", ".join(word(rng, 2, 4) for _ in range(n))
 
 
-def ages(rng: np.random.Generator) -> dict[str, str]:
-    """Three names with their ages, and one of the names."""
-    names, years = rng.choice(NAMES, 3, replace=False), rng.integers(10, 100, 3)
-    listed = ", ".join(f"{name} is {age}" for name, age in zip(names, years))
-    return {"ages": listed, "name": str(rng.choice(names))}
-
-
-def age_of(ages: str, name: str) -> str:
-    """The sentence about `name`, such as "Ann is 25"."""
-    return next(entry for entry in ages.split(", ") if entry.startswith(name))
+def a_letter_and_its_word(rng: np.random.Generator) -> dict[str, str]:
+    """A word of different letters, and one of them that is not the last."""
+    while len({*(chosen := word(rng, 4, 6))}) < len(chosen):
+        pass
+    return {"letters": " ".join(chosen), "letter": chosen[rng.integers(len(chosen) - 1)]}
 
 
 def date(rng: np.random.Generator) -> dict[str, str]:
@@ -120,14 +113,14 @@ FAMILIES = {
         lambda list: str(len(list.split(", "))),
     ),
     "item": Family(
-        ("What is the {place} word of {list}?", "Give the {place} word: {list}."),
-        lambda rng: {"place": str(rng.choice(PLACES)), "list": words(rng, rng.integers(3, 5))},
-        lambda place, list: list.split(", ")[PLACES.index(place)],
+        ("What is the {place} letter of {letters}?", "Give the {place} letter: {letters}."),
+        lambda rng: letters(rng, 3, 6) | {"place": str(rng.choice(PLACES))},
+        lambda place, letters: letters.split()[PLACES.index(place)],
     ),
     "lookup": Family(
-        ("{ages}. How old is {name}?", "How old is {name} if {ages}?"),
-        ages,
-        age_of,
+        ("Which letter comes after {letter} in {letters}?", "In {letters}, what follows {letter}?"),
+        a_letter_and_its_word,
+        lambda letters, letter: letters[letters.index(letter) + 2],
     ),
     "date": Family(
         ("Write the date {date} in words.", "What day is {date}?"),
