@@ -53,6 +53,9 @@ def extend(params, tokens, new_B, cache, cfg):
     return decoder.extend(params, tokens, new_B, cache, cfg)
 
 
+apply = jax.jit(decoder.apply, static_argnames="cfg")
+
+
 def cached(cfg):
     """Logits of all tokens, and the cache: two pieces of 4 tokens and padding, then 5 tokens."""
     params, cache, start, logits = drawn(cfg), decoder.empty_cache(cfg, B, ROOM), 0, []
@@ -67,7 +70,7 @@ def cached(cfg):
 @pytest.mark.parametrize("change", VARIANTS.values(), ids=VARIANTS)
 def test_cached_logits_equal_the_full_pass_of_every_variant(change):
     cfg = dataclasses.replace(CFG, **change)
-    whole = decoder.apply(drawn(cfg), jnp.asarray(TOKENS), cfg)
+    whole = apply(drawn(cfg), TOKENS, cfg=cfg)
     with_cache, cache = cached(cfg)
     np.testing.assert_allclose(with_cache, whole, **CACHED)
     np.testing.assert_array_equal(cache.length, [T] * B)
@@ -131,13 +134,13 @@ def test_a_growing_cache_generates_the_tokens_of_a_large_one(change, monkeypatch
 def test_sinks_stay_visible_and_other_old_tokens_do_not():
     """The last of 13 tokens sees the tokens 0, 1 and 10 to 12 of a single layer."""
     cfg = dataclasses.replace(CFG, windows=(3,), sinks=2, n_layers=1)
-    params, last = drawn(cfg), lambda tokens: decoder.apply(params, tokens, cfg)[0, -1]
-    before = last(jnp.asarray(TOKENS[:1]))
+    last = lambda tokens: apply(drawn(cfg), tokens, cfg=cfg)[0, -1]
+    before = last(TOKENS[:1])
     seen = []
     for t in range(T):
         changed = TOKENS[:1].copy()
         changed[0, t] = (changed[0, t] + 1) % cfg.vocab
-        seen.append(bool(np.any(np.abs(last(jnp.asarray(changed)) - before) > SAME["atol"])))
+        seen.append(bool(np.any(np.abs(last(changed) - before) > SAME["atol"])))
     assert seen == [t < 2 or t >= 10 for t in range(T)]
 
 
@@ -180,7 +183,7 @@ def test_families_run_with_the_parts_that_they_have(family):
     parts = {qwen: {"attention": Linear()}, gemma: {"attention": Latent(6, None, 4)}}[family]
     sizes = {name: getattr(CFG, name) for name in ("vocab", "d_model", "n_layers", "d_ff")}
     cfg = family.Model(**sizes | parts | {"positions": Learned(ROOM), "feed_forward": Plain()})
-    whole = decoder.apply(drawn(cfg), jnp.asarray(TOKENS), cfg)
+    whole = apply(drawn(cfg), TOKENS, cfg=cfg)
     np.testing.assert_allclose(cached(cfg)[0], whole, **CACHED)
 
 
