@@ -78,7 +78,7 @@ def test_cached_logits_equal_the_full_pass_of_every_variant(change):
 
 def test_rows_of_different_lengths_share_a_ring():
     cfg = dataclasses.replace(CFG, windows=(3,), sinks=2)
-    lengths, params = np.array([2, 9], np.int32), drawn(cfg)
+    lengths, params = np.array([6, 9], np.int32), drawn(cfg)
     whole = decoder.apply(params, jnp.asarray(TOKENS), cfg)
     cache = decoder.empty_cache(cfg, B, ROOM)
     _, cache = extend(params, TOKENS[:, :10], lengths, cache, cfg)
@@ -207,3 +207,11 @@ def test_feed_forward_networks_follow_their_equations():
     for name in ACTIVATIONS:
         expected = formulas[name](h @ up) @ down
         np.testing.assert_allclose(Plain(name).apply(h, layer), expected, **CACHED)
+
+
+def test_8_bits_have_the_nearest_of_255_levels():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 2, 64)), jnp.float32).at[0].set(0)
+    stored = Int8().encode(x)
+    step = np.abs(x).max(-1, keepdims=True) / 127
+    assert (np.abs(Int8().decode(stored, "float32") - x) <= 0.51 * step).all()
+    assert stored["int8"].dtype == np.int8 and np.abs(stored["int8"]).max() == 127
