@@ -13,8 +13,11 @@ from panorax.nets.decoders import decoder, gemma, latent, llama, qwen
 from panorax.nets.decoders.cache import Int8
 from panorax.nets.decoders.feed_forward import ACTIVATIONS, GATES, Gated, Plain
 from panorax.nets.decoders.generate import decode
+from panorax.nets.decoders.heads import projections
 from panorax.nets.decoders.latent import Latent
 from panorax.nets.decoders.linear import Linear
+from panorax.ops.dot import dot
+from panorax.ops.linear_attention import features, parallel_sums
 from panorax.ops.positions import Alibi, Learned, NoPE, Sinusoidal
 from panorax.ops.sampling import Sampling
 from panorax.testing.tolerances import CACHED, SAME
@@ -215,3 +218,16 @@ def test_8_bits_have_the_nearest_of_255_levels():
     step = np.abs(x).max(-1, keepdims=True) / 127
     assert (np.abs(Int8().decode(stored, "float32") - x) <= 0.51 * step).all()
     assert stored["int8"].dtype == np.int8 and np.abs(stored["int8"]).max() == 127
+
+
+def test_linear_attention_divides_by_weights_before_rotation():
+    cfg = dataclasses.replace(CFG, attention=Linear(chunk=4), n_kv_heads=4)
+    layer = jax.tree.map(lambda x: x[0], drawn(cfg)["layers"])
+    h = jnp.asarray(np.random.default_rng(0).normal(size=(B, 6, 16)), jnp.float32)
+    view = decoder.full_pass(jnp.broadcast_to(jnp.arange(6), (B, 6)), cfg)
+    out, _ = cfg.attention.attend(h, layer, view, cfg)
+    q, k, v = projections(h, layer, cfg)
+    f, g, none = features(q), features(k), jnp.zeros(4)
+    values = parallel_sums(view.rotate(f), view.rotate(g), v, none)
+    values /= parallel_sums(f, g, jnp.ones((B, 6, 4, 1)), none)
+    np.testing.assert_allclose(out, dot(values, layer["o"], 2), **CACHED)
