@@ -26,6 +26,10 @@ LARGER = {
     "lm/distillation": 25.0,  # compiles a teacher, a student and both
     "alignment/sft": 25.0,  # a tokenizer and answers beside the training step
     "alignment/dpo": 45.0,  # fine-tuning, pairs and answers, compiled for eight devices too
+    "lm/attention_variants": 20.0,  # compiles six decoders: training, evaluation and cache
+    "lm/positions": 15.0,  # compiles five decoders, and four scalings at every length
+    "lm/swiglu": 15.0,  # compiles eight decoders
+    "lm/kv_cache": 15.0,  # compiles a decoder with eight caches
     "distributed/zero": 25.0,
     "distributed/tensor_parallel": 25.0,
     "distributed/data_parallel": 20.0,

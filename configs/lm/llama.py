@@ -2,6 +2,7 @@
 
 Paper: Touvron et al. 2023 (arXiv:2302.13971), Llama 3 (arXiv:2407.21783).
 Command: panorax run lm/llama      Your own text: panorax run lm/llama --data.path FILE_OR_FOLDER
+Other parts: --model.attention latent, --model.positions alibi, --model.feed-forward plain
 """
 
 from panorax.core.claims import Claim

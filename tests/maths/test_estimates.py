@@ -4,7 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from panorax.maths.estimates import kolmogorov_distance, mean_interval, share_interval
+from panorax.maths.estimates import (
+    kolmogorov_distance,
+    mean_interval,
+    share_interval,
+    student_interval,
+)
 from panorax.testing.tolerances import MODEL, NUMBER
 
 
@@ -47,3 +52,9 @@ def test_bad_input_is_refused(wrong):
 def test_the_interval_of_a_mean_has_the_unbiased_variance():
     low, high = mean_interval(np.array([1.0, 3.0]))  # variance 2, standard error 1
     np.testing.assert_allclose([low, high], [2 - 1.959964, 2 + 1.959964], **NUMBER)
+
+
+def test_the_interval_of_few_samples_is_students():
+    x = np.array([1.0, 3.0, 4.0])
+    expected = stats.t.interval(0.95, 2, x.mean(), stats.sem(x))
+    np.testing.assert_allclose(student_interval(x), expected, **NUMBER)

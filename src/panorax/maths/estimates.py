@@ -21,6 +21,20 @@ def mean_interval(samples: np.ndarray) -> tuple[float, float]:
     return float(x.mean() - half), float(x.mean() + half)
 
 
+def student_interval(samples: np.ndarray) -> tuple[float, float]:
+    """95% confidence interval for the mean of few normal samples: mean -+ t s / sqrt(n).
+
+    t is the 97.5% quantile of Student's distribution with n - 1 degrees of freedom (Student 1908).
+    Raises ValueError for fewer than two samples.
+    """
+    from scipy.special import stdtrit
+
+    low, high = mean_interval(samples)
+    mean, half = (low + high) / 2, (high - low) / 2
+    half *= stdtrit(np.size(samples) - 1, 0.975) / Z
+    return float(mean - half), float(mean + half)
+
+
 def share_interval(hits: int, n: int) -> tuple[float, float]:
     """95% confidence interval for the probability of an event that occurs `hits` times in n trials.
 

@@ -17,6 +17,7 @@ RetNet, Sun et al. 2023, arXiv:2307.08621.
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -97,8 +98,8 @@ class Memory:
     values: sum of g^age k v^T, (B, H, K, V).  weights: sum of g^age h, (B, H, K, 1).
     """
 
-    values: jax.Array
-    weights: jax.Array
+    values: Any
+    weights: Any
 
 
 def linear_attention(

@@ -13,8 +13,11 @@ from panorax.nets.decoders import decoder, gemma, latent, llama, qwen
 from panorax.nets.decoders.cache import Int8
 from panorax.nets.decoders.feed_forward import ACTIVATIONS, GATES, Gated, Plain
 from panorax.nets.decoders.generate import decode
+from panorax.nets.decoders.heads import projections
 from panorax.nets.decoders.latent import Latent
 from panorax.nets.decoders.linear import Linear
+from panorax.ops.dot import dot
+from panorax.ops.linear_attention import features, parallel_sums
 from panorax.ops.positions import Alibi, Learned, NoPE, Sinusoidal
 from panorax.ops.sampling import Sampling
 from panorax.testing.tolerances import CACHED, SAME
@@ -53,6 +56,9 @@ def extend(params, tokens, new_B, cache, cfg):
     return decoder.extend(params, tokens, new_B, cache, cfg)
 
 
+apply = jax.jit(decoder.apply, static_argnames="cfg")
+
+
 def cached(cfg):
     """Logits of all tokens, and the cache: two pieces of 4 tokens and padding, then 5 tokens."""
     params, cache, start, logits = drawn(cfg), decoder.empty_cache(cfg, B, ROOM), 0, []
@@ -67,7 +73,7 @@ def cached(cfg):
 @pytest.mark.parametrize("change", VARIANTS.values(), ids=VARIANTS)
 def test_cached_logits_equal_the_full_pass_of_every_variant(change):
     cfg = dataclasses.replace(CFG, **change)
-    whole = decoder.apply(drawn(cfg), jnp.asarray(TOKENS), cfg)
+    whole = apply(drawn(cfg), TOKENS, cfg=cfg)
     with_cache, cache = cached(cfg)
     np.testing.assert_allclose(with_cache, whole, **CACHED)
     np.testing.assert_array_equal(cache.length, [T] * B)
@@ -75,7 +81,7 @@ def test_cached_logits_equal_the_full_pass_of_every_variant(change):
 
 def test_rows_of_different_lengths_share_a_ring():
     cfg = dataclasses.replace(CFG, windows=(3,), sinks=2)
-    lengths, params = np.array([2, 9], np.int32), drawn(cfg)
+    lengths, params = np.array([6, 9], np.int32), drawn(cfg)
     whole = decoder.apply(params, jnp.asarray(TOKENS), cfg)
     cache = decoder.empty_cache(cfg, B, ROOM)
     _, cache = extend(params, TOKENS[:, :10], lengths, cache, cfg)
@@ -131,13 +137,13 @@ def test_a_growing_cache_generates_the_tokens_of_a_large_one(change, monkeypatch
 def test_sinks_stay_visible_and_other_old_tokens_do_not():
     """The last of 13 tokens sees the tokens 0, 1 and 10 to 12 of a single layer."""
     cfg = dataclasses.replace(CFG, windows=(3,), sinks=2, n_layers=1)
-    params, last = drawn(cfg), lambda tokens: decoder.apply(params, tokens, cfg)[0, -1]
-    before = last(jnp.asarray(TOKENS[:1]))
+    last = lambda tokens: apply(drawn(cfg), tokens, cfg=cfg)[0, -1]
+    before = last(TOKENS[:1])
     seen = []
     for t in range(T):
         changed = TOKENS[:1].copy()
         changed[0, t] = (changed[0, t] + 1) % cfg.vocab
-        seen.append(bool(np.any(np.abs(last(jnp.asarray(changed)) - before) > SAME["atol"])))
+        seen.append(bool(np.any(np.abs(last(changed) - before) > SAME["atol"])))
     assert seen == [t < 2 or t >= 10 for t in range(T)]
 
 
@@ -180,7 +186,7 @@ def test_families_run_with_the_parts_that_they_have(family):
     parts = {qwen: {"attention": Linear()}, gemma: {"attention": Latent(6, None, 4)}}[family]
     sizes = {name: getattr(CFG, name) for name in ("vocab", "d_model", "n_layers", "d_ff")}
     cfg = family.Model(**sizes | parts | {"positions": Learned(ROOM), "feed_forward": Plain()})
-    whole = decoder.apply(drawn(cfg), jnp.asarray(TOKENS), cfg)
+    whole = apply(drawn(cfg), TOKENS, cfg=cfg)
     np.testing.assert_allclose(cached(cfg)[0], whole, **CACHED)
 
 
@@ -204,3 +210,24 @@ def test_feed_forward_networks_follow_their_equations():
     for name in ACTIVATIONS:
         expected = formulas[name](h @ up) @ down
         np.testing.assert_allclose(Plain(name).apply(h, layer), expected, **CACHED)
+
+
+def test_8_bits_have_the_nearest_of_255_levels():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 2, 64)), jnp.float32).at[0].set(0)
+    stored = Int8().encode(x)
+    step = np.abs(x).max(-1, keepdims=True) / 127
+    assert (np.abs(Int8().decode(stored, "float32") - x) <= 0.51 * step).all()
+    assert stored["int8"].dtype == np.int8 and np.abs(stored["int8"]).max() == 127
+
+
+def test_linear_attention_divides_by_weights_before_rotation():
+    cfg = dataclasses.replace(CFG, attention=Linear(chunk=4), n_kv_heads=4)
+    layer = jax.tree.map(lambda x: x[0], drawn(cfg)["layers"])
+    h = jnp.asarray(np.random.default_rng(0).normal(size=(B, 6, 16)), jnp.float32)
+    view = decoder.full_pass(jnp.broadcast_to(jnp.arange(6), (B, 6)), cfg)
+    out, _ = cfg.attention.attend(h, layer, view, cfg)
+    q, k, v = projections(h, layer, cfg)
+    f, g, none = features(q), features(k), jnp.zeros(4)
+    values = parallel_sums(view.rotate(f), view.rotate(g), v, none)
+    values /= parallel_sums(f, g, jnp.ones((B, 6, 4, 1)), none)
+    np.testing.assert_allclose(out, dot(values, layer["o"], 2), **CACHED)
