@@ -26,6 +26,7 @@ RUNS_IN = {  # commands whose work a test of its own does
     "--init-from": "tests/interop/test_huggingface.py",
     "--distributed": "tests/parallel/test_processes.py",
     "panorax generate": "tests/interop/test_huggingface.py",
+    "panorax chat": "tests/commands/test_commands_chat.py",
     "panorax play": "tests/commands/test_play.py",
     "panorax export": "tests/interop/test_huggingface.py",
     "panorax check": "tests/contract/test_conventions.py",

@@ -116,14 +116,14 @@ def test_a_folder_without_template_gains_its_tokens_and_keeps_its_weights(tmp_pa
 def test_scores_count_exact_answers_by_family():
     talk = lambda prompt, answer: instructions.turns(prompt, answer)
     given = [
-        answers.Answer(talk("Repeat the word ab.", "ab"), " ab\n"),
-        answers.Answer(talk("Repeat the word cd.", "cd"), "cd."),
+        answers.Answer(talk("Repeat a b.", "a b"), " a b\n"),
+        answers.Answer(talk("Repeat c d.", "c d"), "c d."),
         answers.Answer(talk("1 + 2 =", "3"), "3"),
         answers.Answer(talk("Who are you?", "A model"), "A model"),
     ]
     scores = answers.scores(given)
     assert scores == {"exact_match": 0.75, "exact_match_copy": 0.5, "exact_match_add": 1.0}
-    assert "cd.      (reference: cd)" in answers.shown(given)
+    assert "c d.      (reference: c d)" in answers.shown(given)
 
 
 def test_a_run_is_a_folder_to_start_from(tmp_path, monkeypatch):
