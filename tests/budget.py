@@ -25,6 +25,7 @@ LARGER = {
     "lm/lora": 25.0,
     "lm/distillation": 25.0,  # compiles a teacher, a student and both
     "alignment/sft": 25.0,  # a tokenizer and answers beside the training step
+    "alignment/grpo": 45.0,  # fine-tuning, sampling and updates, compiled for eight devices too
     "alignment/dpo": 45.0,  # fine-tuning, pairs and answers, compiled for eight devices too
     "lm/attention_variants": 20.0,  # compiles six decoders: training, evaluation and cache
     "lm/positions": 15.0,  # compiles five decoders, and four scalings at every length

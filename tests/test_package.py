@@ -72,9 +72,8 @@ def test_the_wheel_names_its_address_licence_extras_and_command(installed):
     [address] = metadata.get_all("Project-URL") or [f"x, {metadata['Home-page']}"]
     assert address.partition(", ")[2] == setup["metadata"]["url"]
     assert "Apache-2.0" in (metadata["License"], metadata["License-Expression"])
-    assert {"rl", "brax", "minari", "gpu", "numba", "bench", "colab", "test"} == set(
-        metadata.get_all("Provides-Extra")
-    )
+    extras = {"rl", "brax", "minari", "parquet", "gpu", "numba", "bench", "colab", "test"}
+    assert extras == set(metadata.get_all("Provides-Extra"))
     assert "panorax = panorax.cli:main" in (info / "entry_points.txt").read_text()
     assert metadata.get_payload().startswith("# Panorax")
 

@@ -6,7 +6,8 @@ Command: panorax run alignment/dpo      Your own pairs: --data.path FILE.jsonl
 From a fine-tuned run: --init-from RUN      Another objective: --objective ipo
 """
 
-from panorax.alignment.dpo import Base, Config
+from panorax.alignment.base import Base
+from panorax.alignment.dpo import Config
 from panorax.alignment.instructions import Data
 from panorax.alignment.objectives import DPO
 from panorax.alignment.pairs import Data as Pairs

@@ -5,7 +5,7 @@ Command: panorax run alignment/grpo      Your own prompts: --data.path FILE.json
 From a fine-tuned run: --init-from RUN      Other means: --aggregation dr_grpo --scale none
 """
 
-from panorax.alignment.dpo import Base
+from panorax.alignment.base import Base
 from panorax.alignment.grpo import Config
 from panorax.alignment.instructions import Data
 from panorax.alignment.prompts import Data as Prompts

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from panorax.configs.alignment import grpo as config
 
-from panorax.alignment import grpo
+from panorax.alignment import grpo, rewarded
 from panorax.core import spec as core_spec
 from panorax.core.errors import UserError
 from panorax.core.state import State
@@ -34,7 +34,7 @@ def params():
 
 @functools.cache
 def drawn():
-    run = jax.jit(functools.partial(grpo.sampled, cfg=CFG))
+    run = jax.jit(functools.partial(rewarded.sampled, cfg=CFG))
     return jax.device_get(run(params(), BATCH, KEY))
 
 
@@ -57,7 +57,7 @@ def test_log_probabilities_are_those_of_the_whole_rows():
     logits = decoder.apply(params(), jnp.asarray(rows), MODEL)
     log_p = np.asarray(jax.nn.log_softmax(logits, -1))
     expected = [[log_p[i, t - 1, rows[i, t]] for t in place[i]] for i in range(len(rows))]
-    ours = jax.jit(functools.partial(grpo.log_probs, net=NET))(params(), rows, place)
+    ours = jax.jit(functools.partial(rewarded.log_probs, net=NET))(params(), rows, place)
     np.testing.assert_allclose(ours, expected, **LAYER)
 
 
@@ -74,7 +74,7 @@ def step(cfg, reference):
 
 def test_on_policy_the_loss_is_zero_and_the_gradient_that_of_reinforce():
     gradient, metrics = step(dataclasses.replace(CFG, aggregation="bnpo"), params())
-    rows, place, weight, reward = jax.jit(functools.partial(grpo.sampled, cfg=CFG))(
+    rows, place, weight, reward = jax.jit(functools.partial(rewarded.sampled, cfg=CFG))(
         params(), BATCH, jax.random.split(KEY)[0]
     )
     reward = np.asarray(reward)
@@ -82,7 +82,7 @@ def test_on_policy_the_loss_is_zero_and_the_gradient_that_of_reinforce():
     advantage = (advantage / (reward.std(1, ddof=1, keepdims=True) + 1e-4)).reshape(-1, 1)
 
     def reinforce(params):
-        log_prob = grpo.log_probs(params, rows, place, NET)
+        log_prob = rewarded.log_probs(params, rows, place, NET)
         return -jnp.sum(log_prob * advantage * weight) / weight.sum()
 
     expected = jax.jit(jax.grad(reinforce))(params())
@@ -95,7 +95,7 @@ def test_on_policy_the_loss_is_zero_and_the_gradient_that_of_reinforce():
 def test_a_group_of_equal_rewards_has_no_gradient():
     never = BATCH | {"answer": jnp.array([[8, 8, END]] * 3)}
     rows, place, weight, reward = jax.device_get(
-        jax.jit(functools.partial(grpo.sampled, cfg=CFG))(params(), never, KEY)
+        jax.jit(functools.partial(rewarded.sampled, cfg=CFG))(params(), never, KEY)
     )
     assert not reward.any()
     zero = grpo.group_advantages(jnp.asarray(reward))

@@ -21,7 +21,7 @@ def tokens():
 def test_a_row_holds_the_prompt_and_the_answer_up_to_its_end():
     known, split = tokens(), prompts.prompts_of(DATA, 0)
     assert (len(split.train), len(split.held_out)) == (30, 9)
-    rows = prompts.load(split, known, 48, 6)
+    rows = prompts.load(split, known, 96, 6)
     first = {name: x[0] for name, x in rows.train.items()}
     asked, right = (message["content"] for message in split.train[0])
     assert tasks.verifier(asked, right) == 1
@@ -43,10 +43,10 @@ def test_families_are_chosen_and_held_out_prompts_are_never_trained():
 
 
 def test_prompts_that_do_not_fit_are_left_out():
-    long = instructions.turns("What is 1 plus 2? " * 9, "3")
+    long = instructions.turns("What is 1 plus 2? " * 40, "3")
     split = prompts.prompts_of(DATA, 0)
     mixed = split._replace(train=(*split.train, long))
-    rows = prompts.load(mixed, tokens(), 48, 6)
+    rows = prompts.load(mixed, tokens(), 96, 6)
     assert len(rows.train["length"]) == 30
     assert "1 too long for the context are left out" in rows.summary()
     with pytest.raises(UserError, match="no training prompt has up to 4 tokens and an answer of"):

@@ -25,7 +25,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from panorax.alignment import answers, enumerable, instructions, pairs, sft
+from panorax.alignment import answers, enumerable, pairs, sft
+from panorax.alignment.base import Base, base_of
 from panorax.alignment.objectives import DPO, Objective, Scores
 from panorax.core import spec as core_spec
 from panorax.core.config import Run
@@ -44,22 +45,6 @@ from panorax.ops.sampling import Sampling
 
 UNITS = {"loss": "per pair", "margin": "log ratio (nats)"}
 """units of the metrics, for the axes of curves"""
-
-
-@checked
-class Base:
-    """Supervised fine-tuning before the first pair; with init-from none of it is used."""
-
-    data: instructions.Data = instructions.Data(spoiled=0.3)
-    """conversations of the fine-tuning"""
-    optim: Optimizer = AdamW()
-    """optimiser of the fine-tuning"""
-    run: Run = Run()
-    """number of steps and seed of the fine-tuning"""
-    batch: Count = 16
-    """rows of packed conversations per step"""
-    context: Count = 128
-    """tokens predicted in each of these rows"""
 
 
 @checked
@@ -92,13 +77,6 @@ class Config:
 
 started_from = sft.started_from
 decoder_of = sft.decoder_of
-
-
-def base_of(cfg: Config) -> sft.Config:
-    """The fine-tuning that makes the model which training starts from."""
-    names = ("data", "optim", "run", "batch", "context")
-    parts = {name: getattr(cfg.base, name) for name in names}
-    return sft.Config(model=cfg.model, init_from=cfg.init_from, ignore_key=cfg.ignore_key, **parts)
 
 
 def log_probs(params, batch, names: Sequence[str], net: Net) -> list[jax.Array]:

@@ -23,7 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from panorax.alignment import dpo, prompts, sft
+from panorax.alignment import prompts, sft
+from panorax.alignment.base import Base, base_of
+from panorax.alignment.rewarded import log_probs, sampled
 from panorax.core import spec as core_spec
 from panorax.core.config import Run
 from panorax.core.net import Net
@@ -37,7 +39,6 @@ from panorax.data.batches import epochs, padded
 from panorax.lm import language_model
 from panorax.lm.training import mesh_of, trained, trainer
 from panorax.nets.decoders import decoder, llama
-from panorax.nets.decoders.rollouts import continuations
 from panorax.ops.group_relative import (
     Aggregation,
     Level,
@@ -47,7 +48,7 @@ from panorax.ops.group_relative import (
     group_advantages,
     reference_kl,
 )
-from panorax.ops.losses import cross_entropy, weighted_mean
+from panorax.ops.losses import weighted_mean
 from panorax.ops.sampling import Sampling
 
 UNITS = {"reward": "share of right answers", "kl": "nats per token", "length": "tokens"}
@@ -60,7 +61,7 @@ class Config:
 
     model: language_model.Decoder = llama.Model()
     """decoder and its sizes"""
-    base: dpo.Base = dpo.Base()
+    base: Base = Base()
     """fine-tuning of the model that training starts from"""
     data: prompts.Data = prompts.Data()
     """prompts and right answers"""
@@ -110,35 +111,6 @@ started_from = sft.started_from
 decoder_of = sft.decoder_of
 
 
-def sampled(params, batch, key, cfg: Config):
-    """Answers to each prompt at temperature 1; the last token of the right answer ends them.
-
-    Returns rows (N G, T + new) of prompts and answers, the index (N G, new) of each token of an
-    answer in its row, weights (N G, new) that are 1 up to the end, and rewards (N, G).
-    """
-    prompt_BT, length_B, answer_BA = (
-        jnp.repeat(batch[name], cfg.group, 0) for name in ("tokens", "length", "answer")
-    )
-    options = {"new": cfg.new, "cfg": cfg.model}
-    written_BA = continuations(params, prompt_BT, jnp.maximum(length_B, 1), key, **options)
-    last_B1 = jnp.sum(answer_BA >= 0, 1, keepdims=True) - 1
-    is_end = written_BA == jnp.take_along_axis(answer_BA, last_B1, 1)
-    weight_BA = (jnp.cumsum(is_end, 1) - is_end == 0).astype(jnp.float32)
-    is_right = jnp.all((written_BA == answer_BA) | (answer_BA < 0), 1)
-    place_BA = length_B[:, None] + jnp.arange(cfg.new)[None]
-    rows = jnp.pad(prompt_BT, ((0, 0), (0, cfg.new)))
-    rows = rows.at[jnp.arange(len(rows))[:, None], place_BA].set(written_BA)
-    return rows, place_BA, weight_BA, is_right.astype(jnp.float32).reshape(-1, cfg.group)
-
-
-def log_probs(params, rows, place_BA, net: Net):
-    """log pi (N G, new) of each token of the answers, given the tokens before it."""
-    logits, _ = net.apply(params, (), rows)
-    row = jnp.arange(len(rows))[:, None]
-    before = logits.replace(x=logits.x[row, place_BA - 1])
-    return -cross_entropy(before.logits(), rows[row, place_BA])
-
-
 def loss_fn(params, extra, batch, key, net: Net, cfg: Config):
     """The loss of answers. Metrics: `clipped`, the share of tokens whose ratio is clipped, `kl`."""
     log_prob = log_probs(params, batch["rows"], batch["place"], net)
@@ -184,7 +156,7 @@ def train_step(state: State, batch, key, net: Net, tx: optax.GradientTransformat
 
 def evaluate(state: State, batch, key, cfg: Config):
     """Share of right answers, and of prompts with a right one among `cfg.group`."""
-    *_, reward = sampled(state.params, batch, key, cfg)
+    reward = sampled(state.params, batch, key, cfg).reward
     is_prompt = (batch["length"] > 0).astype(jnp.float32)
     total = lambda x_N: (jnp.sum(is_prompt * x_N), jnp.sum(is_prompt))
     return {"eval_pass_at_1": total(jnp.mean(reward, 1)), "eval_pass_at_k": total(reward.max(1))}
@@ -230,7 +202,7 @@ def system(
     """
     net = net or decoder.net(cfg.model)
     tx = tx or optimizer(cfg.optim, cfg.run.steps * cfg.updates, net.spec)
-    base = sft.system(dpo.base_of(cfg))
+    base = sft.system(base_of(cfg))
 
     @functools.cache
     def tokens():
