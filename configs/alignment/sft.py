@@ -48,7 +48,7 @@ def get_config() -> Config:
         ),
         data=Data(generated=60_000),
         optim=Muon(peak_lr=0.02, adam_lr=4e-3, warmup=20, final_lr=1e-3),
-        run=Run(steps=900, chunk=20, eval_every=100, save_every=450),
+        run=Run(steps=1200, chunk=20, eval_every=200, save_every=600),
         batch=16,
         context=128,
     )

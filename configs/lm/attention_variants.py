@@ -9,6 +9,7 @@ Command: panorax run lm/attention_variants
 from panorax.configs.lm.llama import smoke as language_model
 
 from panorax.core.claims import Claim
+from panorax.core.config import Run
 from panorax.lm.attention_variants import Config
 from panorax.lm.variants import Setting
 from panorax.nets.decoders.latent import Latent
@@ -73,7 +74,7 @@ ORACLE = "closed forms of the caches; the parallel form of linear attention"
 
 
 def get_config() -> Config:
-    return Config()
+    return Config(setting=Setting(run=Run(steps=600, chunk=40)))
 
 
 def smoke() -> Config:

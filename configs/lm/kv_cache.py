@@ -8,6 +8,7 @@ Command: panorax run lm/kv_cache
 from panorax.configs.lm.llama import smoke as language_model
 
 from panorax.core.claims import Claim
+from panorax.core.config import Run
 from panorax.lm.kv_cache import Config
 from panorax.lm.variants import Setting
 
@@ -62,7 +63,7 @@ ORACLE = "closed forms of the sizes; the full pass of the same decoder"
 
 
 def get_config() -> Config:
-    return Config()
+    return Config(setting=Setting(context=256, run=Run(steps=1500, chunk=50)))
 
 
 def smoke() -> Config:

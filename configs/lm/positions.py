@@ -9,6 +9,7 @@ Command: panorax run lm/positions
 from panorax.configs.lm.llama import smoke as language_model
 
 from panorax.core.claims import Claim
+from panorax.core.config import Run
 from panorax.lm.positions import Config
 from panorax.lm.variants import Setting
 
@@ -59,7 +60,7 @@ ORACLE = "transformers: slopes of ALiBi, frequencies of every scaling; closed fo
 
 
 def get_config() -> Config:
-    return Config()
+    return Config(setting=Setting(batch=16, context=64, run=Run(steps=1500, chunk=50)))
 
 
 def smoke() -> Config:

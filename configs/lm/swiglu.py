@@ -7,6 +7,7 @@ Command: panorax run lm/swiglu
 
 from panorax.configs.lm.llama import smoke as language_model
 
+from panorax.core.config import Run
 from panorax.lm.swiglu import Config
 from panorax.lm.variants import Setting
 
@@ -15,7 +16,7 @@ ORACLE = "the equations in numpy; parameters of published layers"
 
 
 def get_config() -> Config:
-    return Config()
+    return Config(setting=Setting(run=Run(steps=300, chunk=50)))
 
 
 def smoke() -> Config:

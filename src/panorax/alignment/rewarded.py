@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from panorax.core.layout import split_batch
 from panorax.core.net import Net
 from panorax.nets.decoders.rollouts import continuations
 from panorax.ops.losses import cross_entropy
@@ -30,7 +31,8 @@ def sampled(params, batch, key, cfg) -> Answers:
     a group, and `new`, the largest number of tokens of an answer.
     """
     prompt_BT, length_B, answer_BA = (
-        jnp.repeat(batch[name], cfg.group, 0) for name in ("tokens", "length", "answer")
+        split_batch(jnp.repeat(batch[name], cfg.group, 0))
+        for name in ("tokens", "length", "answer")
     )
     options = {"new": cfg.new, "cfg": cfg.model}
     written_BA = continuations(params, prompt_BT, jnp.maximum(length_B, 1), key, **options)

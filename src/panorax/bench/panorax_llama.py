@@ -33,11 +33,8 @@ ADAMW = AdamW(
 
 def config(size: dict) -> language_model.Config:
     """The config of a size, with unrolled blocks as in lm/llama."""
-    model = {
-        field.name: size[field.name]
-        for field in dataclasses.fields(llama.Model)
-        if field.name in size
-    }
+    fields = {field.name for field in dataclasses.fields(llama.Model)} - {"positions"}
+    model = {name: value for name, value in size.items() if name in fields}
     return language_model.Config(
         llama.Model(**model, unroll=size["n_layers"]),
         optim=ADAMW,

@@ -53,6 +53,14 @@ def legends(figure, **options: Any):
     return figure
 
 
+def x_ticks(ax, values) -> None:
+    """Marks exactly `values` on the x axis, as plain numbers; for few values on a log axis."""
+    from matplotlib.ticker import NullLocator
+
+    ax.set_xticks(values, [f"{x:g}" for x in values])
+    ax.xaxis.set_minor_locator(NullLocator())
+
+
 def class_colors():
     """The colormap of class labels 0 to 9."""
     from matplotlib.colors import ListedColormap

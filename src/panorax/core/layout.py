@@ -39,6 +39,16 @@ def whole_rows(table: jax.Array) -> jax.Array:
     return jax.lax.with_sharding_constraint(table, PartitionSpec(PartitionSpec.UNCONSTRAINED, None))
 
 
+def gathered(tree):
+    """Every array of `tree` whole on every device, such as parameters that a loop reads often.
+
+    The loop then needs no communication for them.
+    """
+    if not _split_axes():
+        return tree
+    return jax.tree.map(lambda x: jax.lax.with_sharding_constraint(x, PartitionSpec()), tree)
+
+
 def sum_over_rows(function: Callable, rows: Sequence, whole: jax.Array) -> jax.Array:
     """function(*rows, whole), a number that is a sum over axis 0 of the arrays in `rows`.
 

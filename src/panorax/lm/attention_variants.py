@@ -146,6 +146,7 @@ def draw_variants(losses: dict[str, np.ndarray], cfg: Config):
         right.plot(lengths, rows, label=name)
     left.set(title="held-out loss, a point per seed", ylabel="nats per token", xscale="log")
     left.set(xlabel=f"cache of {T} tokens (KiB)")
+    figures.x_ticks(left, [2**n for n in range(4, 10)])
     right.set(title="size of the cache", xlabel="tokens", ylabel="KiB per row")
     right.set(xscale="log", yscale="log")
     return figures.legends(figure)

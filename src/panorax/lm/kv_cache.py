@@ -257,6 +257,7 @@ def draw_windows(measured: dict[tuple[str, int], float], cfg: Config):
         ax.plot(cfg.windows, [100 * measured[way, W] for W in cfg.windows], "o-", label=label)
     ax.set(title="a model of full attention with a smaller cache", xlabel="window (tokens)")
     ax.set(ylabel="rise of perplexity (%)", xscale="log")
+    figures.x_ticks(ax, cfg.windows)
     return figures.legends(figure)
 
 

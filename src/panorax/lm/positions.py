@@ -200,7 +200,7 @@ def draw_lengths(curves: dict[str, dict[int, float]], trained: list[str]):
         ax.set(title=title, xlabel="tokens of a text", ylabel="held-out perplexity")
         ax.set(xscale="log", yscale="log")
         ax.axvline(min(curves["rope"]), color="grey", ls=":")
-        ax.set_xticks([*curves["rope"]], [str(T) for T in curves["rope"]])
+        figures.x_ticks(ax, [*curves["rope"]])
     return figures.legends(figure)
 
 
