@@ -30,7 +30,7 @@ def get_config() -> Config:
         ),
         data=Prompts(families=("larger", "count", "add")),
         optim=AdamW(peak_lr=3e-4, warmup=10, final_lr=3e-5),
-        run=Run(steps=100, chunk=10, eval_every=25),
+        run=Run(steps=50, chunk=10, eval_every=10),
         batch=32,
     )
 
