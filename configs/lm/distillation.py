@@ -4,13 +4,28 @@ Papers: Hinton et al. 2015 (arXiv:1503.02531), Agarwal et al. 2024 (arXiv:2306.1
 Command: panorax run lm/distillation      Your own teacher: --init-from FOLDER
 """
 
+from panorax.core.claims import Claim
 from panorax.core.config import Run
 from panorax.core.optim import AdamW
 from panorax.data.text import Text
 from panorax.lm.distillation import Config, Teacher
 from panorax.nets.decoders.llama import Model
 
-CLAIMS = ()
+CLAIMS = (
+    Claim(
+        "smallest_gain",
+        ">",
+        0.0,
+        "Hinton et al. 2015: a student is better with a teacher than alone after as many tokens, "
+        "for each of 5 seeds (bits per byte)",
+    ),
+    Claim(
+        "gain_in_errors",
+        ">=",
+        4.0,
+        "Hinton et al. 2015: the mean gain over 5 seeds is at least 4 standard errors",
+    ),
+)
 ORACLE = "scipy: divergences and the whole loss in float64"
 
 
