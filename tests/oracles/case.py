@@ -10,6 +10,15 @@ import json
 import numpy as np
 
 Arrays = dict[str, np.ndarray]
+LLAMA = {
+    "vocab_size": 13,
+    "hidden_size": 16,
+    "intermediate_size": 8,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+}
+"""sizes of a small Llama of transformers"""
 
 
 def normal(

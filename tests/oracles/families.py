@@ -7,19 +7,11 @@ All parameters are drawn, biases and norms too. Weights are multiples of 1/16, w
 import numpy as np
 import torch
 import transformers
-from case import Arrays, named, normal
+from case import LLAMA, Arrays, named, normal
 from torch.nn.functional import cross_entropy
 
 GROUP = "torch"
 PACKAGES = ("torch", "transformers")
-SIZES = {
-    "vocab_size": 13,
-    "hidden_size": 16,
-    "intermediate_size": 8,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-}
 STRETCHED = {"factor": 4.0, "original_max_position_embeddings": 8}
 ROPES = {
     "linear": {"rope_theta": 1e4, "factor": 4.0},
@@ -70,7 +62,7 @@ CASES = {
 
 
 def family_case(family: str, options: dict, rng: np.random.RandomState) -> Arrays:
-    config = getattr(transformers, family + "Config")(**(SIZES | options))
+    config = getattr(transformers, family + "Config")(**(LLAMA | options))
     model = getattr(transformers, family + "ForCausalLM")(config).eval()
     model.set_attn_implementation("eager")
     with torch.no_grad():

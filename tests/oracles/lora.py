@@ -8,19 +8,11 @@ import numpy as np
 import peft
 import torch
 import transformers
-from case import Arrays, named, normal
+from case import LLAMA, Arrays, named, normal
 from torch.nn.functional import cross_entropy
 
 GROUP = "torch"
 PACKAGES = ("peft", "torch", "transformers")
-SIZES = {
-    "vocab_size": 13,
-    "hidden_size": 16,
-    "intermediate_size": 8,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-}
 CASES = {"everywhere": {"r": 3, "lora_alpha": 4, "target_modules": "all-linear"}}
 PREFIX = "base_model.model."
 
@@ -30,7 +22,7 @@ def draw(rng: np.random.RandomState, p: torch.Tensor, mean: float = 0.0) -> torc
 
 
 def lora_case(options: dict, rng: np.random.RandomState) -> Arrays:
-    config = transformers.LlamaConfig(**SIZES)
+    config = transformers.LlamaConfig(**LLAMA)
     model = transformers.LlamaForCausalLM(config).eval()
     with torch.no_grad():
         for name, p in model.named_parameters():

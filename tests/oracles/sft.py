@@ -6,25 +6,17 @@ The second row is padded on the right. The loss is the mean over the trained tok
 import numpy as np
 import torch
 import transformers
-from case import Arrays, named, normal
+from case import LLAMA, Arrays, named, normal
 
 GROUP = "torch"
 PACKAGES = ("torch", "transformers")
-SIZES = {
-    "vocab_size": 13,
-    "hidden_size": 16,
-    "intermediate_size": 8,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-}
 TRAINED = ((3, 9), (5, 7))  # answers of the rows: first token, and the token after the last
 LENGTHS = (9, 7)
 
 
 def generate() -> Arrays:
     rng = np.random.RandomState(23)
-    config = transformers.LlamaConfig(**SIZES)
+    config = transformers.LlamaConfig(**LLAMA)
     model = transformers.LlamaForCausalLM(config).eval()
     with torch.no_grad():
         for name, p in model.named_parameters():

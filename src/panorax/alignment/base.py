@@ -4,6 +4,8 @@ from panorax.alignment import instructions, sft
 from panorax.core.config import Run
 from panorax.core.optim import AdamW, Optimizer
 from panorax.core.ranges import Count, checked
+from panorax.core.state import State, System
+from panorax.lm.training import trained
 
 
 @checked
@@ -27,3 +29,10 @@ def base_of(cfg) -> sft.Config:
     names = ("data", "optim", "run", "batch", "context")
     parts = {name: getattr(cfg.base, name) for name in names}
     return sft.Config(model=cfg.model, init_from=cfg.init_from, ignore_key=cfg.ignore_key, **parts)
+
+
+def parameters(base: System, cfg, shardings: State):
+    """Parameters of the folder `cfg.init_from`, or of `base`, the fine-tuning, after its steps."""
+    if cfg.init_from:
+        return base.pretrained(shardings)["params"]
+    return trained(base, cfg.base.run, shardings.step.mesh)

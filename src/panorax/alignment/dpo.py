@@ -26,7 +26,7 @@ import numpy as np
 import optax
 
 from panorax.alignment import answers, enumerable, pairs, sft
-from panorax.alignment.base import Base, base_of
+from panorax.alignment.base import Base, base_of, parameters
 from panorax.alignment.objectives import DPO, Objective, Scores
 from panorax.core import spec as core_spec
 from panorax.core.config import Run
@@ -38,7 +38,6 @@ from panorax.core.step import update
 from panorax.data import packing, tokenizer
 from panorax.data.batches import epochs
 from panorax.lm import language_model
-from panorax.lm.training import trained
 from panorax.nets.decoders import decoder, llama, packed
 from panorax.ops.preferences import answer_log_probs
 from panorax.ops.sampling import Sampling
@@ -147,6 +146,25 @@ def sampled_kl(params, reference, given: Sequence[answers.Answer], tokens, net: 
     return float(np.mean(jax.device_get(of(params)) - jax.device_get(of(reference))))
 
 
+def report(state: State, key: jax.Array, split, tokens, net: Net, cfg: Config) -> Result:
+    """Right answers sampled before and after, the divergence from the reference, and the optimum
+    of `panorax.alignment.enumerable`.
+    """
+    asked = [(*pair.prompt, pair.chosen[-1]) for pair in split.held_out[: cfg.data.tested]]
+    options = {"tokens": tokens, "key": key, "cfg": cfg.model, "sampling": Sampling()}
+    answer = functools.partial(answers.answered, conversations=asked, **options)
+    after = answer(state.params)
+    metrics = {"true_accuracy_after": answers.scores(after)["exact_match"]}
+    if cfg.objective.reads_reference:
+        before = answers.scores(answer(state.extra))["exact_match"]
+        kl = sampled_kl(state.params, state.extra, after, tokens, net, cfg.context)
+        metrics |= {"true_accuracy_before": before, "kl_to_reference": kl}
+    size = lambda tree: sum(x.size for x in jax.tree.leaves(tree))
+    metrics["models_held"] = size((state.params, state.extra)) / size(state.params)
+    metrics |= enumerable.reached(enumerable.drawn(key, 1.0))
+    return Result(metrics, {"samples.txt": answers.shown(after)})
+
+
 def system(
     cfg: Config, net: Net | None = None, tx: optax.GradientTransformation | None = None
 ) -> System:
@@ -170,38 +188,13 @@ def system(
         return first_state(params, tx, params if reference else ())
 
     def pretrained(shardings: State):
-        if cfg.init_from:
-            params = base.pretrained(shardings)["params"]
-        else:
-            params = trained(base, cfg.base.run, shardings.step.mesh)
+        params = parameters(base, cfg, shardings)
         copy = lambda: jax.tree.map(jnp.copy, params)
         return {"params": params} | ({"extra": copy()} if reference else {})
 
     def batches(step):
         n = len(data().train["chosen"]["tokens"])
         return pairs.at(data().train, epochs(n, cfg.batch, cfg.run.seed, step))
-
-    def report(state: State, key: jax.Array) -> Result:
-        kept = data().split.held_out[: cfg.data.tested]
-        asked = [(*pair.prompt, pair.chosen[-1]) for pair in kept]
-        answer = functools.partial(
-            answers.answered,
-            conversations=asked,
-            tokens=tokens(),
-            key=key,
-            cfg=cfg.model,
-            sampling=Sampling(),
-        )
-        after = answer(state.params)
-        metrics = {"true_accuracy_after": answers.scores(after)["exact_match"]}
-        if reference:
-            before = answers.scores(answer(state.extra))["exact_match"]
-            kl = sampled_kl(state.params, state.extra, after, tokens(), net, cfg.context)
-            metrics |= {"true_accuracy_before": before, "kl_to_reference": kl}
-        size = lambda tree: sum(x.size for x in jax.tree.leaves(tree))
-        metrics["models_held"] = size((state.params, state.extra)) / size(state.params)
-        metrics |= enumerable.reached(enumerable.drawn(key, 1.0))
-        return Result(metrics, {"samples.txt": answers.shown(after)})
 
     return System(
         spec=net.spec,
@@ -213,7 +206,7 @@ def system(
         ),
         batches=batches,
         held_out=lambda: pairs.in_batches(data().held_out, cfg.batch),
-        report=report,
+        report=lambda state, key: report(state, key, data().split, tokens(), net, cfg),
         extra_axes=core_spec.axes(net.spec) if reference else None,
         summary=lambda: data().summary(),
         files=lambda: base.files() | data().files(),

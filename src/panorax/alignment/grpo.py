@@ -24,7 +24,7 @@ import numpy as np
 import optax
 
 from panorax.alignment import prompts, sft
-from panorax.alignment.base import Base, base_of
+from panorax.alignment.base import Base, base_of, parameters
 from panorax.alignment.rewarded import log_probs, sampled
 from panorax.core import spec as core_spec
 from panorax.core.config import Run
@@ -37,7 +37,7 @@ from panorax.core.study import family
 from panorax.data import tokenizer
 from panorax.data.batches import epochs, padded
 from panorax.lm import language_model
-from panorax.lm.training import mesh_of, trained, trainer
+from panorax.lm.training import mesh_of, trainer
 from panorax.nets.decoders import decoder, llama
 from panorax.ops.group_relative import (
     Aggregation,
@@ -205,25 +205,17 @@ def system(
     base = sft.system(base_of(cfg))
 
     @functools.cache
-    def tokens():
-        return tokenizer.from_json(base.files()["tokenizer.json"])
-
-    @functools.cache
     def data() -> prompts.Prompts:
-        return prompts.load(
-            prompts.prompts_of(cfg.data, cfg.run.seed), tokens(), cfg.context, cfg.new
-        )
+        tokens = tokenizer.from_json(base.files()["tokenizer.json"])
+        split = prompts.prompts_of(cfg.data, cfg.run.seed)
+        return prompts.load(split, tokens, cfg.context, cfg.new)
 
     def init_state(key):
         params, _ = net.init(key)
         return first_state(params, tx, params)
 
     def pretrained(shardings: State):
-        params = (
-            base.pretrained(shardings)["params"]
-            if cfg.init_from
-            else trained(base, cfg.base.run, shardings.step.mesh)
-        )
+        params = parameters(base, cfg, shardings)
         return {"params": params, "extra": jax.tree.map(jnp.copy, params)}
 
     shape = lambda *sizes: jax.ShapeDtypeStruct((cfg.batch, *sizes), jnp.int32)

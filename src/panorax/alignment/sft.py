@@ -158,6 +158,21 @@ def masked_gradient(params, rows: dict[str, np.ndarray], net: Net) -> float:
     return float(np.max(np.abs(x_BTD[rows["weights"] == 0])))
 
 
+def report(
+    state: State, key: jax.Array, data: instructions.Instructions, net: Net, cfg: Config
+) -> Result:
+    """Right answers to held-out conversations, by task, and the two checks of packing and mask."""
+    tested = data.split.held_out[: cfg.data.tested]
+    given = answers.answered(state.params, tested, data.tokenizer, key, cfg.model)
+    few = {name: x[: cfg.batch] for name, x in data.held_out.items()}
+    metrics = answers.scores(given) | {
+        "packing_gap": packing_gap(state.params, few, net),
+        "masked_gradient": masked_gradient(state.params, few, net),
+        "filled_share": packing.filled(data.train),
+    }
+    return Result(metrics, {"samples.txt": answers.shown(given)})
+
+
 def system(
     cfg: Config, net: Net | None = None, tx: optax.GradientTransformation | None = None
 ) -> System:
@@ -188,17 +203,6 @@ def system(
         metadata = json.dumps(huggingface.metadata(cfg.init_from), indent=2) + "\n"
         return data().files() | {huggingface.METADATA: metadata}
 
-    def report(state: State, key: jax.Array) -> Result:
-        tested, tokens = data().split.held_out[: cfg.data.tested], data().tokenizer
-        given = answers.answered(state.params, tested, tokens, key, cfg.model)
-        few = {name: x[: cfg.batch] for name, x in data().held_out.items()}
-        metrics = answers.scores(given) | {
-            "packing_gap": packing_gap(state.params, few, net),
-            "masked_gradient": masked_gradient(state.params, few, net),
-            "filled_share": packing.filled(data().train),
-        }
-        return Result(metrics, {"samples.txt": answers.shown(given)})
-
     return System(
         spec=net.spec,
         init_state=init_state,
@@ -207,7 +211,7 @@ def system(
         batch=packing.shapes(cfg.batch, cfg.context),
         batches=batches,
         held_out=lambda: padded(data().held_out, cfg.batch),
-        report=report,
+        report=lambda state, key: report(state, key, data(), net, cfg),
         summary=lambda: data().summary(),
         files=files,
         pretrained=functools.partial(instructions.pretrained, cfg) if cfg.init_from else None,

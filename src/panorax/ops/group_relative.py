@@ -22,9 +22,10 @@ def group_advantages(
 ) -> Float[Array, "N G"]:
     """(r - mean of the group) / (s + epsilon).
 
-    scale: s is the standard deviation of the group (group), of all rewards (batch), or 1 without
-    epsilon (none; Liu et al. 2025, arXiv:2503.20783). Standard deviations divide by n - 1, as in
-    trl, and so does epsilon's default; tunix has 1e-6. A group of equal rewards has advantages 0.
+    scale: s is the standard deviation of the group's rewards (group) or of all rewards (batch).
+        With "none" the difference is not divided (Liu et al. 2025, arXiv:2503.20783).
+    epsilon: 1e-4 in trl, 1e-6 in tunix.
+    Standard deviations have the divisor n - 1. A group of equal rewards has the advantages 0.
     """
     centred = reward - jnp.mean(reward, 1, keepdims=True)
     if scale == "none":
@@ -79,8 +80,10 @@ def aggregated(
 
     grpo      mean over completions of the mean over their tokens
     bnpo      sum over tokens, divided by their number in these rows
-    dapo      the same by the number in the whole batch, `mean_tokens` per row
-    dr_grpo   the same by the largest number, B T, so that a completion's length has no influence
+    dapo      sum over tokens, divided by their expected number B `mean_tokens`; `mean_tokens` is
+              the mean number of tokens of a row in the whole batch, of which these are a part
+    dr_grpo   sum over tokens, divided by the largest number B T, so that the length of a completion
+              has no influence
 
     Sources: Shao et al. 2024; Yu et al. 2025, arXiv:2503.14476; Liu et al. 2025, arXiv:2503.20783.
     """

@@ -74,14 +74,15 @@ class CachedPass:
     slopes_H: jax.Array | None
     """decrease of the logits of each head per position of distance"""
     layers: Any
-    """what the layers keep: `Slots` or `States`"""
+    """cache of all layers before the new tokens, `Slots` or `States` of
+    `panorax.nets.decoders.cache`"""
     l: Any
     """index of this layer"""
     counted_B: jax.Array
     """number of first new tokens of each row that count; the others are padding"""
 
     def remember(self, new):
-        """Entries of all tokens so far, their positions, and what the layers keep afterwards."""
+        """Entries of all tokens so far, their positions, and the cache after the new tokens."""
         length_B = self.position_BT[:, 0]
         return self.layers.remember(self.l, new, self.position_BT, length_B, self.counted_B)
 
@@ -90,7 +91,7 @@ class CachedPass:
         return self.layers.read(self.l), self.counted_B
 
     def kept(self, new):
-        """What the layers keep once this layer's states are `new`."""
+        """The cache with the states `new` of this layer."""
         return self.layers.written(self.l, new)
 
     def softmax(self, q_BTHK, k_BSGK, v_BSGK, key_BS, scale=None, cap=None):
