@@ -14,7 +14,7 @@ from panorax.core import spec as core_spec
 from panorax.core.errors import UserError
 from panorax.core.state import State
 from panorax.nets.decoders import decoder
-from panorax.testing.tolerances import GRADIENT, LAYER
+from panorax.testing.tolerances import GRADIENT, LAYER, RUN
 
 KEY, END = jax.random.key(0), 7
 MODEL = dataclasses.replace(config.smoke().model, vocab=9, n_layers=1)
@@ -103,12 +103,20 @@ def test_a_group_of_equal_rewards_has_no_gradient():
 
 
 def test_the_reference_pulls_the_policy_back():
-    reference = jax.tree.map(lambda x: 1.1 * x, params())
-    _, free = step(CFG, reference)
-    pulled, _ = step(dataclasses.replace(CFG, beta=10.0), reference)
-    gradient, _ = step(CFG, reference)
-    assert free["kl"] > 0
-    assert not np.allclose(pulled["embed"], gradient["embed"])
+    reference, cfg = jax.tree.map(lambda x: 1.1 * x, params()), dataclasses.replace(CFG, beta=10.0)
+    (free, metrics), (pulled, _) = step(CFG, reference), step(cfg, reference)
+    assert metrics["kl"] > 0
+    rows, place, weight, _ = jax.jit(functools.partial(rewarded.sampled, cfg=CFG))(
+        params(), BATCH, jax.random.split(KEY)[0]
+    )
+
+    def divergence(params):
+        of = lambda tree: rewarded.log_probs(tree, rows, place, NET)
+        return jnp.sum(grpo.reference_kl(of(params), of(reference)) * weight) / weight.sum()
+
+    expected = jax.jit(jax.grad(divergence))(params())
+    for with_kl, without, kl in zip(*map(jax.tree.leaves, (pulled, free, expected))):
+        np.testing.assert_allclose(with_kl - without, 10 * kl, **RUN)
 
 
 def test_a_group_has_at_least_two_answers():

@@ -39,14 +39,19 @@ def whole_rows(table: jax.Array) -> jax.Array:
     return jax.lax.with_sharding_constraint(table, PartitionSpec(PartitionSpec.UNCONSTRAINED, None))
 
 
-def gathered(tree):
-    """Every array of `tree` whole on every device, such as parameters that a loop reads often.
+def on_own_rows(function: Callable, whole, rows: Sequence):
+    """function(whole, *rows), an array whose axis 0 is that of the arrays in `rows`.
 
-    The loop then needs no communication for them.
+    On a mesh each device calls the function with its own rows and all of `whole`, and devices do
+    not communicate meanwhile. Without a mesh, or if it does not divide axis 0, the function is
+    called as it is. It is not differentiated.
     """
-    if not _split_axes():
-        return tree
-    return jax.tree.map(lambda x: jax.lax.with_sharding_constraint(x, PartitionSpec()), tree)
+    sizes = _split_axes()
+    if not sizes or len(rows[0]) % math.prod(sizes.values()):
+        return function(whole, *rows)
+    split, everywhere = PartitionSpec(tuple(sizes)), PartitionSpec()
+    specs = (everywhere, *(split for _ in rows))
+    return jax.shard_map(function, in_specs=specs, out_specs=split, check_vma=False)(whole, *rows)
 
 
 def sum_over_rows(function: Callable, rows: Sequence, whole: jax.Array) -> jax.Array:

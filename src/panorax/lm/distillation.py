@@ -132,7 +132,7 @@ class Both:
     student: Unembedding
     """predictions of the student"""
     teacher: Unembedding
-    """predictions of the teacher, without gradient"""
+    """predictions of the teacher, whose parameters are not trained"""
     feature_distance: jax.Array
     """1 - cos(W h_q, h_p) of each token, (B, T); 0 without W"""
 
@@ -153,7 +153,7 @@ def distilled_net(student: Net, teacher: Net, cfg: Config) -> Net:
         logits, _ = student.apply(params["student"], (), tokens_BT, key=key, train=train)
         if not train:
             return logits, extra
-        fixed, _ = jax.lax.stop_gradient(teacher.apply(extra, (), tokens_BT))
+        fixed, _ = teacher.apply(extra, (), tokens_BT)
         distance = jnp.zeros(tokens_BT.shape)
         if cfg.features:
             distance = 1 - optax.losses.cosine_similarity(

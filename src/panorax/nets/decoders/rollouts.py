@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from panorax.core.layout import gathered, split_batch
+from panorax.core.layout import on_own_rows
 from panorax.nets.decoders.generate import advance, prefill
 from panorax.ops.sampling import Sampling
 
@@ -22,16 +22,21 @@ def continuations(
     ends: tuple[int, ...] = NO_END,
     sampling: Sampling = Sampling(),
 ) -> Int[Array, "B new"]:
-    """`new` tokens after each prompt, sampled with a cache.
+    """`new` tokens after each prompt, sampled with a cache. Each row has a key of its own.
 
     On a mesh every device has all parameters and continues its own rows.
 
     prompt_BT: tokens, padded on the right.  length_B: prompt length of each row, at least 1.
     ends: tokens after which a row repeats the first of them.
     """
-    params, prompt_BT, length_B = gathered(params), split_batch(prompt_BT), split_batch(length_B)
-    none = jnp.zeros(len(prompt_BT), bool)
     options = {"ends": ends, "cfg": cfg, "sampling": sampling}
-    drawn = jnp.int32(0)
-    decoding = prefill(params, prompt_BT, length_B, none, drawn, key, room=new, **options)
-    return advance(params, decoding, key, n=new, **options)[0]
+
+    def of_row(params, prompt_T, length, key):
+        row = prompt_T[None], length[None], jnp.zeros(1, bool), jnp.int32(0)
+        decoding = prefill(params, *row, key, room=new, **options)
+        return advance(params, decoding, key, n=new, **options)[0][0]
+
+    of_rows = jax.vmap(of_row, (None, 0, 0, 0))
+    return on_own_rows(
+        of_rows, params, (prompt_BT, length_B, jax.random.split(key, len(prompt_BT)))
+    )
