@@ -56,7 +56,7 @@ CLAIMS = (
         "Panorax: the score of RoPE is not monotone: it rises at a fifth of all distances or more",
     ),
 )
-ORACLE = "transformers: slopes of ALiBi, frequencies of every scaling; closed forms of the decay"
+ORACLE = "transformers: frequencies of every scaling; closed forms: slopes of ALiBi, decay of RoPE"
 
 
 def get_config() -> Config:
